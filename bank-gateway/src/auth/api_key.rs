@@ -1,0 +1,113 @@
+//! API keys: `X-API-Key: bk_ID_SECRET`, kept as keyed hashes (S12).
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lc_rs::hmac;
+use bank_sdk::http::Body;
+use bank_sdk::{Principal, Problem};
+use bank_stores::{Clock, Error, SystemClock, Timestamp};
+use http::{HeaderMap, HeaderName, Request};
+
+use super::{Checked, Scheme, invalid_token};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The visible start of every key, by which scanners find leaked ones.
+const PREFIX: &str = "bk_";
+
+/// Where keys are kept.
+#[async_trait]
+pub trait ApiKeyStore: fmt::Debug + Send + Sync + 'static {
+    /// The key of this id.
+    async fn api_key(&self, id: &str) -> Result<Option<StoredKey>, Error>;
+}
+
+/// A key as it is kept: nothing in it gives the key back.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoredKey {
+    /// The keyed hash that [`ApiKeys::hash`] gave when the key was made.
+    pub hash: [u8; 32],
+    /// Whose it is.
+    pub principal: Arc<Principal>,
+    /// When it holds no longer.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl StoredKey {
+    /// A key without expiry.
+    #[must_use]
+    pub const fn new(hash: [u8; 32], principal: Arc<Principal>) -> Self {
+        Self { hash, principal, expires_at: None }
+    }
+
+    /// The key holds until then.
+    #[must_use]
+    pub const fn expires_at(mut self, at: Timestamp) -> Self {
+        self.expires_at = Some(at);
+        self
+    }
+}
+
+/// The scheme.
+#[derive(Clone)]
+pub struct ApiKeys {
+    store: Arc<dyn ApiKeyStore>,
+    pepper: hmac::Key,
+    clock: Arc<dyn Clock>,
+}
+
+impl ApiKeys {
+    /// Keys of this store, hashed under this secret.
+    pub fn new(store: Arc<dyn ApiKeyStore>, pepper: &[u8; 32]) -> Self {
+        Self { store, pepper: hmac::Key::new(hmac::HMAC_SHA256, pepper), clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// The clock, where a test decides the time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What is kept of a key.
+    #[must_use]
+    pub fn hash(&self, key: &str) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(hmac::sign(&self.pepper, key.as_bytes()).as_ref());
+        hash
+    }
+}
+
+impl Scheme for ApiKeys {
+    fn name(&self) -> &'static str {
+        "api-key"
+    }
+
+    fn is_presented(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(X_API_KEY)
+    }
+
+    fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
+        Box::pin(async move {
+            let mut fields = request.headers().get_all(X_API_KEY).iter();
+            let key = fields.next().and_then(|value| value.to_str().ok()).filter(|_| fields.next().is_none());
+            let key = key.filter(|key| key.len() <= 256).ok_or_else(invalid_token)?;
+            let (id, _) = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or_else(invalid_token)?;
+            let stored = self.store.api_key(id).await.map_err(Problem::from)?.ok_or_else(invalid_token)?;
+            // In constant time, by HMAC's own verification.
+            hmac::verify(&self.pepper, key.as_bytes(), &stored.hash).map_err(|_| invalid_token())?;
+            if stored.expires_at.is_some_and(|at| at <= self.clock.now()) {
+                return Err(invalid_token());
+            }
+            Ok(stored.principal)
+        })
+    }
+}
+
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeys").field("store", &self.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! Who is it? Any number of schemes, one [`Principal`] out of them.
+//!
+//! Bearer-like credentials exclude each other: a request that carries two is refused (S16). A scheme of your own is an
+//! implementation of [`Scheme`]; [`api_key`] is a short example to start from.
+
+pub mod api_key;
+pub mod jwt;
+pub mod keys;
+#[cfg(feature = "passwords")]
+pub mod password;
+pub mod session;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bank_sdk::http::Body;
+use bank_sdk::{Principal, Problem};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+
+pub use api_key::ApiKeys;
+pub use jwt::Jwt;
+pub use keys::KeySet;
+#[cfg(feature = "passwords")]
+pub use password::Passwords;
+pub use session::Sessions;
+
+use crate::Gate;
+use crate::authorize::unauthenticated;
+
+/// What a scheme's check returns.
+pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Principal>, Problem>> + Send + 'a>>;
+
+/// A way to prove who calls.
+pub trait Scheme: fmt::Debug + Send + Sync + 'static {
+    /// Its name in metrics and audit records.
+    fn name(&self) -> &'static str;
+
+    /// Whether the request carries this scheme's credential, right or wrong.
+    fn is_presented(&self, headers: &HeaderMap) -> bool;
+
+    /// Who a credential belongs to that was checked lately and needs no wait: the fast path.
+    fn recall(&self, _request: &Request<Body>) -> Option<Arc<Principal>> {
+        None
+    }
+
+    /// Checks the credential. It may read the body within a bound and must leave it whole for the service.
+    ///
+    /// # Errors
+    /// 401 for a credential that does not hold, the same whatever is wrong with it; 503 where it cannot be checked now.
+    fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a>;
+
+    /// What to offer in `WWW-Authenticate`.
+    fn challenge(&self) -> Option<HeaderValue> {
+        None
+    }
+
+    /// What is missing for the scheme to be safe; the gateway does not build then.
+    fn fault(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Finds out who calls, by whichever scheme the request's credential is of.
+///
+/// As a [`Gate`] it leaves the request extension `Arc<Principal>`, and lets a request without credential pass as nobody:
+/// [`Authorize`](crate::Authorize) decides what nobody may do.
+#[derive(Clone, Debug, Default)]
+pub struct Authenticate {
+    schemes: Arc<[Arc<dyn Scheme>]>,
+}
+
+impl Authenticate {
+    /// Accepts these schemes.
+    pub fn new(schemes: impl IntoIterator<Item = Arc<dyn Scheme>>) -> Self {
+        Self { schemes: schemes.into_iter().collect() }
+    }
+
+    /// Whether there is any scheme at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.schemes.is_empty()
+    }
+
+    /// Who calls, or nobody.
+    pub(crate) async fn identify(&self, request: &mut Request<Body>) -> Result<Option<Arc<Principal>>, Problem> {
+        if request.uri().query().is_some_and(has_credential) {
+            return Err(Problem::bad_request("a credential must not stand in the address: it ends up in logs")
+                .with_code("credential_in_query"));
+        }
+        let presented = |headers: &HeaderMap| {
+            let mut presented = self.schemes.iter().filter(|scheme| scheme.is_presented(headers));
+            (presented.next().cloned(), presented.next().is_some())
+        };
+        let scheme = match presented(request.headers()) {
+            (Some(scheme), false) => scheme,
+            (Some(_), true) => {
+                let problem = Problem::bad_request("the request carries two credentials; send one");
+                return Err(problem.with_code("two_credentials"));
+            }
+            (None, _) if request.headers().contains_key(http::header::AUTHORIZATION) => {
+                return Err(self.refuse("this scheme of `Authorization` is not known here"));
+            }
+            (None, _) => return Ok(None),
+        };
+        if let Some(principal) = scheme.recall(request) {
+            return Ok(Some(principal));
+        }
+        scheme.check(request).await.map(Some)
+    }
+
+    /// 401, with what each scheme offers.
+    fn refuse(&self, detail: &'static str) -> Problem {
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, detail).with_code("unauthenticated");
+        self.schemes
+            .iter()
+            .filter_map(|scheme| scheme.challenge())
+            .fold(problem, |problem, challenge| problem.with_header(WWW_AUTHENTICATE, challenge))
+    }
+
+    /// Refuses nobody where somebody is needed.
+    pub(crate) fn challenge(&self) -> Problem {
+        if self.is_empty() { unauthenticated() } else { self.refuse("this needs a credential: sign in first") }
+    }
+}
+
+impl Gate for Authenticate {
+    async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
+        request.extensions_mut().remove::<Arc<Principal>>();
+        if let Some(principal) = self.identify(request).await? {
+            request.extensions_mut().insert(principal);
+        }
+        Ok(())
+    }
+}
+
+/// The one answer to a credential that does not hold, whatever is wrong with it.
+pub(crate) fn invalid_token() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "the credential does not hold, or holds no longer: sign in again")
+        .with_code("invalid_token")
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer error="invalid_token""#))
+}
+
+/// Names under which credentials are put into addresses (RFC 6750 §2.3, which RFC 9700 forbids).
+fn has_credential(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        ["access_token", "api_key", "apikey", "token", "password", "refresh_token"]
+            .iter()
+            .any(|credential| name.eq_ignore_ascii_case(credential))
+    })
+}
+
+/// The credential after a scheme's name in `Authorization`.
+pub(crate) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (name, credential) = value.split_once(' ')?;
+    name.eq_ignore_ascii_case(scheme).then_some(credential.trim_start_matches(' '))
+}

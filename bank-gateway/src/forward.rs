@@ -1,0 +1,258 @@
+//! Passes a request on to its upstream, and the answer back.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bank_sdk::client::{Connections, SendError};
+use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, ReadError, RequestId};
+use bank_sdk::{Problem, Service};
+use http::header::{
+    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use tokio::time::Instant;
+use tower::Service as _;
+
+use crate::balance::{Balancer, Endpoint};
+use crate::client_addr::ClientAddr;
+use crate::identity::Mint;
+use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
+use crate::route::Entry;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What stands behind a service's routes.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) name: Arc<str>,
+    pub(crate) mint: Mint,
+    pub(crate) place: Place,
+    pub(crate) budget: RetryBudget,
+}
+
+/// Where it runs.
+pub(crate) enum Place {
+    /// In this process.
+    Local(Service),
+    /// Behind these endpoints.
+    Remote(Balancer),
+}
+
+/// The connections of one worker thread. Those of the endpoint itself are used where there is no worker.
+#[derive(Debug, Default)]
+pub(crate) struct Pools(Mutex<HashMap<u64, Connections>>);
+
+impl Pools {
+    fn of(&self, endpoint: &Endpoint) -> Connections {
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.entry(endpoint.id).or_insert_with(|| endpoint.connections.unshared()).clone()
+    }
+}
+
+impl Backend {
+    /// Sends the request on. `deadline` is when its answer is no longer wanted.
+    pub(crate) async fn forward(
+        &self,
+        mut request: Request<Body>,
+        entry: &Entry,
+        deadline: Instant,
+        pools: Option<&Pools>,
+    ) -> Result<Response<Body>, Problem> {
+        let balancer = match &self.place {
+            Place::Local(service) => {
+                prepare(&mut request, deadline, entry.stream);
+                let Ok(mut response) = service.clone().call(request).await;
+                remove_hop_by_hop(response.headers_mut());
+                return Ok(response);
+            }
+            Place::Remote(balancer) => balancer,
+        };
+        prepare(&mut request, deadline, entry.stream);
+        let (request, kept) = Kept::keep(entry.idempotency, request).await.map_err(broken_body)?;
+        self.budget.deposit();
+        self.try_endpoints(balancer, request, kept, pools).await
+    }
+
+    async fn try_endpoints(
+        &self,
+        balancer: &Balancer,
+        request: Request<Body>,
+        kept: Option<Kept>,
+        pools: Option<&Pools>,
+    ) -> Result<Response<Body>, Problem> {
+        let mut next = Some(request);
+        let mut tried = [0; MAX_TRIES];
+        let mut failure = Problem::unavailable();
+        for tries in 0..MAX_TRIES {
+            let Some(request) = next.take() else { break };
+            let Some(endpoint) = balancer.pick(Instant::now(), &tried[..tries]) else { break };
+            tried[tries] = endpoint.id;
+            let outcome = send(endpoint, request, pools).await;
+            let again = tries + 1 < MAX_TRIES && balancer.endpoints().len() > tries + 1;
+            match outcome {
+                Ok(response) if !is_worth_another(response.status()) => return Ok(response),
+                Ok(response) => {
+                    let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) else {
+                        return Ok(response);
+                    };
+                    next = Some(kept.again());
+                }
+                Err(SendError::Connect { request, source }) => {
+                    tracing::warn!(service = %self.name, address = %endpoint.address, error = %source, "an endpoint does not answer");
+                    // Nothing was sent: any request may go to another endpoint.
+                    if again && self.budget.withdraw() {
+                        next = Some(*request);
+                    }
+                    failure = Problem::unavailable();
+                }
+                Err(error) => {
+                    tracing::warn!(service = %self.name, address = %endpoint.address, %error, "an endpoint was lost");
+                    failure = lost();
+                    if let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) {
+                        next = Some(kept.again());
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// One try at one endpoint, which its breaker and its load learn from.
+async fn send(
+    endpoint: &Arc<Endpoint>,
+    request: Request<Body>,
+    pools: Option<&Pools>,
+) -> Result<Response<Body>, SendError> {
+    let _in_flight = endpoint.load.enter();
+    let start = Instant::now();
+    let sent = match pools {
+        Some(pools) => pools.of(endpoint).send(request).await,
+        None => endpoint.connections.send(request).await,
+    };
+    let now = Instant::now();
+    match &sent {
+        Ok(response) if !is_worth_another(response.status()) => {
+            endpoint.load.answered(now - start, now);
+            endpoint.breaker.succeeded();
+        }
+        _ => {
+            endpoint.load.failed(now - start, now);
+            endpoint.breaker.failed(now);
+        }
+    }
+    sent.map(|mut response| {
+        remove_hop_by_hop(response.headers_mut());
+        response
+    })
+}
+
+/// The answer of a request that was sent and never answered.
+fn lost() -> Problem {
+    Problem::new(
+        StatusCode::BAD_GATEWAY,
+        "the service went away before it answered; repeat the request with the same key to learn its outcome",
+    )
+    .with_code("indeterminate")
+}
+
+fn broken_body(error: ReadError) -> Problem {
+    match error {
+        ReadError::TooLarge(limit) => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
+                .with_code("body_too_large")
+        }
+        _ => Problem::bad_request("the body ended early").with_code("incomplete_body"),
+    }
+}
+
+/// Makes a request ready for a service: without what is for the gateway only, with what the service needs to know.
+fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {
+    let id = request.extensions().get::<RequestId>().and_then(|id| HeaderValue::from_str(id.as_str()).ok());
+    let client = request.extensions().get::<ClientAddr>().and_then(|address| {
+        HeaderValue::from_str(&address.0.to_string()).ok()
+    });
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    for credential in [AUTHORIZATION, COOKIE, X_API_KEY, EXPECT] {
+        headers.remove(credential);
+    }
+    if let Some(id) = id {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(client) = client {
+        headers.insert(X_FORWARDED_FOR, client);
+    }
+    if stream {
+        headers.remove(BANK_TIMEOUT_MS);
+    } else {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        headers.insert(BANK_TIMEOUT_MS, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
+    }
+}
+
+/// Removes what holds for one connection only, and what `Connection` names (RFC 9110 §7.6.1). It runs before the gateway
+/// sets its own fields, so that naming one of those removes nothing (S4).
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let nominated: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in nominated {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [
+        KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(_) => f.write_str("in process"),
+            Self::Remote(balancer) => {
+                f.debug_list().entries(balancer.endpoints().iter().map(|endpoint| &endpoint.address)).finish()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s4_hop_by_hop_fields_and_those_that_connection_names_are_removed() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, x-one"), ("connection", "X-Two"), ("x-one", "1"), ("x-two", "2"), ("te", "trailers"),
+            ("transfer-encoding", "chunked"), ("keep-alive", "timeout=5"), ("upgrade", "h2c"), ("accept", "a"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn s4_naming_a_field_in_connection_never_removes_what_the_gateway_sets() {
+        let mut request = Request::get("/").header("connection", "x-request-id, bank-timeout-ms, x-forwarded-for").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(RequestId("req_1".into()));
+        prepare(&mut request, Instant::now() + std::time::Duration::from_secs(5), false);
+        assert_eq!(request.headers()["x-request-id"], "req_1");
+        assert!(request.headers().contains_key("bank-timeout-ms"));
+    }
+}

@@ -1,0 +1,331 @@
+//! One request's way through the house, from top to bottom.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bank_sdk::declaration::Access;
+use bank_sdk::http::{BANK_TIMEOUT_MS, Body, RequestId};
+use bank_sdk::{Principal, Problem, method_not_allowed};
+use bank_stores::{Clock, Random};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tower::{BoxError, Layer as _, Service, ServiceExt as _};
+
+use crate::answer::{Trip, dress, until_drained};
+use crate::authorize::authorize;
+use crate::builder::GatewayBuilder;
+use crate::forward::Pools;
+use crate::gate::AnswerHeaders;
+use crate::idempotency::check_key;
+use crate::internal::Internal;
+use crate::metrics::Metrics;
+use crate::rate_limit::{self, Buckets, too_many};
+use crate::route::{Entry, NoRoute, Target};
+use crate::state::{Lasting, State};
+use crate::strict_http::StrictHttp;
+use crate::upstream::Endpoints;
+use crate::{Admin, BuildError, trace};
+
+/// So many callers are counted at once, in about 50 bytes each.
+const MAX_BUCKETS: usize = 262_144;
+
+/// An API gateway as a `tower::Service`.
+///
+/// Clones share everything. [`worker`](Self::worker) gives one with connections to upstreams of its own, for a server that
+/// runs a thread a core.
+#[derive(Clone)]
+pub struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+    pools: Option<Arc<Pools>>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) buckets: Buckets,
+    pub(crate) internal_budget: Semaphore,
+    pub(crate) clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// A request that may pass.
+pub(crate) struct Admitted {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) deadline: Instant,
+}
+
+impl Gateway {
+    /// Starts to describe a gateway.
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::new()
+    }
+
+    pub(crate) fn build(builder: GatewayBuilder) -> Result<Self, BuildError> {
+        let (metrics, endpoints, buckets) = (Metrics::new(), Endpoints::default(), Buckets::new(MAX_BUCKETS));
+        let (clock, random) = (builder.clock.clone(), builder.random.clone());
+        let internal_budget = Semaphore::new(builder.internal_at_once);
+        let lasting = Lasting { endpoints: &endpoints, metrics: &metrics, buckets: &buckets };
+        let state = State::build(builder, &lasting).map_err(BuildError::new)?;
+        let state = ArcSwap::from_pointee(state);
+        let shared = Shared { state, metrics, endpoints, buckets, internal_budget, clock, random };
+        Ok(Self { shared: Arc::new(shared), pools: None })
+    }
+
+    /// Puts another configuration in force, for this gateway and all its clones. Requests on their way keep the old one;
+    /// limits, and the health of endpoints that stay, go on.
+    ///
+    /// # Errors
+    /// Every fault; the old configuration stays in force.
+    pub fn reload(&self, builder: GatewayBuilder) -> Result<(), BuildError> {
+        let Shared { metrics, endpoints, buckets, .. } = &*self.shared;
+        let state = State::build(builder, &Lasting { endpoints, metrics, buckets }).map_err(BuildError::new)?;
+        self.shared.state.store(Arc::new(state));
+        Ok(())
+    }
+
+    /// The same gateway with connections to upstreams of its own, for one thread.
+    #[must_use]
+    pub fn worker(&self) -> Self {
+        Self { shared: self.shared.clone(), pools: Some(Arc::default()) }
+    }
+
+    /// The way in for the bank's own services. It must not be reachable from outside.
+    #[must_use]
+    pub fn internal(&self) -> Internal {
+        Internal::new(self.clone())
+    }
+
+    /// Metrics, routes and health, for a listener of its own.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+
+    async fn serve(self, mut request: Request<Body>) -> Response<Body> {
+        let state = self.shared.state.load_full();
+        if let Some(cors) = state.cors.clone() {
+            // A preflight has no credentials: it is answered before anybody asks for them.
+            let gateway = self.clone();
+            let pass = tower::service_fn(move |request| {
+                let (gateway, state) = (gateway.clone(), state.clone());
+                async move { Ok::<_, Infallible>(gateway.answer(&state, request).await) }
+            });
+            let Ok(response) = cors.layer(pass).oneshot(request).await;
+            return response;
+        }
+        request.extensions_mut().remove::<AnswerHeaders>();
+        self.answer(&state, request).await
+    }
+
+    async fn answer(&self, state: &State, mut request: Request<Body>) -> Response<Body> {
+        let id = RequestId(bank_stores::random::id(&*self.shared.random, "req_").into());
+        let mut trip = Trip::begin(id.clone(), &self.shared, state, &request);
+        request.extensions_mut().insert(id);
+        let admitted = self.admit(state, &mut request, &mut trip).await;
+        let mut headers = AnswerHeaders::take(&mut request);
+        let is_tls = trip.is_tls();
+        let outcome = match admitted {
+            Ok(admitted) => {
+                let connection = trip.connection.clone();
+                let outcome = self.pass_on(state, request, &admitted).await;
+                match (outcome, connection) {
+                    (Ok(response), Some(connection)) if admitted.entry.stream => Ok(until_drained(response, &connection)),
+                    (outcome, _) => outcome,
+                }
+            }
+            Err(problem) => Err(problem),
+        };
+        let response = trip.end(outcome, &self.shared, state);
+        dress(response, &mut headers, trip.request_id(), is_tls)
+    }
+
+    /// Everything that is asked before a request is passed on. The order is the design's; `docs/layers.md` says why.
+    async fn admit(&self, state: &State, request: &mut Request<Body>, trip: &mut Trip) -> Result<Admitted, Problem> {
+        let client = state.client_address.apply(request);
+        trip.client = Some(client.0);
+        StrictHttp.apply(request)?;
+        if let Some(total) = &state.total {
+            total.take()?;
+        }
+        let address = rate_limit::address(request);
+        let coarse = state.limits.buckets.take(&state.coarse, &address);
+        if !coarse.allowed {
+            return Err(too_many(&coarse));
+        }
+        let entry = state.outside.find(request).map_err(|no| self.no_route(no))?.clone();
+        trip.entry = Some(entry.clone());
+        let deadline = trip.start + entry.timeout.min(time_left(request));
+        if entry.access == Access::Public || entry.access == Access::Login {
+            // Nobody is known yet, or guesses: the address is counted, before anything is computed.
+            take_quota(state, &entry, &address, request)?;
+        }
+        let principal = identify(state, &entry, request, deadline).await?;
+        trip.principal.clone_from(&principal);
+        if principal.is_none() && matches!(entry.access, Access::Authenticated { .. }) {
+            return Err(state.authenticate.challenge());
+        }
+        authorize(&entry.access, principal.as_deref())?;
+        if let (Some(principal), Access::Authenticated { .. }) = (&principal, &entry.access) {
+            take_quota(state, &entry, &principal.subject, request)?;
+        }
+        request.extensions_mut().remove::<Arc<Principal>>();
+        if let Some(principal) = principal {
+            request.extensions_mut().insert(principal);
+        }
+        check_key(entry.idempotency, request.headers())?;
+        limit_body(request, entry.body_limit)?;
+        Ok(Admitted { entry, deadline })
+    }
+
+    fn no_route(&self, no: NoRoute) -> Problem {
+        self.shared.metrics.unrouted();
+        match no {
+            NoRoute::NotFound => Problem::not_found(),
+            NoRoute::Method(methods) => method_not_allowed(methods),
+        }
+    }
+
+    /// Passes an admitted request on, within its deadline.
+    pub(crate) async fn pass_on(
+        &self,
+        state: &State,
+        mut request: Request<Body>,
+        admitted: &Admitted,
+    ) -> Result<Response<Body>, Problem> {
+        let Admitted { entry, deadline } = admitted;
+        let backend = match &entry.target {
+            Target::Answer(answer) => return Ok(answer().await),
+            Target::Backend(backend) => backend,
+        };
+        trace::advance(&mut request, &*self.shared.random);
+        backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
+        let forwarded = backend.forward(request, entry, *deadline, self.pools.as_deref());
+        match tokio::time::timeout_at(*deadline, forwarded).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Problem::deadline_exceeded()),
+        }
+    }
+}
+
+/// Who calls, by what the route takes: a password on a login, whichever scheme elsewhere.
+async fn identify(
+    state: &State,
+    entry: &Entry,
+    request: &mut Request<Body>,
+    deadline: Instant,
+) -> Result<Option<Arc<Principal>>, Problem> {
+    let identified = async {
+        match &entry.access {
+            // A stale cookie on a public page or a login is nobody's business.
+            Access::Public => Ok(None),
+            #[cfg(feature = "passwords")]
+            Access::Login => match &state.passwords {
+                Some(passwords) => passwords.identify(request).await.map(Some),
+                None => Err(Problem::internal()),
+            },
+            _ => state.authenticate.identify(request).await,
+        }
+    };
+    tokio::time::timeout_at(deadline, identified).await.unwrap_or_else(|_| {
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive").with_code("timeout"))
+    })
+}
+
+fn take_quota(state: &State, entry: &Entry, subject: &str, request: &mut Request<Body>) -> Result<(), Problem> {
+    let Some(limit) = state.limits.class(&entry.rate) else { return Ok(()) };
+    let verdict = state.limits.buckets.take(limit, subject);
+    limit.tell(&verdict, request);
+    if verdict.allowed { Ok(()) } else { Err(too_many(&verdict)) }
+}
+
+/// A caller may shorten its time, never lengthen it.
+pub(crate) fn time_left(request: &Request<Body>) -> Duration {
+    let header = request.headers().get(BANK_TIMEOUT_MS).and_then(|value| value.to_str().ok()?.parse().ok());
+    header.map_or(Duration::MAX, Duration::from_millis)
+}
+
+/// Refuses a body that says it is too large, and cuts one that turns out to be.
+fn limit_body(request: &mut Request<Body>, limit: u64) -> Result<(), Problem> {
+    let size = request.body().size_hint();
+    if size.lower() > limit {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
+            .with_code("body_too_large"));
+    }
+    if size.upper().is_none_or(|upper| upper > limit) {
+        let body = std::mem::take(request.body_mut());
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        *request.body_mut() = Body::new(http_body_util::Limited::new(body, limit));
+    }
+    Ok(())
+}
+
+impl<B> Service<Request<B>> for Gateway
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = GatewayFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> GatewayFuture {
+        let gateway = self.clone();
+        GatewayFuture::new(gateway.serve(request.map(Body::new)))
+    }
+}
+
+/// The answer of a [`Gateway`]. A panic on its way becomes a 500, and ends nothing else.
+pub struct GatewayFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+
+impl GatewayFuture {
+    pub(crate) fn new(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl Future for GatewayFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The future is not polled again after a panic: what it left half done is dropped with it.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => {
+                tracing::error!("a request ended in a panic");
+                self.0 = Box::pin(std::future::pending());
+                Poll::Ready(Ok(Problem::internal().into_response("")))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for GatewayFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayFuture")
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.state.load();
+        f.debug_struct("Gateway")
+            .field("name", &state.name)
+            .field("routes", &state.outside.entries().len())
+            .finish_non_exhaustive()
+    }
+}

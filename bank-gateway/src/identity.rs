@@ -1,0 +1,45 @@
+//! Who calls, as the gateway tells it to the service (S18): made anew for each request.
+
+use std::sync::Arc;
+
+use bank_sdk::Principal;
+use bank_sdk::http::{BANK_IDENTITY, Body, RequestId};
+use bank_sdk::identity::{Identity, IdentityKeys, LocalKey};
+use bank_stores::Clock;
+use http::{HeaderValue, Request};
+
+/// How one service is told who calls.
+#[derive(Clone, Debug)]
+pub(crate) enum Mint {
+    /// By a typed extension, in this process.
+    Local(LocalKey),
+    /// By a signed token.
+    Signed(IdentityKeys),
+    /// Not at all: the upstream is not a service of the bank.
+    Nothing,
+}
+
+impl Mint {
+    /// Puts the identity of this request into it.
+    pub(crate) fn stamp(&self, request: &mut Request<Body>, issuer: &str, audience: &str, operation: &str, clock: &dyn Clock) {
+        let identity = |request: &Request<Body>| {
+            let id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
+            let principal = request.extensions().get::<Arc<Principal>>().cloned();
+            Identity::new(issuer, audience, operation, id, clock.now()).for_principal(principal)
+        };
+        match self {
+            Self::Local(key) => {
+                let stated = key.state(identity(request));
+                request.extensions_mut().insert(stated);
+            }
+            Self::Signed(keys) => {
+                let token = keys.sign(&identity(request));
+                // Base64url and dots always fit into a header field.
+                if let Ok(value) = HeaderValue::try_from(token) {
+                    request.headers_mut().insert(BANK_IDENTITY, value);
+                }
+            }
+            Self::Nothing => {}
+        }
+    }
+}

@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod answer;
+pub mod audit;
+pub mod auth;
+mod authorize;
+mod balance;
+mod breaker;
+mod builder;
+mod client_addr;
+pub mod config;
+mod error;
+mod forward;
+mod gate;
+mod gateway;
+mod idempotency;
+mod identity;
+mod internal;
+mod metrics;
+mod rate_limit;
+mod retry;
+mod route;
+mod serve;
+mod state;
+mod strict_http;
+pub mod tls;
+mod trace;
+mod upstream;
+
+pub use admin::Admin;
+pub use authorize::Authorize;
+pub use builder::{GatewayBuilder, ReadyCheck};
+pub use client_addr::{ClientAddr, ClientAddress, InvalidNetwork};
+pub use error::BuildError;
+pub use gate::{AnswerHeaders, Gate, GateFuture, GateLayer, Gated};
+pub use gateway::{Gateway, GatewayFuture};
+pub use idempotency::RequireIdempotencyKey;
+pub use internal::Internal;
+pub use rate_limit::{Buckets, Quota, RateLimit, TotalLimit};
+pub use route::Route;
+pub use serve::{PerCore, serve};
+pub use strict_http::{StrictHttp, check_path};
+pub use tls::{Tls, TlsError};
+pub use tower_http::cors;
+pub use upstream::Upstream;

@@ -1,0 +1,170 @@
+//! How often may they? Quotas by class and caller, counted in bounded memory, told in the `RateLimit` fields
+//! (draft-ietf-httpapi-ratelimit-headers).
+
+mod quota;
+mod total;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_sdk::http::Body;
+use bank_sdk::{Principal, Problem};
+use bank_stores::limit::{Charge, LimitKey, LimitTable, Rate, Verdict};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use tokio::time::Instant;
+
+pub use quota::Quota;
+pub use total::TotalLimit;
+
+use crate::client_addr::ClientAddr;
+use crate::gate::{AnswerHeaders, Gate};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The buckets of all callers. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Buckets {
+    table: Arc<LimitTable>,
+    start: Instant,
+}
+
+impl Buckets {
+    /// At most so many buckets at once, of about 50 bytes each. When they are all in use, callers that are new share one:
+    /// a crowd of strangers resets nobody's quota.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { table: Arc::new(LimitTable::new(capacity)), start: Instant::now() }
+    }
+
+    /// How many buckets are in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    pub(crate) fn take(&self, limit: &Limit, subject: &str) -> Verdict {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let charge = [Charge::one(LimitKey::of(&limit.class, subject), limit.rate)];
+        self.table.take(now, &charge).verdicts()[0]
+    }
+}
+
+/// A quota with the class that it counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    class: Arc<str>,
+    rate: Rate,
+    policy: HeaderValue,
+}
+
+impl Limit {
+    pub(crate) fn new(class: &str, quota: Quota) -> Result<Self, String> {
+        let rate = quota.rate().ok_or_else(|| format!("the quota `{class}` must let at least one request pass"))?;
+        let (burst, period, limit) = (rate.quota().get(), rate.period(), rate.limit().get());
+        // The window in which a caller may use its whole quota, and after which it is whole again.
+        let window = period.as_nanos().saturating_mul(u128::from(burst)) / u128::from(limit);
+        let seconds = window.div_ceil(1_000_000_000).max(1);
+        let policy = HeaderValue::from_str(&format!("\"{class}\";q={burst};w={seconds}"))
+            .map_err(|_| format!("the quota's name `{class}` must be visible ASCII"))?;
+        Ok(Self { class: class.into(), rate, policy })
+    }
+
+    /// The fields that tell a caller how it stands.
+    pub(crate) fn tell(&self, verdict: &Verdict, request: &mut Request<Body>) {
+        let text = format!("\"{}\";r={};t={}", self.class, verdict.remaining, ceil_seconds(verdict.reset_after));
+        if let Ok(value) = HeaderValue::try_from(text) {
+            AnswerHeaders::add(request, RATE_LIMIT, value);
+        }
+        AnswerHeaders::add(request, RATE_LIMIT_POLICY, self.policy.clone());
+    }
+}
+
+pub(crate) fn too_many(verdict: &Verdict) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; wait as long as `Retry-After` says")
+        .with_code("rate_limited")
+        .with_retry_after(verdict.retry_after.unwrap_or(Duration::from_secs(1)))
+}
+
+fn ceil_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// The quotas of a gateway, by class. A class that has none is counted under `default`.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) buckets: Buckets,
+    classes: HashMap<String, Limit>,
+}
+
+impl Limits {
+    pub(crate) fn new(buckets: Buckets, quotas: &HashMap<String, Quota>) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut classes = HashMap::new();
+        for (class, quota) in quotas {
+            match Limit::new(class, *quota) {
+                Ok(limit) => drop(classes.insert(class.clone(), limit)),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(Self { buckets, classes }) } else { Err(faults) }
+    }
+
+    pub(crate) fn class(&self, name: &str) -> Option<&Limit> {
+        self.classes.get(name).or_else(|| self.classes.get("default"))
+    }
+}
+
+/// Counts a request against its caller's quota: the principal's, or the address's where nobody is known.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    buckets: Buckets,
+    limit: Limit,
+}
+
+impl RateLimit {
+    /// One quota for each caller, in buckets of its own.
+    ///
+    /// # Errors
+    /// A quota that lets nothing pass.
+    pub fn new(name: &str, quota: Quota, buckets: Buckets) -> Result<Self, crate::BuildError> {
+        let limit = Limit::new(name, quota).map_err(|fault| crate::BuildError::new(vec![fault]))?;
+        Ok(Self { buckets, limit })
+    }
+}
+
+impl Gate for RateLimit {
+    async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
+        let verdict = match request.extensions().get::<Arc<Principal>>() {
+            Some(principal) => self.buckets.take(&self.limit, &principal.subject),
+            None => self.buckets.take(&self.limit, &address(request)),
+        };
+        self.limit.tell(&verdict, request);
+        if verdict.allowed { Ok(()) } else { Err(too_many(&verdict)) }
+    }
+}
+
+/// The caller's address as a key. Of IPv6 the network counts: one subscriber has a whole /64 to choose from.
+pub(crate) fn address(request: &Request<Body>) -> String {
+    match request.extensions().get::<ClientAddr>() {
+        Some(ClientAddr(std::net::IpAddr::V6(address))) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Some(ClientAddr(address)) => address.to_string(),
+        None => String::new(),
+    }
+}
+
+/// At least one.
+pub(crate) fn at_least_one(number: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(number)
+}

@@ -1,0 +1,88 @@
+//! Go again, or not. Outside the balancer, so that another endpoint may serve; budgeted, so that a failure is not
+//! multiplied; and never for a request that may have had an effect, unless its endpoint declared that repeating is harmless
+//! (S21).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_sdk::declaration::Idempotency;
+use bank_sdk::http::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http_body::Body as _;
+use tower::retry::budget::{Budget, TpsBudget};
+
+/// The largest body that is kept for another try.
+const MAX_KEPT: u64 = 64 * 1024;
+/// The most tries of one request, the first among them.
+pub(crate) const MAX_TRIES: usize = 3;
+
+/// The share of requests that may be tried again, of one upstream.
+#[derive(Clone)]
+pub(crate) struct RetryBudget(Arc<TpsBudget>);
+
+impl RetryBudget {
+    /// A fifth of the live traffic, and ten a second besides.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)))
+    }
+
+    pub(crate) fn deposit(&self) {
+        self.0.deposit();
+    }
+
+    pub(crate) fn withdraw(&self) -> bool {
+        self.0.withdraw()
+    }
+}
+
+impl fmt::Debug for RetryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RetryBudget")
+    }
+}
+
+/// Whether an answer says that another endpoint might do better.
+pub(crate) const fn is_worth_another(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+/// A request that can be sent again.
+pub(crate) struct Kept {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Kept {
+    /// Keeps a request for another try, where its endpoint allows one and its body is small.
+    pub(crate) async fn keep(
+        class: Idempotency,
+        request: Request<Body>,
+    ) -> Result<(Request<Body>, Option<Self>), bank_sdk::http::ReadError> {
+        let small = request.body().size_hint().upper().is_some_and(|size| size <= MAX_KEPT);
+        if !class.may_repeat() || !small {
+            return Ok((request, None));
+        }
+        let (parts, body) = request.into_parts();
+        let body = if body.is_end_stream() { Bytes::new() } else { body.read(MAX_KEPT as usize).await? };
+        let kept = Self {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+            body: body.clone(),
+        };
+        Ok((Request::from_parts(parts, Body::from(body)), Some(kept)))
+    }
+
+    pub(crate) fn again(&self) -> Request<Body> {
+        let mut request = Request::new(Body::from(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        *request.version_mut() = Version::HTTP_11;
+        request
+    }
+}

@@ -1,0 +1,71 @@
+//! W3C Trace Context: a valid `traceparent` is continued, anything else starts a new trace.
+
+use bank_stores::Random;
+use http::{HeaderName, HeaderValue, Request};
+use bank_sdk::http::Body;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Sets the `traceparent` that goes to the service.
+pub(crate) fn advance(request: &mut Request<Body>, random: &dyn Random) {
+    let mut bytes = [0; 24];
+    random.fill(&mut bytes);
+    // An id of zeros means none.
+    bytes[0] |= 1;
+    bytes[16] |= 1;
+    let span = hex(&bytes[16..]);
+    let incoming = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(parse);
+    let text = match incoming {
+        Some((trace, flags)) => format!("00-{trace}-{span}-{flags}"),
+        None => format!("00-{}-{span}-00", hex(&bytes[..16])),
+    };
+    if incoming.is_none() {
+        request.headers_mut().remove(TRACESTATE);
+    }
+    // Hexadecimal digits always fit.
+    if let Ok(value) = HeaderValue::try_from(text) {
+        request.headers_mut().insert(TRACEPARENT, value);
+    }
+}
+
+/// The trace's id and flags.
+fn parse(text: &str) -> Option<(&str, &str)> {
+    let lower_hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let valid = version == "00"
+        && parts.next().is_none()
+        && lower_hex(trace, 32)
+        && lower_hex(span, 16)
+        && lower_hex(flags, 2)
+        && trace.bytes().any(|b| b != b'0')
+        && span.bytes().any(|b| b != b'0');
+    valid.then_some((trace, flags))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valid_trace_is_continued_and_an_invalid_one_replaced() {
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(parse(valid), Some(("0af7651916cd43dd8448eb211c80319c", "01")));
+        for bad in [
+            "", "00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! HTTP's small parts that every layer shares: the body and the names of our header fields.
+
+mod body;
+mod headers;
+mod sse;
+
+pub use body::{Body, BodyError, ReadError};
+pub(crate) use body::Lease;
+pub use headers::{
+    BANK_IDENTITY, BANK_TIMEOUT_MS, CSRF_TOKEN, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, REQUEST_ID, RequestId,
+};
+pub use sse::{EventSender, ReaderGone, event_stream};

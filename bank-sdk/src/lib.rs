@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod call;
+pub mod client;
+pub mod declaration;
+mod endpoint;
+pub mod events;
+pub mod http;
+pub mod idempotency;
+pub mod identity;
+mod input;
+pub mod openapi;
+pub mod page;
+mod principal;
+mod problem;
+pub mod serve;
+mod service;
+pub mod testing;
+
+pub use bank_stores as stores;
+pub use call::{Call, Reply};
+pub use declaration::{Access, Api, DeclarationError, EndpointDeclaration};
+pub use endpoint::{Empty, Endpoint};
+pub use idempotency::{DerivationKey, Fingerprint, IdempotencyKey};
+pub use page::{Limit, List};
+pub use principal::{Actor, Principal, PrincipalKind};
+pub use problem::{FieldError, Problem};
+pub use service::{BankService, Endpoints, Responding, Service, method_not_allowed};

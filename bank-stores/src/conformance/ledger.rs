@@ -1,0 +1,430 @@
+//! What a [`Ledger`] promises.
+
+use std::time::Duration;
+
+use super::model::LedgerModel;
+use super::{Numbers, together};
+use crate::ledger::{
+    AccountId, Command, CommandId, Floor, OpenAccount, OwnerId, Posting, PostingId, Receipt,
+};
+use crate::{
+    Consistency, Currency, Direction, ErrorKind, Event, Ledger, LedgerExt, Money, PageRequest, Position,
+    Result, Timestamp,
+};
+
+const NOW: Consistency = Consistency::Current;
+
+fn account(name: &str) -> AccountId {
+    AccountId::new(name).expect("the suite's own ids are well formed")
+}
+
+fn eur(minor: i64) -> Money {
+    Money::from_minor(minor, Currency::EUR)
+}
+
+fn transfer(id: impl AsRef<str>, from: &str, to: &str, minor: i64) -> Posting {
+    let id = PostingId::new(id).expect("the suite's own ids are well formed");
+    Posting::new(id, "transfer").transfer(account(from), account(to), eur(minor))
+}
+
+/// Opens `cash`, which may fall without bound, and customers' accounts with `minor` in each.
+async fn open(ledger: &dyn Ledger, names: &[&str], minor: i64) {
+    let cash = OpenAccount::new(account("cash"), Currency::EUR).floor(Floor::None);
+    ledger.open(cash).await.expect("an account opens");
+    for name in names {
+        ledger.open(OpenAccount::new(account(name), Currency::EUR)).await.expect("an account opens");
+        if minor > 0 {
+            ledger.post(transfer(format!("fund:{name}"), "cash", name, minor)).await.expect("money goes in");
+        }
+    }
+}
+
+async fn balance(ledger: &dyn Ledger, name: &str) -> i64 {
+    ledger.account(&account(name), NOW).await.expect("the account exists").balance.minor()
+}
+
+async fn all_events(ledger: &dyn Ledger) -> Vec<Event> {
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or(Position::START, |event| event.position);
+        let more = ledger.events(after, 7, Duration::ZERO).await.expect("events are read");
+        if more.is_empty() {
+            return events;
+        }
+        events.extend(more);
+    }
+}
+
+fn kind<T: std::fmt::Debug>(result: &Result<T>) -> ErrorKind {
+    result.as_ref().expect_err("it has to be refused").kind()
+}
+
+/// The same receipt, whether replayed or not.
+fn same(a: &Receipt, b: &Receipt) -> bool {
+    a.clone().replay() == b.clone().replay()
+}
+
+/// A posting that is sent again has one effect, and the first receipt, marked as replayed; it can be looked up too.
+pub async fn the_same_posting_again_gives_the_first_receipt(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 0).await;
+    let posting = transfer("p", "cash", "alice", 5).reference("rent").metadata("k", "v");
+    let first = ledger.post(posting.clone()).await.expect("it is posted");
+    assert!(!first.replayed);
+    assert_eq!(first.entries.len(), 2);
+    ledger.post(transfer("q", "cash", "alice", 1)).await.expect("it is posted");
+    let again = ledger.post(posting).await.expect("it is replayed");
+    assert!(again.replayed && same(&first, &again), "{first:?} {again:?}");
+    assert_eq!(balance(ledger, "alice").await, 6);
+    let found = ledger.receipt(&first.id).await.expect("it is looked up").expect("it took effect");
+    assert!(same(&first, &found), "{first:?} {found:?}");
+    let unknown = CommandId::Posting(PostingId::new("nothing").expect("well formed"));
+    assert_eq!(ledger.receipt(&unknown).await.expect("it is looked up"), None);
+}
+
+/// An id stands for one content for good.
+pub async fn the_same_id_with_other_content_is_a_conflict(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 100).await;
+    ledger.post(transfer("p", "alice", "bob", 5)).await.expect("it is posted");
+    let others = [
+        transfer("p", "alice", "bob", 6),
+        transfer("p", "bob", "alice", 5),
+        transfer("p", "alice", "bob", 5).reference("other"),
+        transfer("p", "alice", "bob", 5).metadata("k", "v"),
+        transfer("p", "alice", "bob", 5).value_time(Timestamp::from_seconds(1)),
+    ];
+    for other in others {
+        assert_eq!(kind(&ledger.post(other).await), ErrorKind::Conflict);
+    }
+    assert_eq!(balance(ledger, "alice").await, 95);
+}
+
+/// An opening that is sent again gives the account as it was opened; other content is a conflict.
+pub async fn an_opening_may_be_repeated(ledger: &dyn Ledger) {
+    open(ledger, &[], 0).await;
+    let command = OpenAccount::new(account("alice"), Currency::EUR).name("Savings").floor(Floor::At(-50));
+    let first = ledger.open(command.clone()).await.expect("it opens");
+    ledger.post(transfer("p", "cash", "alice", 5)).await.expect("it is posted");
+    let again = ledger.open(command.clone()).await.expect("it is replayed");
+    assert!(again.replayed && same(&first, &again), "{first:?} {again:?}");
+    let found = ledger.receipt(&first.id).await.expect("it is looked up").expect("it took effect");
+    assert!(same(&first, &found), "{first:?} {found:?}");
+    assert_eq!(kind(&ledger.open(command.name("Other")).await), ErrorKind::Conflict);
+    let now = ledger.account(&account("alice"), NOW).await.expect("it exists");
+    assert_eq!((now.balance.minor(), now.available.minor(), now.entry_count), (5, 55, 1));
+    assert_eq!(now.name.as_deref(), Some("Savings"));
+}
+
+/// A refusal leaves nothing behind.
+pub async fn a_refused_id_may_be_tried_again(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 0).await;
+    let posting = transfer("p", "alice", "cash", 5);
+    assert_eq!(kind(&ledger.post(posting.clone()).await), ErrorKind::InsufficientFunds);
+    assert_eq!(ledger.receipt(&CommandId::Posting(posting.id.clone())).await.expect("it is looked up"), None);
+    ledger.post(transfer("q", "cash", "alice", 5)).await.expect("money goes in");
+    assert!(!ledger.post(posting).await.expect("now it is posted").replayed);
+}
+
+/// What is wrong is refused with the right kind, names the field, and changes nothing.
+pub async fn bad_input_is_refused_and_named(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 100).await;
+    let (alice, bob) = (account("alice"), account("bob"));
+    ledger.open(OpenAccount::new(account("usd"), Currency::USD)).await.expect("it opens");
+    ledger.open(OpenAccount::new(account("deep"), Currency::EUR).floor(Floor::None)).await.expect("it opens");
+    ledger.post(transfer("most", "deep", "cash", i64::MAX - 200)).await.expect("it is posted");
+    let id = || PostingId::new("bad").expect("well formed");
+    let many = (0..65).fold(Posting::new(id(), "x"), |posting, _| posting.leg(alice.clone(), eur(1)));
+    let usd = Money::from_minor(5, Currency::USD);
+    let cases = [
+        (Posting::new(id(), "x"), ErrorKind::Invalid, "legs"),
+        (Posting::new(id(), "x").leg(alice.clone(), eur(1)), ErrorKind::Invalid, "legs"),
+        (many, ErrorKind::Invalid, "legs"),
+        (transfer("bad", "alice", "bob", 5).leg(alice.clone(), eur(1)), ErrorKind::Invalid, "legs"),
+        (transfer("bad", "alice", "bob", 0), ErrorKind::Invalid, "legs[0].amount"),
+        (transfer("bad", "alice", "nobody", 5), ErrorKind::NotFound, "legs[1].account"),
+        (transfer("bad", "alice", "bob", 101), ErrorKind::InsufficientFunds, "legs[0].account"),
+        (transfer("bad", "deep", "bob", i64::MAX - 10), ErrorKind::Invalid, "legs[0].amount"),
+        (Posting::new(id(), "x").transfer(alice, account("usd"), usd), ErrorKind::Invalid, "legs[0].amount"),
+        (Posting::new(id(), "").leg(bob.clone(), eur(1)).leg(bob, eur(-1)), ErrorKind::Invalid, "kind"),
+        (transfer("bad", "alice", "bob", 5).reference("x".repeat(501)), ErrorKind::Invalid, "reference"),
+    ];
+    for (posting, kind, field) in cases {
+        let error = ledger.post(posting.clone()).await.expect_err("it has to be refused");
+        assert_eq!((error.kind(), error.field()), (kind, Some(field)), "{posting:?}");
+    }
+    let name = OpenAccount::new(account("x"), Currency::EUR).name("");
+    assert_eq!(ledger.open(name).await.expect_err("it has to be refused").field(), Some("name"));
+    let missing = ledger.account(&account("nobody"), NOW).await;
+    assert_eq!(kind(&missing), ErrorKind::NotFound);
+    let page = ledger.entries(&account("alice"), PageRequest::first(0)).await;
+    assert_eq!(kind(&page), ErrorKind::Invalid);
+    assert_eq!((balance(ledger, "alice").await, balance(ledger, "bob").await), (100, 100));
+}
+
+/// Commands of one call take effect in order, and one that is refused stops no other.
+pub async fn a_batch_keeps_its_order_and_each_its_own_outcome(ledger: &dyn Ledger) {
+    open(ledger, &[], 0).await;
+    let commands: Vec<Command> = vec![
+        transfer("p1", "cash", "alice", 5).into(),
+        OpenAccount::new(account("alice"), Currency::EUR).into(),
+        transfer("p2", "cash", "alice", 5).into(),
+        transfer("p3", "alice", "cash", 6).into(),
+        transfer("p4", "alice", "cash", 5).into(),
+        transfer("p4", "alice", "cash", 5).into(),
+        transfer("p4", "alice", "cash", 1).into(),
+    ];
+    let outcomes = ledger.execute(commands).await;
+    assert_eq!(outcomes.len(), 7);
+    assert_eq!(kind(&outcomes[0]), ErrorKind::NotFound);
+    assert_eq!(kind(&outcomes[3]), ErrorKind::InsufficientFunds);
+    assert_eq!(kind(&outcomes[6]), ErrorKind::Conflict);
+    let sequences: Vec<u64> =
+        [1, 2, 4, 5].iter().map(|i| outcomes[*i].as_ref().expect("it happens").sequence).collect();
+    assert!(sequences[0] < sequences[1] && sequences[1] < sequences[2] && sequences[2] == sequences[3]);
+    assert!(outcomes[5].as_ref().expect("it happens").replayed);
+    assert!(ledger.execute(Vec::new()).await.is_empty());
+}
+
+/// However many send the same posting at once, it happens once and all get the same receipt.
+pub async fn racers_with_one_id_have_one_effect(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 0).await;
+    let receipts = together((0..50).map(|_| ledger.post(transfer("p", "cash", "alice", 5)))).await;
+    let receipts: Vec<Receipt> = receipts.into_iter().map(|receipt| receipt.expect("it is posted")).collect();
+    assert_eq!(receipts.iter().filter(|receipt| !receipt.replayed).count(), 1);
+    assert!(receipts.iter().all(|receipt| same(receipt, &receipts[0])));
+    assert_eq!(balance(ledger, "alice").await, 5);
+}
+
+/// Many withdrawals at once take out what is there and no more.
+pub async fn a_floor_is_never_broken(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 10).await;
+    let outcomes =
+        together((0..40).map(|n| ledger.post(transfer(format!("p{n}"), "alice", "cash", 1)))).await;
+    let (done, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert_eq!((done.len(), refused.len()), (10, 30));
+    assert!(refused.iter().all(|refused| kind(refused) == ErrorKind::InsufficientFunds));
+    assert_eq!(balance(ledger, "alice").await, 0);
+    let page = ledger.entries(&account("alice"), PageRequest::first(100)).await.expect("entries are read");
+    assert!(page.items.iter().all(|entry| !entry.balance_after.is_negative()));
+}
+
+/// Transfers criss-cross; what all hold together stays what it was.
+pub async fn the_total_is_constant_under_concurrent_transfers(ledger: &dyn Ledger) {
+    let names = ["a", "b", "c", "d"];
+    open(ledger, &names, 100).await;
+    let mut numbers = Numbers::new(7);
+    let postings: Vec<Posting> = (0..300)
+        .map(|n| {
+            let (from, to) = (numbers.below(4) as usize, numbers.below(4) as usize);
+            transfer(format!("p{n}"), names[from], names[to], 1 + numbers.below(40) as i64)
+        })
+        .collect();
+    let outcomes = together(postings.into_iter().map(|posting| ledger.post(posting))).await;
+    assert!(outcomes.iter().any(Result::is_ok));
+    let mut total = 0;
+    for name in names {
+        let held = balance(ledger, name).await;
+        assert!(held >= 0, "{name} has {held}");
+        total += held;
+    }
+    assert_eq!(total, 400);
+    let totals = ledger.trial_balance().await.expect("totals are read");
+    assert!(totals.is_balanced(), "{totals:?}");
+    assert_eq!(totals.currency(Currency::EUR).expect("there are accounts").accounts, 5);
+}
+
+/// Entries are numbered without gaps, their amounts lead from balance to balance, and pages hold each once.
+pub async fn entries_add_up_and_read_both_ways(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 0).await;
+    for n in 1..=25 {
+        let value = Timestamp::from_seconds(n);
+        ledger
+            .post(transfer(format!("p{n}"), "cash", "alice", n).value_time(value))
+            .await
+            .expect("it is posted");
+    }
+    // Twice on one account: the second leg goes on where the first one ended.
+    let both =
+        transfer("both", "alice", "cash", 5).leg(account("alice"), eur(2)).leg(account("cash"), eur(-2));
+    ledger.post(both).await.expect("it is posted");
+    for direction in [Direction::Forward, Direction::Backward] {
+        let mut entries = Vec::new();
+        let mut page = PageRequest { direction, ..PageRequest::first(10) };
+        loop {
+            let read = ledger.entries(&account("alice"), page.clone()).await.expect("entries are read");
+            assert!(read.items.len() <= 10);
+            entries.extend(read.items);
+            match read.next {
+                Some(cursor) => page = page.after(cursor),
+                None => break,
+            }
+        }
+        if direction == Direction::Backward {
+            entries.reverse();
+        }
+        assert_eq!(entries.len(), 27);
+        let mut before = 0;
+        for (index, entry) in entries.iter().enumerate() {
+            assert_eq!(entry.number, index as u64 + 1);
+            assert_eq!(entry.balance_after.minor(), before + entry.amount.minor());
+            before = entry.balance_after.minor();
+        }
+        assert!(entries.windows(2).all(|pair| pair[0].booked_at <= pair[1].booked_at));
+        assert_eq!(entries[4].value_at, Timestamp::from_seconds(5));
+        assert_eq!(before, balance(ledger, "alice").await);
+    }
+    let none = ledger.entries(&account("nobody"), PageRequest::first(10)).await.expect("entries are read");
+    assert!(none.items.is_empty() && none.next.is_none());
+}
+
+/// An owner's accounts come in the order they were opened, and nobody else's do.
+pub async fn accounts_of_an_owner_come_in_order(ledger: &dyn Ledger) {
+    let owner = |name: &str| OwnerId::new(name).expect("well formed");
+    for n in 0..7 {
+        for name in ["alice", "bob"] {
+            let open =
+                OpenAccount::new(account(&format!("{name}{}", 9 - n)), Currency::EUR).owner(owner(name));
+            ledger.open(open).await.expect("it opens");
+        }
+    }
+    for (direction, first) in [(Direction::Forward, "alice9"), (Direction::Backward, "alice3")] {
+        let page = PageRequest { direction, ..PageRequest::first(4) };
+        let one = ledger.accounts(&owner("alice"), page.clone()).await.expect("accounts are read");
+        let two =
+            ledger.accounts(&owner("alice"), page.after(one.next.clone())).await.expect("accounts are read");
+        assert_eq!((one.items.len(), two.items.len(), two.next), (4, 3, None));
+        assert_eq!(one.items[0].id.as_str(), first);
+        let owners =
+            one.items.iter().chain(&two.items).filter(|account| account.owner == Some(owner("alice")));
+        assert_eq!(owners.count(), 7);
+    }
+}
+
+/// A cursor of one account's entries is refused for another's.
+pub async fn a_cursor_is_good_for_its_own_query_only(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 10).await;
+    ledger.post(transfer("p", "alice", "bob", 1)).await.expect("it is posted");
+    let page = PageRequest::first(1);
+    let cursor = ledger.entries(&account("alice"), page.clone()).await.expect("entries are read").next;
+    let page = page.after(cursor);
+    assert!(ledger.entries(&account("alice"), page.clone()).await.is_ok());
+    for refused in [
+        kind(&ledger.entries(&account("bob"), page.clone()).await),
+        kind(&ledger.entries(&account("alice"), page.clone().backward()).await),
+        kind(&ledger.accounts(&OwnerId::new("alice").expect("well formed"), page).await),
+    ] {
+        assert_eq!(refused, ErrorKind::Invalid);
+    }
+}
+
+/// Every command that took effect has one event, in commit order; refused and replayed ones have none.
+pub async fn events_are_complete_and_in_order(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 50).await;
+    let outcomes =
+        together((0..60).map(|n| ledger.post(transfer(format!("p{}", n % 50), "alice", "bob", 2)))).await;
+    let mut sequences: Vec<(u64, String)> = outcomes
+        .into_iter()
+        .flatten()
+        .filter(|receipt| !receipt.replayed)
+        .map(|receipt| (receipt.sequence, receipt.entries[0].posting.to_string()))
+        .collect();
+    sequences.sort();
+    assert_eq!(sequences.len(), 25);
+    let events = all_events(ledger).await;
+    assert_eq!(events.len(), 3 + 2 + 25);
+    assert!(events.windows(2).all(|pair| pair[0].position < pair[1].position));
+    assert_eq!(events.iter().filter(|event| event.topic == "account.opened").count(), 3);
+    let posted: Vec<(u64, String)> = events
+        .iter()
+        .skip(5)
+        .map(|event| {
+            (event.position.number(), event.payload["posting"].as_str().unwrap_or_default().to_owned())
+        })
+        .collect();
+    assert_eq!(posted, sequences);
+    let last = &events[29];
+    assert_eq!(last.topic, "posting.transfer");
+    assert_eq!(last.payload["legs"][1]["account"], "bob");
+    assert_eq!(last.payload["legs"][1]["amount"]["amount"], "0.02");
+    assert_eq!(last.payload["legs"][1]["balance_after"]["amount"], "1.00");
+}
+
+/// Who waits for an event gets it when it is committed, and nothing when the time is over.
+pub async fn a_waiting_reader_wakes_at_commit(ledger: &dyn Ledger) {
+    open(ledger, &[], 0).await;
+    let after = all_events(ledger).await.last().expect("there are events").position;
+    let none = ledger.events(after, 10, Duration::from_millis(20)).await.expect("events are read");
+    assert!(none.is_empty());
+    let wait = ledger.events(after, 10, Duration::from_secs(30));
+    let post = async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        ledger.open(OpenAccount::new(account("alice"), Currency::EUR)).await
+    };
+    let (events, opened) = tokio::join!(wait, post);
+    assert_eq!(events.expect("events are read").len(), 1);
+    opened.expect("it opens");
+}
+
+/// A call that is dropped half way has its whole effect or none, and its id tells which.
+pub async fn a_cancelled_caller_leaves_no_half_effect(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 100).await;
+    for n in 0..40_u64 {
+        let posting = transfer(format!("p{n}"), "alice", "bob", 1);
+        let call = ledger.post(posting);
+        // Each is dropped a little later than the one before.
+        let _ = tokio::time::timeout(Duration::from_micros(n * 25), call).await;
+    }
+    // Behind all that were handed over.
+    ledger.post(transfer("last", "alice", "bob", 1)).await.expect("it is posted");
+    let mut done = 1;
+    for n in 0..40 {
+        let id = PostingId::new(format!("p{n}")).expect("well formed");
+        done += i64::from(ledger.receipt(&id.into()).await.expect("it is looked up").is_some());
+    }
+    assert_eq!((balance(ledger, "alice").await, balance(ledger, "bob").await), (100 - done, 100 + done));
+    assert!(ledger.trial_balance().await.expect("totals are read").is_balanced());
+}
+
+/// Some hundred commands, good and bad, in batches of all sizes: the same outcomes as the model's, and the same end.
+pub async fn random_commands_match_the_model(ledger: &dyn Ledger) {
+    let mut numbers = Numbers::new(42);
+    let mut model = LedgerModel::new();
+    for _ in 0..60 {
+        let commands: Vec<Command> =
+            (0..1 + numbers.below(12)).map(|_| random_command(&mut numbers)).collect();
+        let outcomes = ledger.execute(commands.clone()).await;
+        assert_eq!(outcomes.len(), commands.len());
+        for (command, outcome) in commands.iter().zip(outcomes) {
+            let booked_at = outcome.as_ref().map_or(Timestamp::EPOCH, |receipt| receipt.booked_at);
+            match (model.execute(command, booked_at), outcome) {
+                (Ok(expected), Ok(receipt)) => assert_eq!(expected, receipt, "{command:?}"),
+                (Err(expected), Err(error)) => assert_eq!(expected.kind(), error.kind(), "{command:?}"),
+                (expected, outcome) => panic!("{command:?}: expected {expected:?}, got {outcome:?}"),
+            }
+        }
+    }
+    for number in 0..6 {
+        let id = account(&format!("a{number}"));
+        assert_eq!(ledger.account(&id, NOW).await.ok(), model.account(&id));
+        let entries = ledger.entries(&id, PageRequest::first(1_000)).await.expect("entries are read");
+        assert_eq!(entries.items.iter().collect::<Vec<_>>(), model.entries(&id));
+    }
+    assert_eq!(ledger.trial_balance().await.expect("totals are read"), model.trial_balance());
+}
+
+fn random_command(numbers: &mut Numbers) -> Command {
+    let currency = |number: u64| if number.is_multiple_of(3) { Currency::USD } else { Currency::EUR };
+    let name = |number: u64| account(&format!("a{number}"));
+    if numbers.below(6) == 0 {
+        let number = numbers.below(6);
+        let floor = if number < 2 { Floor::None } else { Floor::At(-(numbers.below(2) as i64) * 50) };
+        return OpenAccount::new(name(number), currency(number)).floor(floor).into();
+    }
+    let id = PostingId::new(format!("p{}", numbers.below(150))).expect("well formed");
+    let mut posting = Posting::new(id, "random");
+    for _ in 0..1 + numbers.below(2) {
+        let (from, to) = (numbers.below(6), numbers.below(6));
+        let amount = Money::from_minor(numbers.below(60) as i64, currency(from));
+        posting = posting.transfer(name(from), name(to), amount);
+    }
+    posting.into()
+}

@@ -1,0 +1,165 @@
+//! The suite that every adapter of a role passes, ours or yours: one function a promise.
+//!
+//! A function takes a fresh store and panics where the promise is broken. The macros make a test of each; the crate that
+//! uses them needs tokio with `macros` and `rt-multi-thread`.
+//!
+//! ```
+//! # #[cfg(feature = "embedded")]
+//! mod sqlite {
+//!     use bank_stores::embedded::{SqliteLedger, SqliteOptions};
+//!
+//!     // A store, and what has to outlive it.
+//!     async fn fresh() -> (SqliteLedger, ()) {
+//!         (SqliteLedger::open(SqliteOptions::temporary().unwrap()).await.unwrap(), ())
+//!     }
+//!
+//!     bank_stores::ledger_conformance!(fresh());
+//! }
+//! # fn main() {}
+//! ```
+
+#![allow(clippy::missing_panics_doc, reason = "to panic is how a broken promise is told")]
+
+pub mod cache;
+pub mod documents;
+pub mod items;
+pub mod ledger;
+pub mod model;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+
+/// Runs all at once on this task and waits for every one: they interleave wherever the store waits.
+pub(crate) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
+    std::future::poll_fn(move |context| {
+        let mut pending = false;
+        for (future, output) in running.iter_mut().zip(&mut outputs) {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(done) => *output = Some(done),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(outputs.drain(..).flatten().collect()) }
+    })
+    .await
+}
+
+/// Numbers that look random and are the same in every run.
+#[derive(Debug)]
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// Below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // Marsaglia's xorshift, three shifts.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance {
+    ($role:ident, $factory:expr, $($promise:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let (store, _guard) = $factory.await;
+                $crate::conformance::$role::$promise(&store).await;
+            }
+        )*
+    };
+}
+
+/// A test for each promise of a [`Ledger`](crate::Ledger); the expression is a future of a fresh store and its guard.
+#[macro_export]
+macro_rules! ledger_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { ledger, $factory,
+            the_same_posting_again_gives_the_first_receipt
+            the_same_id_with_other_content_is_a_conflict
+            an_opening_may_be_repeated
+            a_refused_id_may_be_tried_again
+            bad_input_is_refused_and_named
+            a_batch_keeps_its_order_and_each_its_own_outcome
+            racers_with_one_id_have_one_effect
+            a_floor_is_never_broken
+            the_total_is_constant_under_concurrent_transfers
+            entries_add_up_and_read_both_ways
+            accounts_of_an_owner_come_in_order
+            a_cursor_is_good_for_its_own_query_only
+            events_are_complete_and_in_order
+            a_waiting_reader_wakes_at_commit
+            a_cancelled_caller_leaves_no_half_effect
+            random_commands_match_the_model
+        }
+    };
+}
+
+/// A test for each promise of [`Items`](crate::Items); the expression is a future of a fresh store and its guard.
+#[macro_export]
+macro_rules! items_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { items, $factory,
+            what_was_put_is_read
+            conditions_hold_or_name_the_change
+            a_transaction_happens_whole_or_not_at_all
+            the_same_transaction_again_has_one_effect
+            the_same_id_with_other_content_is_a_conflict
+            a_refused_id_may_be_tried_again
+            versions_never_come_back
+            expired_items_are_absent
+            a_compare_and_set_race_loses_no_update
+            racers_with_one_id_have_one_effect
+            queries_page_in_order_both_ways
+            bad_input_is_refused_and_named
+            events_are_complete_and_in_order
+            a_cancelled_caller_leaves_no_half_effect
+        }
+    };
+}
+
+/// A test for each promise of [`Documents`](crate::Documents); the expression is a future of a fresh store and its guard.
+#[macro_export]
+macro_rules! documents_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { documents, $factory,
+            what_was_written_is_read
+            keys_are_unique
+            a_wrong_version_is_a_conflict
+            a_compare_and_set_race_loses_no_update
+            values_are_compared_with_their_type
+            filters_combine
+            sorted_pages_hold_each_document_once
+            expired_documents_are_absent_and_free_their_keys
+            bad_input_is_refused_and_named
+        }
+    };
+}
+
+/// A test for each promise of a [`Cache`](crate::Cache); the expression is a future of a fresh store and its guard.
+#[macro_export]
+macro_rules! cache_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { cache, $factory,
+            an_older_version_never_overwrites
+            a_once_only_value_is_set_by_one_racer
+            what_was_removed_is_gone
+            values_end_with_their_time
+            limits_are_taken_all_or_none
+            a_limit_holds_among_racers
+            messages_reach_who_subscribed
+        }
+    };
+}

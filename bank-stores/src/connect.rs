@@ -1,0 +1,176 @@
+//! From a URL to a store, and when a connection has to be encrypted.
+//!
+//! | URL | Ledger | Items | Documents | Cache |
+//! | --- | --- | --- | --- | --- |
+//! | `sqlite:PATH` | yes | yes | yes | |
+//! | `memory:` | yes, in a temporary file | the same | the same | yes |
+//! | `postgres://`, `dynamodb:`, `mongodb://`, `redis://` | later | later | later | later |
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::{Cache, Documents, Error, ErrorKind, Items, Ledger, Result};
+
+/// Connects to a ledger.
+pub async fn ledger(url: &str) -> Result<Arc<dyn Ledger>> {
+    match Target::parse(url, Role::Ledger)? {
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteLedger::open(options).await?)),
+        #[cfg(feature = "embedded")]
+        Target::Memory => Err(unfit(url, Role::Ledger)),
+    }
+}
+
+/// Connects to a store of items.
+pub async fn items(url: &str) -> Result<Arc<dyn Items>> {
+    match Target::parse(url, Role::Items)? {
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteItems::open(options).await?)),
+        #[cfg(feature = "embedded")]
+        Target::Memory => Err(unfit(url, Role::Items)),
+    }
+}
+
+/// Connects to a store of documents.
+pub async fn documents(url: &str) -> Result<Arc<dyn Documents>> {
+    match Target::parse(url, Role::Documents)? {
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteDocuments::open(options).await?)),
+        #[cfg(feature = "embedded")]
+        Target::Memory => Err(unfit(url, Role::Documents)),
+    }
+}
+
+/// Connects to a cache.
+pub async fn cache(url: &str) -> Result<Arc<dyn Cache>> {
+    match Target::parse(url, Role::Cache)? {
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(_) => Err(unfit(url, Role::Cache)),
+        #[cfg(feature = "embedded")]
+        Target::Memory => Ok(Arc::new(crate::embedded::MemoryCache::new())),
+    }
+}
+
+/// Whether a connection to `host` has to be encrypted: always, unless it stays on this machine.
+///
+/// `localhost` counts as this machine, other names do not, wherever they lead: what a name resolves to can change.
+pub fn requires_tls(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match bare.parse::<IpAddr>() {
+        Ok(address) => !address.to_canonical().is_loopback(),
+        Err(_) => !bare.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Ledger,
+    Items,
+    Documents,
+    Cache,
+}
+
+#[cfg(feature = "embedded")]
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Items => "items",
+            Self::Documents => "documents",
+            Self::Cache => "cache",
+        }
+    }
+}
+
+enum Target {
+    #[cfg(feature = "embedded")]
+    Sqlite(crate::embedded::SqliteOptions),
+    #[cfg(feature = "embedded")]
+    Memory,
+}
+
+impl Target {
+    fn parse(url: &str, role: Role) -> Result<Self> {
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        let feature = match scheme {
+            "sqlite" | "memory" => return Self::embedded(url, scheme, role),
+            "postgres" | "postgresql" => "aurora",
+            "dynamodb" => "dynamodb",
+            "redis" | "rediss" => "redis",
+            "mongodb" | "mongodb+srv" => "mongodb",
+            _ => return Err(Error::invalid("url", "a store's URL is `sqlite:PATH` or `memory:`")),
+        };
+        let message = format!(
+            "`{scheme}:` needs the adapter `{feature}`, which this version of bank-stores has not yet"
+        );
+        Err(Error::invalid("url", message))
+    }
+
+    #[cfg(feature = "embedded")]
+    fn embedded(url: &str, scheme: &str, role: Role) -> Result<Self> {
+        let path = &url[scheme.len() + 1..];
+        match (scheme, role) {
+            ("memory", _) if !path.is_empty() => Err(Error::invalid("url", "`memory:` takes no path")),
+            ("memory", Role::Cache) => Ok(Self::Memory),
+            ("memory", _) => crate::embedded::SqliteOptions::temporary().map(Self::Sqlite),
+            (_, Role::Cache) => Err(unfit(url, role)),
+            _ => {
+                // `sqlite:///a/b` and `sqlite:/a/b` are the same file.
+                let path = path.strip_prefix("//").unwrap_or(path);
+                if path.is_empty() {
+                    return Err(Error::invalid("url", "`sqlite:` needs a path: sqlite:data/ledger.db"));
+                }
+                Ok(Self::Sqlite(crate::embedded::SqliteOptions::new(path)))
+            }
+        }
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    fn embedded(_url: &str, scheme: &str, _role: Role) -> Result<Self> {
+        let message = format!("`{scheme}:` needs the feature `embedded` of bank-stores");
+        Err(Error::new(ErrorKind::Invalid, message).with_field("url"))
+    }
+}
+
+/// The path is left out: it may say more than a log should.
+#[cfg(feature = "embedded")]
+fn unfit(url: &str, role: Role) -> Error {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let message = format!("`{scheme}:` is not a store for {}", role.name());
+    Error::new(ErrorKind::Invalid, message).with_field("url")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_goes_without_encryption() {
+        for local in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "::ffff:127.0.0.1"]
+        {
+            assert!(!requires_tls(local), "{local}");
+        }
+        for remote in
+            ["10.0.0.1", "db.internal", "localhost.example.com", "0.0.0.0", "::", "", "127.0.0.1.nip.io"]
+        {
+            assert!(requires_tls(remote), "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_served_says_why() {
+        let message = |url: &str| Target::parse(url, Role::Ledger).err().unwrap().to_string();
+        assert!(message("postgres://db/bank").contains("aurora"));
+        assert!(message("redis://cache").contains("redis"));
+        assert!(message("data.db").contains("sqlite:PATH"));
+    }
+
+    #[cfg(feature = "embedded")]
+    #[test]
+    fn roles_and_schemes_have_to_fit() {
+        assert!(Target::parse("sqlite:", Role::Items).is_err());
+        assert!(Target::parse("sqlite:cache.db", Role::Cache).is_err());
+        assert!(Target::parse("memory:x", Role::Cache).is_err());
+        assert!(Target::parse("sqlite:a.db", Role::Items).is_ok());
+    }
+}

@@ -1,0 +1,72 @@
+//! Typed documents with filters, unique keys, optimistic versions and expiry.
+//!
+//! ```
+//! # #[cfg(feature = "embedded")]
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use bank_stores::documents::{Collection, DocumentWrite, Filter, Find};
+//! use bank_stores::embedded::{SqliteDocuments, SqliteOptions};
+//! use bank_stores::{Documents, DocumentsExt, ErrorKind};
+//! use serde_json::json;
+//!
+//! let documents = SqliteDocuments::open(SqliteOptions::temporary()?).await?;
+//! documents.declare(&Collection::new("partners").unique("email", ["email"])).await?;
+//! let write = DocumentWrite::insert("p1", &json!({"email": "a@example.com", "active": true}))?;
+//! documents.write_one("partners", write).await?;
+//!
+//! let taken = DocumentWrite::insert("p2", &json!({"email": "a@example.com"}))?;
+//! let error = documents.write_one("partners", taken).await.unwrap_err();
+//! assert_eq!((error.kind(), error.field()), (ErrorKind::AlreadyExists, Some("email")));
+//!
+//! let active = documents.find("partners", &Find::all().filter(Filter::eq("active", true))).await?;
+//! assert_eq!(active.items[0].id, "p1");
+//! # Ok::<(), bank_stores::Error>(())
+//! # }).unwrap();
+//! ```
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+mod find;
+pub(crate) mod model;
+
+pub use find::{Filter, Find};
+pub use model::{Collection, Document, DocumentWrite, MAX_BODY, Unique};
+
+use crate::{Error, ErrorKind, Page, Result};
+
+/// Collections of JSON documents.
+///
+/// Cancelling a call never leaves half an effect.
+#[async_trait]
+pub trait Documents: fmt::Debug + Send + Sync + 'static {
+    /// Makes the collection with its unique keys and indexes, where they are missing; repeating it changes nothing.
+    ///
+    /// `Conflict` if a unique key is broken by documents that are there.
+    async fn declare(&self, collection: &Collection) -> Result<()>;
+
+    /// The document, if there is one that has not expired; `NotFound` for a collection that was never declared.
+    async fn get(&self, collection: &str, id: &str) -> Result<Option<Document>>;
+
+    /// Executes writes; each is atomic and has its own outcome, in the order given: the document as it now stands, or as
+    /// it stood before it was deleted.
+    ///
+    /// Replacing or deleting what does not exist is `NotFound`. A unique key that is taken is `AlreadyExists`, with the
+    /// key's name (or `id`) as the error's field.
+    async fn write(&self, collection: &str, writes: Vec<DocumentWrite>) -> Vec<Result<Document>>;
+
+    /// The documents that match, in order.
+    async fn find(&self, collection: &str, find: &Find) -> Result<Page<Document>>;
+}
+
+/// Conveniences for every [`Documents`].
+#[async_trait]
+pub trait DocumentsExt: Documents {
+    /// Executes one write.
+    async fn write_one(&self, collection: &str, write: DocumentWrite) -> Result<Document> {
+        let outcome = self.write(collection, vec![write]).await.pop();
+        outcome.unwrap_or_else(|| Err(Error::new(ErrorKind::Indeterminate, "the store gave no outcome")))
+    }
+}
+
+impl<D: Documents + ?Sized> DocumentsExt for D {}

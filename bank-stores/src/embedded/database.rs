@@ -1,0 +1,157 @@
+//! A SQLite file: opening, schema versions, connections.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use super::error::from_sqlx;
+use super::{SqliteOptions, files};
+use crate::{Error, ErrorKind, Result};
+
+/// What a kind of store keeps in its file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schema {
+    /// What people call it.
+    pub(super) name: &'static str,
+    /// Marks the file, so that the file of one role is not opened as another.
+    pub(super) application: i32,
+    /// Statements that lead from one version to the next; version n is after the first n. Never changed, only added to.
+    pub(super) migrations: &'static [&'static str],
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct Database {
+    readers: SqlitePool,
+    options: SqliteOptions,
+    schema: Schema,
+    /// Held by the writer for its life; none where the store is read only.
+    lock: Mutex<Option<File>>,
+}
+
+impl Database {
+    /// Opens the file; creates and migrates it unless it is only read.
+    pub(super) async fn open(options: SqliteOptions, schema: Schema) -> Result<Arc<Self>> {
+        let lock = if options.read_only { None } else { Some(Self::prepare(&options, schema).await?) };
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.readers)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_lazy_with(connect_options(&options).read_only(true));
+        let database = Arc::new(Self { readers, options, schema, lock: Mutex::new(lock) });
+        if database.options.read_only {
+            let mut connection = database.readers.acquire().await.map_err(from_sqlx)?;
+            let version = database.schema.version(&mut connection).await?;
+            database.schema.check(version)?;
+            if version < database.schema.migrations.len() {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the store was not yet made or migrated by its writer",
+                ));
+            }
+        }
+        Ok(database)
+    }
+
+    async fn prepare(options: &SqliteOptions, schema: Schema) -> Result<File> {
+        files::prepare(&options.path)?;
+        let lock = files::lock(&options.path)?;
+        let mut connection = connect_options(options).connect().await.map_err(from_sqlx)?;
+        schema.migrate(&mut connection).await?;
+        connection.close().await.map_err(from_sqlx)?;
+        Ok(lock)
+    }
+
+    pub(super) fn options(&self) -> &SqliteOptions {
+        &self.options
+    }
+
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.schema.name
+    }
+
+    /// Lets another process write, when the writer has ended.
+    pub(super) fn release(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// A connection of the writer's own.
+    pub(super) async fn connect_writer(&self) -> Result<SqliteConnection> {
+        connect_options(&self.options).pragma("wal_autocheckpoint", "4000").connect().await.map_err(from_sqlx)
+    }
+
+    /// The refusal of a write by a store that was opened only to read.
+    pub(super) fn read_only_refusal(&self) -> Error {
+        Error::new(ErrorKind::Denied, format!("this {} store was opened only to read", self.schema.name))
+    }
+}
+
+fn connect_options(options: &SqliteOptions) -> SqliteConnectOptions {
+    let connect = SqliteConnectOptions::new()
+        .filename(&options.path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .synchronous(SqliteSynchronous::Full)
+        // In KiB where negative: 4 MiB a connection.
+        .pragma("cache_size", "-4096")
+        .statement_cache_capacity(64)
+        .disable_statement_logging();
+    // A reader must not try to change the mode that the writer has set.
+    if options.read_only { connect.read_only(true) } else { connect.journal_mode(SqliteJournalMode::Wal) }
+}
+
+impl Schema {
+    async fn version(&self, connection: &mut SqliteConnection) -> Result<usize> {
+        let row = sqlx::query(
+            "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id)",
+        )
+        .fetch_one(connection)
+        .await
+        .map_err(from_sqlx)?;
+        let (version, application): (i64, i64) = (row.get(0), row.get(1));
+        if application != 0 && application != i64::from(self.application) {
+            let message = format!("the file holds another kind of store, not {}", self.name);
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
+        usize::try_from(version)
+            .map_err(|_| Error::new(ErrorKind::Denied, "the file is not one of our stores"))
+    }
+
+    fn check(&self, version: usize) -> Result<()> {
+        let known = self.migrations.len();
+        if version <= known {
+            return Ok(());
+        }
+        let message = format!(
+            "the {} store has schema version {version}, this program knows versions up to {known}: use a newer program",
+            self.name
+        );
+        Err(Error::new(ErrorKind::Denied, message))
+    }
+
+    /// Brings the file to the newest version; each step is one transaction, so that it can be stopped anywhere.
+    async fn migrate(&self, connection: &mut SqliteConnection) -> Result<()> {
+        let version = self.version(connection).await?;
+        self.check(version)?;
+        for (done, step) in self.migrations.iter().enumerate().skip(version) {
+            let script = format!(
+                "BEGIN IMMEDIATE; {step}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT;",
+                self.application,
+                done + 1
+            );
+            // Only our own constants and numbers are in it.
+            sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *connection).await.map_err(from_sqlx)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! SQLite's errors, by their codes.
+
+use crate::{Error, ErrorKind};
+
+/// Primary result codes of SQLite; the extended ones have them in their low byte.
+mod code {
+    pub(super) const PERM: i32 = 3;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const TOOBIG: i32 = 18;
+    pub(super) const CONSTRAINT: i32 = 19;
+    pub(super) const AUTH: i32 = 23;
+    pub(super) const NOTADB: i32 = 26;
+}
+
+/// What a failed call to SQLite means, where it had no effect.
+pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
+    let (kind, message) = match primary(&error) {
+        Some(code::BUSY | code::LOCKED) => (ErrorKind::Unavailable, "the store is busy"),
+        Some(code::FULL) => (ErrorKind::Unavailable, "the disk is full"),
+        Some(code::READONLY | code::PERM | code::AUTH) => (ErrorKind::Denied, "the store cannot be written"),
+        Some(code::CORRUPT) => (ErrorKind::Unavailable, "the store's file is damaged"),
+        Some(code::NOTADB) => (ErrorKind::Unavailable, "the file is not a store"),
+        Some(code::IOERR) => (ErrorKind::Unavailable, "the disk failed"),
+        Some(code::CANTOPEN) => (ErrorKind::Unavailable, "the store's file cannot be opened"),
+        Some(code::TOOBIG) => (ErrorKind::Invalid, "larger than the store takes"),
+        Some(code::CONSTRAINT) => (ErrorKind::Conflict, "a rule of the store's tables is broken"),
+        Some(_) => (ErrorKind::Unavailable, "the store failed"),
+        None => match &error {
+            sqlx::Error::PoolTimedOut => (ErrorKind::Unavailable, "no connection became free in time"),
+            sqlx::Error::PoolClosed => (ErrorKind::Unavailable, "the store is closed"),
+            sqlx::Error::RowNotFound => (ErrorKind::NotFound, "nothing was found"),
+            _ => (ErrorKind::Unavailable, "the store failed"),
+        },
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+/// Whether a COMMIT that failed so had certainly no effect: SQLite says so before it writes anything.
+pub(super) fn commit_had_no_effect(error: &sqlx::Error) -> bool {
+    matches!(primary(error), Some(code::BUSY | code::LOCKED | code::FULL | code::CONSTRAINT | code::READONLY))
+}
+
+/// Whether a constraint was broken.
+pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
+    primary(error) == Some(code::CONSTRAINT)
+}
+
+fn primary(error: &sqlx::Error) -> Option<i32> {
+    let sqlx::Error::Database(error) = error else { return None };
+    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+/// A row that does not read as what was written: only a foreign hand or a failing disk does that.
+pub(super) fn damaged(source: Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "the store holds a row that cannot be read").with_source(source)
+}

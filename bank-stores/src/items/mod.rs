@@ -1,0 +1,87 @@
+//! Keyed items with conditional writes, transactions over several of them, ordered queries and expiry.
+//!
+//! ```
+//! # #[cfg(feature = "embedded")]
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use bank_stores::embedded::{SqliteItems, SqliteOptions};
+//! use bank_stores::items::{Change, Condition, Key, Transaction};
+//! use bank_stores::{Consistency, ErrorKind, Items, ItemsExt};
+//!
+//! let items = SqliteItems::open(SqliteOptions::temporary()?).await?;
+//! let key = Key::new("transfer", "tr_1");
+//! let create = Change::put(key.clone(), &"accepted")?.when(Condition::Absent);
+//! items.commit_one(Transaction::new("w1").change(create.clone())).await?;
+//!
+//! let (state, version): (String, u64) = items.get_json(&key, Consistency::Current).await?.unwrap();
+//! assert_eq!(state, "accepted");
+//! let step = Change::put(key, &"posted")?.when(Condition::Version(version));
+//! items.commit_one(Transaction::new("w2").change(step)).await?;
+//!
+//! let again = items.commit_one(Transaction::new("w3").change(create)).await.unwrap_err();
+//! assert_eq!((again.kind(), again.change()), (ErrorKind::AlreadyExists, Some(0)));
+//! # Ok::<(), bank_stores::Error>(())
+//! # }).unwrap();
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+
+mod change;
+mod key;
+
+pub use change::{Change, Committed, Condition, MAX_CHANGES, Transaction, WriteId};
+pub use key::{Item, Key, MAX_KEY, MAX_VALUE, Query, SortRange};
+
+use crate::{Consistency, Error, ErrorKind, Event, Page, Position, Result};
+
+/// Keyed items.
+///
+/// Cancelling a call never leaves half an effect: a transaction that had been handed over happens whole or not at all,
+/// and its id tells later which.
+#[async_trait]
+pub trait Items: fmt::Debug + Send + Sync + 'static {
+    /// The item, if there is one that has not expired.
+    async fn get(&self, key: &Key, read: Consistency) -> Result<Option<Item>>;
+
+    /// Executes transactions; each is atomic and has its own outcome, in the order given.
+    ///
+    /// Where a condition does not hold, the error's `change()` is its index; the kind is `AlreadyExists` for
+    /// [`Condition::Absent`] and `Conflict` for the others.
+    async fn commit(&self, transactions: Vec<Transaction>) -> Vec<Result<Committed>>;
+
+    /// Looks up the outcome of a transaction, after [`ErrorKind::Indeterminate`] say.
+    async fn committed(&self, id: &WriteId) -> Result<Option<Committed>>;
+
+    /// The items of one partition, in the order of `sort`.
+    async fn query(&self, query: &Query) -> Result<Page<Item>>;
+
+    /// Up to `limit` events after `after`, in commit order and without gaps; waits up to `wait` for the first.
+    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>>;
+}
+
+/// Conveniences for every [`Items`].
+#[async_trait]
+pub trait ItemsExt: Items {
+    /// Executes one transaction.
+    async fn commit_one(&self, transaction: Transaction) -> Result<Committed> {
+        let outcome = self.commit(vec![transaction]).await.pop();
+        outcome.unwrap_or_else(|| Err(Error::new(ErrorKind::Indeterminate, "the store gave no outcome")))
+    }
+
+    /// The item's value read as JSON, and its version.
+    async fn get_json<T: DeserializeOwned + Send>(
+        &self,
+        key: &Key,
+        read: Consistency,
+    ) -> Result<Option<(T, u64)>> {
+        match self.get(key, read).await? {
+            Some(item) => Ok(Some((item.json()?, item.version))),
+            None => Ok(None),
+        }
+    }
+}
+
+impl<I: Items + ?Sized> ItemsExt for I {}

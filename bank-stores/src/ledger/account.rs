@@ -1,0 +1,211 @@
+//! Accounts and how they are opened.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountId, OwnerId};
+use crate::canonical::{Canonical, Content};
+use crate::{Currency, Error, Money, Result, Timestamp};
+
+/// The longest name of an account, in bytes.
+pub const MAX_NAME: usize = 200;
+
+/// How far an account's balance may fall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Floor {
+    /// Never below zero: a customer's account.
+    #[default]
+    Zero,
+    /// Down to this many minor units: which are zero or negative: an overdraft.
+    At(i64),
+    /// Without bound: the bank's own accounts, such as cash and clearing.
+    None,
+}
+
+impl Floor {
+    /// The smallest balance in minor units.
+    pub fn minor(self) -> Option<i64> {
+        match self {
+            Self::Zero => Some(0),
+            Self::At(minor) => Some(minor),
+            Self::None => None,
+        }
+    }
+}
+
+/// Whether an account takes part in postings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AccountStatus {
+    /// It does.
+    #[default]
+    Open,
+    /// It does not for now.
+    Frozen,
+    /// It never will again.
+    Closed,
+}
+
+/// An account as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Account {
+    /// Its name in the ledger.
+    pub id: AccountId,
+    /// Whom it belongs to; the bank's own accounts have none.
+    pub owner: Option<OwnerId>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The currency it is held in.
+    pub currency: Currency,
+    /// Whether it takes part in postings.
+    pub status: AccountStatus,
+    /// The smallest balance allowed, if there is one.
+    pub floor: Option<Money>,
+    /// The sum of its entries.
+    pub balance: Money,
+    /// What may be taken out: the balance above the floor; the balance itself where there is no floor.
+    pub available: Money,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// How many entries it has, which is also the number of the last.
+    pub entry_count: u64,
+}
+
+impl Account {
+    /// Made by an adapter: the account as `open` leaves it.
+    pub fn opened(open: &OpenAccount, opened_at: Timestamp) -> Self {
+        let floor = open.floor.minor().map(|minor| Money::from_minor(minor, open.currency));
+        let mut account = Self {
+            id: open.id.clone(),
+            owner: open.owner.clone(),
+            name: open.name.clone(),
+            currency: open.currency,
+            status: AccountStatus::Open,
+            floor,
+            balance: Money::zero(open.currency),
+            available: Money::zero(open.currency),
+            opened_at,
+            entry_count: 0,
+        };
+        account.set_balance(0, 0);
+        account
+    }
+
+    /// Made by an adapter: sets what postings change, and what follows from it.
+    pub fn set_balance(&mut self, minor: i64, entry_count: u64) {
+        let floor = self.floor.map_or(0, Money::minor);
+        self.balance = Money::from_minor(minor, self.currency);
+        self.available = Money::from_minor(minor.saturating_sub(floor), self.currency);
+        self.entry_count = entry_count;
+    }
+}
+
+/// The command that opens an account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OpenAccount {
+    /// Names the account and the command.
+    pub id: AccountId,
+    /// The currency it is held in.
+    pub currency: Currency,
+    /// Whom it belongs to.
+    pub owner: Option<OwnerId>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// How far its balance may fall.
+    pub floor: Floor,
+}
+
+impl OpenAccount {
+    /// An account without owner and name that never falls below zero.
+    pub fn new(id: AccountId, currency: Currency) -> Self {
+        Self { id, currency, owner: None, name: None, floor: Floor::Zero }
+    }
+
+    /// Whom it belongs to.
+    #[must_use]
+    pub fn owner(mut self, owner: OwnerId) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// What people call it; at most 200 bytes.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How far its balance may fall.
+    #[must_use]
+    pub fn floor(mut self, floor: Floor) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// Checks what can be checked without the ledger; adapters call it first.
+    pub fn validate(&self) -> Result<()> {
+        let name = self.name.as_deref().unwrap_or("-");
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(Error::invalid("name", format!("a name has 1 to {MAX_NAME} bytes")));
+        }
+        if name.contains('\0') {
+            return Err(Error::invalid("name", "a name holds no NUL"));
+        }
+        if self.floor.minor().is_some_and(|minor| minor > 0) {
+            return Err(Error::invalid(
+                "floor",
+                "a new account has nothing in it, so that its floor is zero or below",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What tells this content from any other under the same id.
+    pub fn content(&self) -> [u8; 32] {
+        let content: Content = Canonical::new("account.1")
+            .text(self.id.as_str())
+            .text(self.currency.code())
+            .optional(self.owner.as_ref(), |form, owner| form.text(owner.as_str()))
+            .optional(self.name.as_deref(), Canonical::text)
+            .optional(self.floor.minor(), Canonical::number)
+            .finish();
+        content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_is_what_lies_above_the_floor() {
+        let open = OpenAccount::new(AccountId::new("a").unwrap(), Currency::EUR).floor(Floor::At(-500));
+        let mut account = Account::opened(&open, Timestamp::EPOCH);
+        assert_eq!(account.available.minor(), 500);
+        account.set_balance(-200, 1);
+        assert_eq!((account.balance.minor(), account.available.minor()), (-200, 300));
+    }
+
+    #[test]
+    fn each_field_is_part_of_the_content() {
+        let open = OpenAccount::new(AccountId::new("a").unwrap(), Currency::EUR);
+        let others = [
+            OpenAccount::new(AccountId::new("b").unwrap(), Currency::EUR),
+            OpenAccount::new(AccountId::new("a").unwrap(), Currency::USD),
+            open.clone().name("n"),
+            open.clone().owner(OwnerId::new("n").unwrap()),
+            open.clone().floor(Floor::None),
+            open.clone().floor(Floor::At(-1)),
+        ];
+        for other in others {
+            assert_ne!(open.content(), other.content(), "{other:?}");
+        }
+        // Zero is the same floor however it is said.
+        let content = open.content();
+        assert_eq!(content, open.floor(Floor::At(0)).content());
+    }
+}

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cache;
+pub mod clock;
+pub mod connect;
+pub mod consistency;
+pub mod documents;
+pub mod error;
+pub mod items;
+pub mod ledger;
+pub mod limit;
+pub mod money;
+pub mod outbox;
+pub mod page;
+pub mod random;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "schema")]
+mod schema;
+#[cfg(feature = "seal")]
+pub mod seal;
+
+mod canonical;
+mod text;
+
+pub use cache::Cache;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use consistency::{Consistency, Freshness};
+pub use documents::{Documents, DocumentsExt};
+pub use error::{Error, ErrorKind, Result};
+pub use items::{Items, ItemsExt};
+pub use ledger::{Ledger, LedgerExt};
+pub use money::{Currency, Money};
+pub use outbox::{Event, NewEvent, Position};
+pub use page::{Cursor, Direction, Page, PageRequest};
+pub use random::{Random, SystemRandom};

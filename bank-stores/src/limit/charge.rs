@@ -1,0 +1,129 @@
+//! What is charged, and the answer.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::Rate;
+
+/// Names a bucket: 128 bits of a keyed hash.
+///
+/// The keys are drawn when the process starts, so that nobody outside can make two callers collide; a `LimitKey` means
+/// nothing in another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitKey(pub(crate) [u64; 2]);
+
+impl LimitKey {
+    /// The bucket of `subject` (an address, a principal) for the purpose `scope` (a route, a policy).
+    pub fn of(scope: &str, subject: &str) -> Self {
+        static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+        let half = |state: &RandomState| {
+            let mut hasher = state.build_hasher();
+            hasher.write_usize(scope.len());
+            hasher.write(scope.as_bytes());
+            hasher.write(subject.as_bytes());
+            hasher.finish()
+        };
+        // Never all zero, which marks a free slot.
+        Self([half(&KEYS[0]) | 1, half(&KEYS[1])])
+    }
+}
+
+/// So many units from one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The bucket; one bucket has one rate.
+    pub key: LimitKey,
+    /// The bucket's rate.
+    pub rate: Rate,
+    /// How many units; 0 only looks.
+    pub cost: u32,
+}
+
+impl Charge {
+    /// One unit from the bucket `key`.
+    pub const fn one(key: LimitKey, rate: Rate) -> Self {
+        Self { key, rate, cost: 1 }
+    }
+}
+
+/// How one charge stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether this bucket had enough.
+    pub allowed: bool,
+    /// The size of the bucket.
+    pub limit: u32,
+    /// What is left in it after this call.
+    pub remaining: u32,
+    /// Until it is full.
+    pub reset_after: Duration,
+    /// Until the same charge would be allowed; `None` when it was, or when it costs more than the bucket ever holds.
+    pub retry_after: Option<Duration>,
+}
+
+impl Verdict {
+    /// `filled` is when the bucket will be full, after this call.
+    pub(crate) fn new(rate: Rate, cost: u32, allowed: bool, filled: u64, now: u64) -> Self {
+        let used = filled.saturating_sub(now);
+        let free = rate.span().saturating_sub(used);
+        let need = rate.interval().saturating_mul(u64::from(cost));
+        let retry = !allowed && cost <= rate.quota().get();
+        Self {
+            allowed,
+            limit: rate.quota().get(),
+            remaining: u32::try_from(free / rate.interval()).unwrap_or(u32::MAX),
+            reset_after: Duration::from_nanos(used),
+            retry_after: retry.then(|| Duration::from_nanos(need.saturating_sub(free))),
+        }
+    }
+}
+
+/// How many verdicts are held without allocating.
+const INLINE: usize = 4;
+
+/// The answer to a call: whether all charges were taken, and how each stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Decision {
+    /// Whether every bucket had enough; if not, nothing was taken from any.
+    pub allowed: bool,
+    inline: [Verdict; INLINE],
+    len: usize,
+    /// All of them, where there are more than fit inline.
+    spilled: Vec<Verdict>,
+}
+
+impl Decision {
+    pub(crate) fn new(charges: usize) -> Self {
+        let spilled = if charges > INLINE { Vec::with_capacity(charges) } else { Vec::new() };
+        Self { allowed: true, inline: [Verdict::default(); INLINE], len: 0, spilled }
+    }
+
+    pub(crate) fn push(&mut self, verdict: Verdict) {
+        self.allowed &= verdict.allowed;
+        if self.spilled.capacity() > 0 {
+            self.spilled.push(verdict);
+        } else {
+            self.inline[self.len] = verdict;
+            self.len += 1;
+        }
+    }
+
+    /// How each charge stands, in the order of the charges.
+    pub fn verdicts(&self) -> &[Verdict] {
+        if self.spilled.is_empty() { &self.inline[..self.len] } else { &self.spilled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scope_and_subject_do_not_run_together() {
+        assert_eq!(LimitKey::of("a", "b"), LimitKey::of("a", "b"));
+        assert_ne!(LimitKey::of("a", "bc"), LimitKey::of("ab", "c"));
+        assert_ne!(LimitKey::of("", ""), LimitKey::of("", "\0"));
+    }
+}

@@ -1,0 +1,61 @@
+//! The service's endpoints.
+
+use std::time::Duration;
+
+use bank_sdk::events::{EventList, EventsAfter};
+use bank_sdk::{Empty, Endpoint, List};
+
+use crate::wire::{
+    Account, AccountPath, AccountRecord, Balance, Deposit, Entry, EntriesOf, NewAccount, NewDeposit, NewPosting,
+    OwnedBy, PageOf, Posted, TrialBalance,
+};
+
+/// Opens an account for the caller. An `Idempotency-Key` is welcome and not required: opening moves no money.
+pub const OPEN: Endpoint<NewAccount, Account> =
+    Endpoint::post("/v1/accounts").summary("Opens an account").scope("accounts:write").created();
+
+/// The caller's accounts, in the order they were opened.
+pub const LIST: Endpoint<PageOf, List<Account>> =
+    Endpoint::get("/v1/accounts").summary("Lists your accounts").scope("accounts:read");
+
+/// One account of the caller.
+pub const FIND: Endpoint<AccountPath, Account> =
+    Endpoint::get("/v1/accounts/{id}").summary("Shows one of your accounts").scope("accounts:read");
+
+/// The balance of one account of the caller.
+pub const BALANCE: Endpoint<AccountPath, Balance> =
+    Endpoint::get("/v1/accounts/{id}/balance").summary("Shows an account's balance").scope("accounts:read");
+
+/// The entries of one account of the caller, newest first.
+pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> =
+    Endpoint::get("/v1/accounts/{id}/entries").summary("Lists what moved on an account").scope("accounts:read");
+
+/// Cash over the counter into anybody's account.
+pub const DEPOSIT: Endpoint<NewDeposit, Deposit> =
+    Endpoint::post("/v1/deposits").summary("Pays cash into an account").role("teller").idempotent().created();
+
+/// The totals of the whole ledger.
+pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
+    Endpoint::get("/v1/ledger/trial-balance").summary("Adds up the whole ledger").role("auditor");
+
+/// Moves money for a customer; the caller names the posting, so that asking again is harmless.
+pub const POST: Endpoint<NewPosting, Posted> = Endpoint::post("/internal/v1/postings")
+    .summary("Moves money between two accounts")
+    .internal(&["transactions"])
+    .repeatable();
+
+/// What other services may know of an account.
+pub const RECORD: Endpoint<AccountPath, AccountRecord> = Endpoint::get("/internal/v1/accounts/{id}")
+    .summary("Whose account this is")
+    .internal(&["transactions", "partners"]);
+
+/// A customer's accounts, for other services.
+pub const OWNED: Endpoint<OwnedBy, List<AccountRecord>> = Endpoint::get("/internal/v1/customers/{customer}/accounts")
+    .summary("Which accounts a customer has")
+    .internal(&["transactions", "partners"]);
+
+/// What happened in the ledger, in commit order.
+pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/accounts/events")
+    .summary("Follows the ledger's events")
+    .internal(&["partners"])
+    .timeout(Duration::from_secs(25));

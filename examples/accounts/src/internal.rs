@@ -1,0 +1,44 @@
+//! What other services ask: whose accounts these are, and what happened.
+
+use std::sync::Arc;
+
+use bank_sdk::events::{EventList, EventsAfter};
+use bank_sdk::{Call, List, Problem, page};
+use bank_stores::Consistency;
+use bank_stores::ledger::{self, AccountId, OwnerId};
+
+use crate::service::Accounts;
+use crate::wire::{AccountPath, AccountRecord, OwnedBy};
+
+impl Accounts {
+    pub(crate) async fn record(self: Arc<Self>, call: Call<AccountPath>) -> Result<AccountRecord, Problem> {
+        let id = AccountId::new(&call.input.id).map_err(|_| Problem::not_found())?;
+        let account = self.ledger.account(&id, Consistency::Current).await?;
+        record(account).ok_or_else(Problem::not_found)
+    }
+
+    pub(crate) async fn owned(self: Arc<Self>, call: Call<OwnedBy>) -> Result<List<AccountRecord>, Problem> {
+        let OwnedBy { customer, limit, after } = &call.input;
+        let page = page::oldest_first(*limit, after.as_deref())?;
+        let owner = OwnerId::new(customer).map_err(|_| Problem::not_found())?;
+        let accounts = self.ledger.accounts(&owner, page).await?;
+        let list = List::from_page(accounts, record);
+        Ok(List { items: list.items.into_iter().flatten().collect(), next: list.next })
+    }
+
+    pub(crate) async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
+        let (after, limit, wait) = call.input.bounded()?;
+        Ok(EventList { items: self.ledger.events(after, limit, wait.min(call.time_left())).await? })
+    }
+}
+
+/// The bank's own accounts have no owner and are nobody's business.
+fn record(account: ledger::Account) -> Option<AccountRecord> {
+    Some(AccountRecord {
+        owner: account.owner?.into(),
+        id: account.id.into(),
+        currency: account.currency,
+        name: account.name,
+        status: account.status.into(),
+    })
+}

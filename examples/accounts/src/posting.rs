@@ -1,0 +1,151 @@
+//! Postings for customers, asked for by the transactions service.
+//!
+//! A posting that took effect is remembered by the ledger under its id. One that was refused for a reason that may pass
+//! must be remembered too: a delayed copy of the same request could otherwise move the money after somebody was told that
+//! it was not moved. So such a refusal takes the id: a posting of kind `refused.…` moves one minor unit from a house
+//! account back to itself. Whichever of the two postings comes first holds, and the other finds the id taken.
+
+use std::sync::Arc;
+
+use bank_sdk::{Call, Problem};
+use bank_stores::ledger::{AccountId, CommandId, Posting, PostingId, Receipt};
+use bank_stores::{Error, ErrorKind, LedgerExt, Money};
+use http::StatusCode;
+
+use crate::deposit::house_account;
+use crate::service::Accounts;
+use crate::wire::{NewPosting, Posted};
+
+/// The kind of a posting that moves a customer's money.
+const TRANSFER: &str = "transfer";
+
+/// A refusal for a reason that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    InsufficientFunds,
+    PayerBlocked,
+    PayeeBlocked,
+}
+
+impl Accounts {
+    pub(crate) async fn post(self: Arc<Self>, call: Call<NewPosting>) -> Result<Posted, Problem> {
+        let NewPosting { id, customer, from, to, amount, reference } = call.input;
+        let id = PostingId::new(id)?;
+        if !amount.is_positive() {
+            return Err(Problem::bad_request("`amount` must be more than nothing").with_code("invalid_amount"));
+        }
+        // What is checked up to the posting never changes, so that asking again gives the same answer. A missing
+        // account may be opened later, but nobody knows its id before.
+        let Some((from, paying)) = self.look_up(from).await? else { return Ok(Posted::NotOwner) };
+        let Some(from_owner) = paying.owner.filter(|owner| owner.as_str() == customer) else {
+            return Ok(Posted::NotOwner);
+        };
+        let Some((to, paid)) = self.look_up(to).await? else { return Ok(Posted::UnknownAccount) };
+        // The bank's own accounts are not for customers to pay into.
+        let Some(to_owner) = paid.owner else { return Ok(Posted::UnknownAccount) };
+        if paying.currency != amount.currency() || paid.currency != amount.currency() {
+            return Ok(Posted::CurrencyMismatch);
+        }
+        let mut posting = Posting::new(id.clone(), TRANSFER).transfer(from, to, amount);
+        if let Some(reference) = reference {
+            posting = posting.reference(reference);
+        }
+        let posted = |receipt: Receipt| Posted::Posted {
+            posted_at: receipt.booked_at,
+            from_owner: from_owner.as_str().to_owned(),
+            to_owner: to_owner.as_str().to_owned(),
+        };
+        let error = match self.ledger.post(posting.clone()).await {
+            Ok(receipt) => return Ok(posted(receipt)),
+            Err(error) => error,
+        };
+        if let Some(refusal) = Refusal::of(&error) {
+            match self.seal(&id, refusal, amount).await {
+                Ok(_) => return Ok(refusal.into()),
+                Err(taken) if taken.kind() == ErrorKind::Conflict => {}
+                Err(other) => return Err(other.into()),
+            }
+        } else if error.kind() != ErrorKind::Conflict {
+            return Err(error.into());
+        }
+        // The id is taken: by a refusal, by the same posting a moment ago, or by a posting of another content.
+        match self.refusal_under(&id).await? {
+            Some(refusal) => Ok(refusal.into()),
+            None => self.ledger.post(posting).await.map(posted).map_err(|error| match error.kind() {
+                ErrorKind::Conflict => {
+                    Problem::new(StatusCode::CONFLICT, "this posting's id names another posting").with_code("conflict")
+                }
+                _ => error.into(),
+            }),
+        }
+    }
+
+    async fn look_up(&self, id: String) -> Result<Option<(AccountId, crate::directory::Facts)>, Problem> {
+        // What has not the form of an id names nothing.
+        let Ok(id) = AccountId::new(id) else { return Ok(None) };
+        Ok(self.directory.facts(&id).await?.map(|facts| (id, facts)))
+    }
+
+    /// Takes the id for a refusal.
+    async fn seal(&self, id: &PostingId, refusal: Refusal, amount: Money) -> Result<Receipt, Error> {
+        let house = house_account("refusals", amount.currency())?;
+        let unit = Money::from_minor(1, amount.currency());
+        let memo = Posting::new(id.clone(), refusal.kind()).transfer(house.clone(), house.clone(), unit);
+        self.post_on_house(memo, house).await
+    }
+
+    /// The refusal that has taken an id, if it was one.
+    async fn refusal_under(&self, id: &PostingId) -> Result<Option<Refusal>, Problem> {
+        let receipt = self.ledger.receipt(&CommandId::Posting(id.clone())).await?.ok_or_else(Problem::unavailable)?;
+        Ok(receipt.entries.first().and_then(|entry| Refusal::named(&entry.kind)))
+    }
+}
+
+impl Refusal {
+    const ALL: [Self; 3] = [Self::InsufficientFunds, Self::PayerBlocked, Self::PayeeBlocked];
+
+    fn of(error: &Error) -> Option<Self> {
+        match (error.kind(), error.field()) {
+            (ErrorKind::InsufficientFunds, _) => Some(Self::InsufficientFunds),
+            (ErrorKind::Rejected, Some("legs[0].account")) => Some(Self::PayerBlocked),
+            (ErrorKind::Rejected, _) => Some(Self::PayeeBlocked),
+            _ => None,
+        }
+    }
+
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::InsufficientFunds => "refused.insufficient_funds",
+            Self::PayerBlocked => "refused.payer_blocked",
+            Self::PayeeBlocked => "refused.payee_blocked",
+        }
+    }
+
+    fn named(kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.kind() == kind)
+    }
+}
+
+impl From<Refusal> for Posted {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::InsufficientFunds => Self::InsufficientFunds,
+            Refusal::PayerBlocked => Self::AccountBlocked,
+            // Who pays learns no more than that the account takes no money.
+            Refusal::PayeeBlocked => Self::UnknownAccount,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_back_from_the_kind_it_is_kept_under() {
+        for refusal in Refusal::ALL {
+            assert_eq!(Refusal::named(refusal.kind()), Some(refusal));
+        }
+        assert_eq!(Refusal::named(TRANSFER), None);
+    }
+}

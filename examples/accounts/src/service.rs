@@ -1,0 +1,54 @@
+//! The service: what it is made of, and which handler serves which endpoint.
+
+use std::sync::Arc;
+
+use bank_sdk::{Api, BankService, DerivationKey, Endpoints};
+use bank_stores::{Clock, Ledger, Random};
+
+use crate::directory::Directory;
+use crate::endpoints;
+
+/// The accounts service over a ledger. Any number of copies may serve one ledger.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) directory: Directory,
+    pub(crate) derivation: DerivationKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Accounts {
+    /// The service over `ledger`. Ids of deposits are derived from callers' keys with `derivation`, which must be the
+    /// same for every copy and for as long as the ledger lives.
+    #[must_use]
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        derivation: DerivationKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { directory: Directory::new(ledger.clone()), ledger, derivation, clock, random }
+    }
+}
+
+impl BankService for Accounts {
+    fn api() -> Api {
+        crate::api()
+    }
+
+    fn endpoints() -> Endpoints<Self> {
+        Endpoints::new()
+            .bind(endpoints::OPEN, Self::open)
+            .bind(endpoints::LIST, Self::list)
+            .bind(endpoints::FIND, Self::find)
+            .bind(endpoints::BALANCE, Self::balance)
+            .bind(endpoints::ENTRIES, Self::entries)
+            .bind(endpoints::DEPOSIT, Self::deposit)
+            .bind(endpoints::TRIAL_BALANCE, Self::trial_balance)
+            .bind(endpoints::POST, Self::post)
+            .bind(endpoints::RECORD, Self::record)
+            .bind(endpoints::OWNED, Self::owned)
+            .bind(endpoints::EVENTS, Self::events)
+    }
+}

@@ -1,0 +1,243 @@
+//! What goes over the wire.
+
+use bank_sdk::Limit;
+use bank_stores::{Currency, Money, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An account to be opened.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewAccount {
+    /// The currency it is held in.
+    pub currency: Currency,
+    /// What its owner calls it, 1 to 50 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// An account, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Account {
+    /// Its id, `acc_…`.
+    pub id: String,
+    /// The currency it is held in.
+    pub currency: Currency,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// Whether it takes part in payments.
+    pub status: AccountStatus,
+    /// What is on it.
+    pub balance: Money,
+    /// What may be taken out.
+    pub available: Money,
+}
+
+/// Whether an account takes part in payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AccountStatus {
+    /// It does.
+    Open,
+    /// It does not for now.
+    Frozen,
+    /// It never will again.
+    Closed,
+}
+
+/// Which page of the caller's accounts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PageOf {
+    /// How many, 1 to 200; 50 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Names an account in the path.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct AccountPath {
+    /// The account.
+    pub id: String,
+}
+
+/// What is on an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Balance {
+    /// The account.
+    pub account: String,
+    /// The sum of its entries.
+    pub balance: Money,
+    /// What may be taken out.
+    pub available: Money,
+    /// When this was so.
+    pub at: Timestamp,
+}
+
+/// Which page of an account's entries.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct EntriesOf {
+    /// The account.
+    pub id: String,
+    /// How many, 1 to 200; 50 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// One movement on an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// The transfer or deposit that it belongs to.
+    pub posting: String,
+    /// What was added; negative amounts were taken away.
+    pub amount: Money,
+    /// The balance after it.
+    pub balance_after: Money,
+    /// What the payer wrote.
+    pub reference: Option<String>,
+    /// When it was booked.
+    pub at: Timestamp,
+}
+
+/// Cash to be paid in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewDeposit {
+    /// Into which account.
+    pub account: String,
+    /// How much, more than nothing.
+    pub amount: Money,
+    /// What stands on the statement, at most 140 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// Cash that was paid in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Deposit {
+    /// Its id, `dep_…`.
+    pub id: String,
+    /// Into which account.
+    pub account: String,
+    /// How much.
+    pub amount: Money,
+    /// What stands on the statement.
+    pub reference: Option<String>,
+    /// The account's balance right after it.
+    pub balance: Money,
+    /// When it was booked.
+    pub at: Timestamp,
+}
+
+/// The totals of the whole ledger, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrialBalance {
+    /// Whether everything sums to zero.
+    pub balanced: bool,
+    /// The totals, one a currency.
+    pub currencies: Vec<CurrencyTotal>,
+    /// The number of the last command that is in them.
+    pub sequence: u64,
+}
+
+/// The totals of one currency. They are decimals without a bound, since they may be larger than any one balance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CurrencyTotal {
+    /// The currency.
+    pub currency: Currency,
+    /// All that was ever taken away, for example `12.34`.
+    pub debits: String,
+    /// All that was ever added.
+    pub credits: String,
+    /// The sum of all balances: zero.
+    pub total: String,
+    /// How many accounts are held in it.
+    pub accounts: u64,
+    /// How many postings there are in it.
+    pub postings: u64,
+}
+
+/// Money to be moved for a customer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewPosting {
+    /// The caller's id of the posting: the same id is the same posting, however often it is sent.
+    pub id: String,
+    /// Whose `from` must be.
+    pub customer: String,
+    /// From which account.
+    pub from: String,
+    /// To which account.
+    pub to: String,
+    /// How much, more than nothing.
+    pub amount: Money,
+    /// What stands on both statements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// What became of a posting. It is final: the same id never becomes anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Posted {
+    /// The money was moved.
+    Posted {
+        /// When.
+        posted_at: Timestamp,
+        /// Whose the paying account is.
+        from_owner: String,
+        /// Whose the paid account is.
+        to_owner: String,
+    },
+    /// There is not enough on `from`.
+    InsufficientFunds,
+    /// `to` does not exist, or takes no money.
+    UnknownAccount,
+    /// The amount, `from` and `to` are not all in one currency.
+    CurrencyMismatch,
+    /// `from` does not exist, or is another's.
+    NotOwner,
+    /// `from` pays nothing for now.
+    AccountBlocked,
+}
+
+/// What other services may know of an account: all but its money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountRecord {
+    /// The account.
+    pub id: String,
+    /// Whose it is.
+    pub owner: String,
+    /// The currency it is held in.
+    pub currency: Currency,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// Whether it takes part in payments.
+    pub status: AccountStatus,
+}
+
+/// Which page of a customer's accounts.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OwnedBy {
+    /// The customer.
+    pub customer: String,
+    /// How many, 1 to 200; 50 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}

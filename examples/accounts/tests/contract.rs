@@ -1,0 +1,306 @@
+//! What the accounts service promises, without a socket.
+
+use std::sync::Arc;
+
+use accounts::wire::{
+    Account, AccountPath, Deposit, EntriesOf, NewAccount, NewDeposit, NewPosting, OwnedBy, PageOf, Posted,
+};
+use accounts::{Accounts, endpoints};
+use bank_sdk::client::{CallError, Client};
+use bank_sdk::events::EventsAfter;
+use bank_sdk::http::Body;
+use bank_sdk::testing::Harness;
+use bank_sdk::{DerivationKey, Empty, IdempotencyKey, Limit, Principal};
+use bank_stores::embedded::{SqliteLedger, SqliteOptions};
+use bank_stores::{Currency, ManualClock, Money, SystemRandom, Timestamp};
+use http::{Request, StatusCode};
+use tower::ServiceExt as _;
+
+struct Bank {
+    harness: Harness,
+}
+
+impl Bank {
+    async fn open() -> Self {
+        let clock = ManualClock::at(Timestamp::from_seconds(1_893_456_000));
+        let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
+        let ledger = Arc::new(SqliteLedger::open(options).await.unwrap());
+        let derivation = DerivationKey::new(&[7; 32]);
+        let accounts = Accounts::new(ledger, derivation, Arc::new(clock.clone()), Arc::new(SystemRandom::new()));
+        Self { harness: Harness::shared(Arc::new(accounts), clock).unwrap() }
+    }
+
+    fn customer(&self, id: &str) -> Client {
+        self.harness.client(customer(id))
+    }
+
+    fn teller(&self) -> Client {
+        self.harness.client(teller())
+    }
+
+    fn transactions(&self) -> Client {
+        self.harness.client(Principal::service("transactions"))
+    }
+
+    async fn account(&self, owner: &str, currency: Currency) -> Account {
+        let new = NewAccount { currency, name: None };
+        self.customer(owner).call(endpoints::OPEN, &new).send().await.unwrap()
+    }
+
+    async fn deposit(&self, account: &str, minor: i64, token: &str) -> Result<Deposit, CallError> {
+        let new = NewDeposit { account: account.to_owned(), amount: eur(minor), reference: Some("cash".to_owned()) };
+        self.teller().call(endpoints::DEPOSIT, &new).key(&key(token)).send().await
+    }
+
+    /// A deposit as bytes go over the wire: status, whether it was a replay, and the body.
+    async fn raw_deposit(&self, key: &str, body: &str) -> (StatusCode, bool, Vec<u8>) {
+        let mut request = Request::post("/v1/deposits").header("content-type", "application/json");
+        request = request.header("idempotency-key", key);
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = self.harness.transport(Some(teller())).oneshot(request).await.unwrap();
+        let replayed = response.headers().get("idempotency-replayed").is_some_and(|value| value == "true");
+        let status = response.status();
+        (status, replayed, response.into_body().read(10_000).await.unwrap().to_vec())
+    }
+
+    async fn post(&self, id: &str, customer: &str, from: &str, to: &str, amount: Money) -> Posted {
+        let posting = NewPosting {
+            id: id.to_owned(),
+            customer: customer.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            amount,
+            reference: Some("rent".to_owned()),
+        };
+        self.transactions().call(endpoints::POST, &posting).send().await.unwrap()
+    }
+
+    async fn balance(&self, owner: &str, account: &str) -> String {
+        let path = AccountPath { id: account.to_owned() };
+        self.customer(owner).call(endpoints::BALANCE, &path).send().await.unwrap().balance.decimal()
+    }
+}
+
+fn customer(id: &str) -> Principal {
+    Principal::customer(id).with_scope("accounts:read").with_scope("accounts:write")
+}
+
+fn teller() -> Principal {
+    Principal::customer("cus_teller").with_role("teller")
+}
+
+fn eur(minor: i64) -> Money {
+    Money::from_minor(minor, Currency::EUR)
+}
+
+fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::parse(text).unwrap()
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (u16, String) {
+    let error = outcome.unwrap_err();
+    let problem = error.problem().unwrap();
+    (problem.status().as_u16(), problem.code().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn an_account_is_opened_listed_and_shown() {
+    let bank = Bank::open().await;
+    let alice = bank.customer("cus_alice");
+    let new = NewAccount { currency: Currency::EUR, name: Some("Daily".to_owned()) };
+    let opened = alice.call(endpoints::OPEN, &new).send().await.unwrap();
+    assert!(opened.id.starts_with("acc_") && opened.name.as_deref() == Some("Daily"));
+    assert_eq!((opened.balance, opened.available), (eur(0), eur(0)));
+    let second = bank.account("cus_alice", Currency::JPY).await;
+
+    let path = AccountPath { id: opened.id.clone() };
+    assert_eq!(alice.call(endpoints::FIND, &path).send().await.unwrap(), opened);
+    let first_page = PageOf { limit: Some(Limit::try_from(1).unwrap()), after: None };
+    let page = alice.call(endpoints::LIST, &first_page).send().await.unwrap();
+    assert_eq!(page.items, [opened]);
+    let rest = PageOf { after: page.next, ..first_page };
+    let page = alice.call(endpoints::LIST, &rest).send().await.unwrap();
+    assert_eq!((page.items, page.next), (vec![second], None));
+    let made_up = PageOf { after: Some("made-up".to_owned()), limit: None };
+    assert_eq!(refused(alice.call(endpoints::LIST, &made_up).send().await).0, 400);
+}
+
+#[tokio::test]
+async fn opening_with_a_key_opens_once() {
+    let bank = Bank::open().await;
+    let alice = bank.customer("cus_alice");
+    let new = NewAccount { currency: Currency::EUR, name: None };
+    let one = alice.call(endpoints::OPEN, &new).key(&key("k")).send().await.unwrap();
+    assert_eq!(alice.call(endpoints::OPEN, &new).key(&key("k")).send().await.unwrap(), one);
+    let other = NewAccount { currency: Currency::USD, name: None };
+    let outcome = alice.call(endpoints::OPEN, &other).key(&key("k")).send().await;
+    assert_eq!(refused(outcome), (422, "idempotency_key_reused".to_owned()));
+    for name in ["", " ", "a\u{0}b", &"x".repeat(51)] {
+        let new = NewAccount { currency: Currency::EUR, name: Some(name.to_owned()) };
+        assert_eq!(refused(alice.call(endpoints::OPEN, &new).send().await), (422, "invalid_name".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn s19_another_customers_account_is_as_one_that_does_not_exist() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", Currency::EUR).await.id;
+    bank.deposit(&account, 100, "k").await.unwrap();
+    let mallory = bank.customer("cus_mallory");
+    for id in [account.as_str(), "acc_nothing", "acc_house_cash_EUR", "not an id"] {
+        let path = AccountPath { id: id.to_owned() };
+        let entries = EntriesOf { id: id.to_owned(), limit: None, after: None };
+        let answers = [
+            refused(mallory.call(endpoints::FIND, &path).send().await),
+            refused(mallory.call(endpoints::BALANCE, &path).send().await),
+            refused(mallory.call(endpoints::ENTRIES, &entries).send().await),
+        ];
+        assert_eq!(answers, [(); 3].map(|()| (404, "not_found".to_owned())), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_deposit_arrives_and_a_replay_is_byte_identical() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", Currency::EUR).await.id;
+    let body = format!(r#"{{"account":"{account}","amount":{{"amount":"12.50","currency":"EUR"}}}}"#);
+    let first = bank.raw_deposit("k", &body).await;
+    assert_eq!((first.0, first.1), (StatusCode::CREATED, false));
+    let deposit: Deposit = serde_json::from_slice(&first.2).unwrap();
+    assert_eq!((deposit.amount, deposit.balance, deposit.reference), (eur(1250), eur(1250), None));
+    // What happens in between changes nothing about the answer.
+    bank.deposit(&account, 100, "other").await.unwrap();
+    bank.harness.clock().advance(std::time::Duration::from_secs(3600));
+    let again = bank.raw_deposit("k", &body).await;
+    assert_eq!((again.0, again.1), (StatusCode::CREATED, true));
+    assert_eq!(again.2, first.2);
+    assert_eq!(bank.balance("cus_alice", &account).await, "13.50");
+    let other = body.replace("12.50", "12.51");
+    let (status, _, problem) = bank.raw_deposit("k", &other).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(String::from_utf8(problem).unwrap().contains("idempotency_key_reused"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_deposit_is_named() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", Currency::EUR).await.id;
+    let yen = bank.account("cus_alice", Currency::JPY).await.id;
+    assert_eq!(refused(bank.deposit(&account, 0, "a").await), (422, "invalid_amount".to_owned()));
+    assert_eq!(refused(bank.deposit(&account, -1, "b").await), (422, "invalid_amount".to_owned()));
+    assert_eq!(refused(bank.deposit("acc_nothing", 1, "c").await), (404, "not_found".to_owned()));
+    assert_eq!(refused(bank.deposit(&yen, 1, "d").await), (422, "currency_mismatch".to_owned()));
+    // The house's own accounts are not to be paid into.
+    bank.deposit(&account, 1, "e").await.unwrap();
+    assert_eq!(refused(bank.deposit("acc_house_cash_EUR", 1, "f").await), (404, "not_found".to_owned()));
+    let unknown = format!(r#"{{"account":"{account}","amount":{{"amount":"1","currency":"EUR"}},"colour":"red"}}"#);
+    let (status, _, problem) = bank.raw_deposit("g", &unknown).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(String::from_utf8(problem).unwrap().contains("`colour`"));
+
+    let new = NewDeposit { account, amount: eur(1), reference: None };
+    let alice = bank.customer("cus_alice").call(endpoints::DEPOSIT, &new).key(&key("h")).send().await;
+    assert_eq!(refused(alice).0, 403);
+    let no_key = bank.teller().call(endpoints::DEPOSIT, &new).send().await;
+    assert_eq!(refused(no_key), (400, "missing_idempotency_key".to_owned()));
+}
+
+#[tokio::test]
+async fn entries_are_newest_first_and_the_books_balance() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", Currency::EUR).await.id;
+    for minor in 1..=3 {
+        bank.deposit(&account, minor, &format!("k{minor}")).await.unwrap();
+    }
+    let alice = bank.customer("cus_alice");
+    let first = EntriesOf { id: account.clone(), limit: Some(Limit::try_from(2).unwrap()), after: None };
+    let page = alice.call(endpoints::ENTRIES, &first).send().await.unwrap();
+    let amounts = |items: &[accounts::wire::Entry]| items.iter().map(|entry| entry.amount.minor()).collect::<Vec<_>>();
+    assert_eq!(amounts(&page.items), [3, 2]);
+    assert_eq!(page.items[0].balance_after, eur(6));
+    assert!(page.items[0].posting.starts_with("dep_"));
+    let page = alice.call(endpoints::ENTRIES, &EntriesOf { after: page.next, ..first }).send().await.unwrap();
+    assert_eq!((amounts(&page.items), page.next), (vec![1], None));
+
+    let auditor = bank.harness.client(Principal::customer("cus_auditor").with_role("auditor"));
+    let totals = auditor.call(endpoints::TRIAL_BALANCE, &Empty {}).send().await.unwrap();
+    let euro = &totals.currencies[0];
+    assert!(totals.balanced);
+    assert_eq!((&*euro.debits, &*euro.credits, &*euro.total), ("0.06", "0.06", "0.00"));
+    assert_eq!(refused(alice.call(endpoints::TRIAL_BALANCE, &Empty {}).send().await).0, 403);
+}
+
+#[tokio::test]
+async fn a_posting_moves_money_once_however_often_it_is_sent() {
+    let bank = Bank::open().await;
+    let alice = bank.account("cus_alice", Currency::EUR).await.id;
+    let bob = bank.account("cus_bob", Currency::EUR).await.id;
+    bank.deposit(&alice, 100, "k").await.unwrap();
+    let first = bank.post("trf_1", "cus_alice", &alice, &bob, eur(60)).await;
+    let Posted::Posted { from_owner, to_owner, .. } = &first else { panic!("{first:?}") };
+    assert_eq!((&**from_owner, &**to_owner), ("cus_alice", "cus_bob"));
+    bank.harness.clock().advance(std::time::Duration::from_secs(60));
+    assert_eq!(bank.post("trf_1", "cus_alice", &alice, &bob, eur(60)).await, first);
+    assert_eq!(bank.balance("cus_alice", &alice).await, "0.40");
+    assert_eq!(bank.balance("cus_bob", &bob).await, "0.60");
+}
+
+#[tokio::test]
+async fn a_posting_that_is_refused_says_why() {
+    let bank = Bank::open().await;
+    let alice = bank.account("cus_alice", Currency::EUR).await.id;
+    let bob = bank.account("cus_bob", Currency::EUR).await.id;
+    let yen = bank.account("cus_bob", Currency::JPY).await.id;
+    bank.deposit(&alice, 100, "k").await.unwrap();
+    let post = |id: &'static str, customer: &'static str, from: String, to: String| {
+        let bank = &bank;
+        async move { bank.post(id, customer, &from, &to, eur(1)).await }
+    };
+    assert_eq!(post("p1", "cus_bob", alice.clone(), bob.clone()).await, Posted::NotOwner);
+    assert_eq!(post("p2", "cus_alice", "acc_nothing".into(), bob.clone()).await, Posted::NotOwner);
+    assert_eq!(post("p3", "cus_alice", alice.clone(), "acc_nothing".into()).await, Posted::UnknownAccount);
+    assert_eq!(post("p4", "cus_alice", alice.clone(), "no id".into()).await, Posted::UnknownAccount);
+    assert_eq!(post("p5", "cus_alice", alice.clone(), "acc_house_cash_EUR".into()).await, Posted::UnknownAccount);
+    assert_eq!(post("p6", "cus_alice", alice.clone(), yen).await, Posted::CurrencyMismatch);
+    assert_eq!(bank.balance("cus_alice", &alice).await, "1.00");
+}
+
+#[tokio::test]
+async fn a_refusal_for_lack_of_money_is_final_even_when_money_comes() {
+    let bank = Bank::open().await;
+    let alice = bank.account("cus_alice", Currency::EUR).await.id;
+    let bob = bank.account("cus_bob", Currency::EUR).await.id;
+    assert_eq!(bank.post("trf_1", "cus_alice", &alice, &bob, eur(60)).await, Posted::InsufficientFunds);
+    bank.deposit(&alice, 100, "k").await.unwrap();
+    // A delayed copy of the same request.
+    assert_eq!(bank.post("trf_1", "cus_alice", &alice, &bob, eur(60)).await, Posted::InsufficientFunds);
+    assert_eq!(bank.balance("cus_alice", &alice).await, "1.00");
+    assert!(matches!(bank.post("trf_2", "cus_alice", &alice, &bob, eur(60)).await, Posted::Posted { .. }));
+    let auditor = bank.harness.client(Principal::customer("cus_auditor").with_role("auditor"));
+    assert!(auditor.call(endpoints::TRIAL_BALANCE, &Empty {}).send().await.unwrap().balanced);
+}
+
+#[tokio::test]
+async fn s30_internal_calls_are_for_the_services_named() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", Currency::EUR).await.id;
+    bank.deposit(&account, 100, "k").await.unwrap();
+    let path = AccountPath { id: account.clone() };
+    let record = bank.transactions().call(endpoints::RECORD, &path).send().await.unwrap();
+    assert_eq!((&*record.owner, &*record.id), ("cus_alice", &*account));
+    let house = AccountPath { id: "acc_house_cash_EUR".to_owned() };
+    assert_eq!(refused(bank.transactions().call(endpoints::RECORD, &house).send().await).0, 404);
+    let owned = OwnedBy { customer: "cus_alice".to_owned(), limit: None, after: None };
+    let list = bank.transactions().call(endpoints::OWNED, &owned).send().await.unwrap();
+    assert_eq!(list.items, [record]);
+
+    let after = EventsAfter { after: None, limit: None, wait_ms: None };
+    let partners = bank.harness.client(Principal::service("partners"));
+    let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
+    let topics: Vec<_> = events.iter().map(|event| &*event.topic).collect();
+    assert_eq!(topics, ["account.opened", "account.opened", "posting.deposit"]);
+    for outside in [bank.customer("cus_alice"), bank.teller(), bank.harness.client(Principal::service("identity"))] {
+        assert_eq!(refused(outside.call(endpoints::RECORD, &path).send().await).0, 403);
+        assert_eq!(refused(outside.call(endpoints::EVENTS, &after).send().await).0, 403);
+    }
+}

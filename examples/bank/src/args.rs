@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::Fatal;
+
+pub(crate) const HELP: &str = "\
+bank [OPTIONS]                the whole bank in one process
+bank gateway [OPTIONS]        one part alone: gateway, accounts, transactions, identity or partners
+bank audit verify FILE        checks the chain of an audit file
+
+Options:
+  --config FILE       where the parts find each other, limits and addresses (TOML)
+  --data DIR          where data and keys are kept (./bank-data)
+  --listen ADDR       address to serve (127.0.0.1:8080); port 0 picks a free one
+  --admin ADDR        address of the admin pages (127.0.0.1:9090)
+  --internal ADDR     address for calls between parts (gateway alone; 127.0.0.1:7070)
+  --tls dev|CERT,KEY  serve TLS, with a certificate for development or with these files
+  --demo              make the users alice, bob, teller, auditor and operator once, and print their passwords
+  --help              this text
+
+Logs go to standard error; BANK_LOG sets their level, for example BANK_LOG=info.";
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Run(Options),
+    VerifyAudit(PathBuf),
+    Help,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) part: Option<Part>,
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) listen: Option<String>,
+    pub(crate) admin: Option<String>,
+    pub(crate) internal: Option<String>,
+    pub(crate) tls: Option<TlsChoice>,
+    pub(crate) demo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Gateway,
+    Accounts,
+    Transactions,
+    Identity,
+    Partners,
+}
+
+impl Part {
+    pub(crate) const SERVICES: [Self; 4] = [Self::Accounts, Self::Transactions, Self::Identity, Self::Partners];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Accounts => "accounts",
+            Self::Transactions => "transactions",
+            Self::Identity => "identity",
+            Self::Partners => "partners",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Gateway].into_iter().chain(Self::SERVICES).find(|part| part.name() == name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TlsChoice {
+    Development,
+    Files(PathBuf, PathBuf),
+}
+
+impl TlsChoice {
+    pub(crate) fn parse(text: &str) -> Result<Self, Fatal> {
+        match text.split_once(',') {
+            Some((certificate, key)) => Ok(Self::Files(certificate.into(), key.into())),
+            None if text == "dev" => Ok(Self::Development),
+            None => Err(Fatal::new(format!("--tls {text}: give `dev`, or a certificate and a key as CERT,KEY"))),
+        }
+    }
+}
+
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, Fatal> {
+    let mut arguments = arguments.peekable();
+    if arguments.peek().is_some_and(|word| word == "audit") {
+        return match arguments.skip(1).collect::<Vec<_>>().as_slice() {
+            [verify, file] if verify == "verify" => Ok(Command::VerifyAudit(file.into())),
+            _ => Err(Fatal::new("say `bank audit verify FILE`")),
+        };
+    }
+    let mut options = Options::default();
+    if let Some(part) = arguments.peek().and_then(|word| Part::parse(word)) {
+        options.part = Some(part);
+        arguments.next();
+    }
+    while let Some(argument) = arguments.next() {
+        let (name, inline) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (argument, None),
+        };
+        let mut value = || {
+            inline.clone().or_else(|| arguments.next()).ok_or_else(|| Fatal::new(format!("{name} needs a value; see --help")))
+        };
+        match name.as_str() {
+            "--config" => options.config = Some(value()?.into()),
+            "--data" => options.data = Some(value()?.into()),
+            "--listen" => options.listen = Some(value()?),
+            "--admin" => options.admin = Some(value()?),
+            "--internal" => options.internal = Some(value()?),
+            "--tls" => options.tls = Some(TlsChoice::parse(&value()?)?),
+            "--demo" => options.demo = true,
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(Fatal::new(format!("`{name}` is not known; see --help"))),
+        }
+    }
+    Ok(Command::Run(options))
+}

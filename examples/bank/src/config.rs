@@ -1,0 +1,140 @@
+//! Addresses, directories and limits: from the file, from the command line, or what holds where neither says anything.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use bank_gateway::config;
+use serde::Deserialize;
+
+use crate::Fatal;
+use crate::args::{Options, Part, TlsChoice};
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: Option<PathBuf>,
+    gateway: GatewaySection,
+    accounts: PartSection,
+    transactions: PartSection,
+    identity: PartSection,
+    partners: PartSection,
+    /// Limits, trusted proxies, and where services run.
+    edge: config::Config,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GatewaySection {
+    listen: Option<String>,
+    admin: Option<String>,
+    internal: Option<String>,
+    tls: Option<String>,
+    threads: Option<usize>,
+    audit: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PartSection {
+    listen: Option<String>,
+}
+
+/// Everything, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) part: Option<Part>,
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    pub(crate) tls: Option<TlsChoice>,
+    pub(crate) threads: usize,
+    pub(crate) audit: bool,
+    pub(crate) demo: bool,
+    pub(crate) edge: config::Config,
+    services: [String; 4],
+}
+
+impl Config {
+    pub(crate) fn read(options: Options) -> Result<Self, Fatal> {
+        let file: File = match &options.config {
+            Some(path) => config::read(path).map_err(Fatal::new)?,
+            None => File::default(),
+        };
+        let sections = [&file.accounts, &file.transactions, &file.identity, &file.partners];
+        let services: [String; 4] = std::array::from_fn(|at| {
+            sections[at].listen.clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
+        });
+        let own = match options.part {
+            None | Some(Part::Gateway) => file.gateway.listen.clone().unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
+            Some(part) => services[index(part)].clone(),
+        };
+        let tls = match (options.tls, &file.gateway.tls) {
+            (Some(tls), _) => Some(tls),
+            (None, Some(text)) => Some(TlsChoice::parse(text)?),
+            (None, None) => None,
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let config = Self {
+            part: options.part,
+            data: options.data.or(file.data).unwrap_or_else(|| "bank-data".into()),
+            listen: address("--listen", &options.listen.unwrap_or(own))?,
+            admin: address(
+                "--admin",
+                &options.admin.or(file.gateway.admin).unwrap_or_else(|| "127.0.0.1:9090".to_owned()),
+            )?,
+            internal: address(
+                "--internal",
+                &options.internal.or(file.gateway.internal).unwrap_or_else(|| "127.0.0.1:7070".to_owned()),
+            )?,
+            tls,
+            threads: file.gateway.threads.unwrap_or(cores),
+            audit: file.gateway.audit.unwrap_or(true),
+            demo: options.demo,
+            edge: file.edge,
+            services,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What is said in clear text stays on this machine.
+    fn check(&self) -> Result<(), Fatal> {
+        let serves_customers = self.part.is_none() || self.part == Some(Part::Gateway);
+        let local = |name: &str, address: SocketAddr, advice: &str| {
+            if address.ip().is_loopback() {
+                return Ok(());
+            }
+            Err(Fatal::new(format!("{name} {address} is not on loopback; {advice}")))
+        };
+        if serves_customers {
+            if self.tls.is_none() {
+                local("--listen", self.listen, "add --tls dev or --tls CERT,KEY")?;
+            }
+            local("--admin", self.admin, "the admin pages are served there only")?;
+            return local("--internal", self.internal, "calls between parts are not encrypted yet");
+        }
+        if self.tls.is_some() {
+            return Err(Fatal::new("--tls is for the gateway; the parts behind it listen on loopback"));
+        }
+        local("--listen", self.listen, "a part is reached through the gateway only")
+    }
+
+    /// The endpoints of a service that runs as a process of its own.
+    pub(crate) fn endpoints(&self, part: Part) -> Vec<String> {
+        match self.edge.upstreams.get(part.name()) {
+            Some(upstream) => upstream.endpoints.clone(),
+            None => vec![format!("http://{}", self.services[index(part)])],
+        }
+    }
+}
+
+fn index(part: Part) -> usize {
+    Part::SERVICES.iter().position(|service| *service == part).unwrap_or_default()
+}
+
+fn address(name: &str, text: &str) -> Result<SocketAddr, Fatal> {
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| Fatal::new(format!("{name} {text}: give an address such as 127.0.0.1:8080")))
+}

@@ -1,0 +1,51 @@
+//! What the gateway asks identity's stores: passwords at a login, sessions at everything else.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use bank_gateway::auth::password::{PasswordStore, StoredPassword};
+use bank_gateway::auth::session::{Session, SessionStore};
+use bank_sdk::Principal;
+use bank_stores::{Error, Items};
+
+/// Identity's users and sessions, to be read.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    users: identity::Users,
+    sessions: identity::Sessions,
+}
+
+impl Credentials {
+    pub(crate) fn new(items: Arc<dyn Items>) -> Arc<Self> {
+        Arc::new(Self { users: identity::Users::new(items.clone()), sessions: identity::Sessions::new(items) })
+    }
+}
+
+#[async_trait]
+impl PasswordStore for Credentials {
+    async fn password(&self, username: &str) -> Result<Option<StoredPassword>, Error> {
+        let user = self.users.by_username(username).await?;
+        Ok(user.map(|user| {
+            let mut principal = Principal::customer(user.id);
+            (principal.roles, principal.scopes, principal.amr) = (user.roles, user.scopes, vec!["pwd".to_owned()]);
+            StoredPassword::new(user.password_hash, Arc::new(principal))
+        }))
+    }
+}
+
+#[async_trait]
+impl SessionStore for Credentials {
+    async fn session(&self, id: &str) -> Result<Option<Session>, Error> {
+        let session = self.sessions.find(id).await?.filter(|session| !session.ended);
+        Ok(session.map(|session| {
+            let mut principal = Principal::customer(session.customer);
+            (principal.roles, principal.scopes, principal.amr) = (session.roles, session.scopes, vec!["pwd".to_owned()]);
+            principal.auth_time = Some(session.auth_time);
+            principal.session = Some(session.id);
+            let mut csrf_hash = [0; 32];
+            csrf_hash.copy_from_slice(digest(&SHA256, session.csrf.as_bytes()).as_ref());
+            Session::new(Arc::new(principal), session.secret_hash, csrf_hash, session.expires_at)
+        }))
+    }
+}

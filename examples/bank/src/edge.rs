@@ -1,0 +1,105 @@
+//! The bank's front door: which credentials hold, how often one may call, and where the services are.
+
+use std::sync::Arc;
+
+use bank_gateway::audit::AuditFile;
+use bank_gateway::auth::{Jwt, KeySet, Passwords, Sessions};
+use bank_gateway::{Gateway, GatewayBuilder, Quota, ReadyCheck, Upstream};
+use bank_sdk::Service;
+use bank_stores::items::Key;
+use bank_stores::{Cache, Consistency, Items};
+
+use crate::Fatal;
+use crate::args::Part;
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::files::Files;
+use crate::parts::{GATEWAY, waiting};
+
+/// What the gateway stands on.
+pub(crate) struct Ground {
+    pub(crate) files: Files,
+    /// Identity's data.
+    pub(crate) items: Arc<dyn Items>,
+    /// Where sessions that ended are told, in the same process.
+    pub(crate) cache: Option<Arc<dyn Cache>>,
+}
+
+/// Where the services are.
+pub(crate) enum Services {
+    Here(Vec<Service>),
+    There,
+}
+
+pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services) -> Result<Gateway, Fatal> {
+    let credentials = Credentials::new(ground.items.clone());
+    let sessions = Sessions::new(credentials.clone());
+    if let Some(cache) = &ground.cache {
+        tokio::spawn(sessions.clone().follow(cache.clone(), identity::SESSIONS_ENDED));
+    }
+    let keys_file = ground.files.path("jwks.json");
+    let keys = waiting("identity has not told its keys yet", || {
+        let file = keys_file.clone();
+        async move { KeySet::file(file) }
+    })
+    .await?;
+    let jwt = Jwt::new(keys).issuer(identity::ISSUER).audience(identity::AUDIENCE).sessions(sessions.clone());
+    let mut builder = Gateway::builder()
+        .name(GATEWAY)
+        .authenticate(jwt)
+        .authenticate(sessions)
+        .passwords(Passwords::new(credentials))
+        .rate_limit("default", Quota::per_second(100).burst(200))
+        .rate_limit("login", Quota::per_second(10).burst(30))
+        .rate_limit("lookup", Quota::per_minute(30).burst(15))
+        .rate_limit("pages", Quota::per_second(200).burst(400))
+        .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
+        .ready_check("identity's data", readable(ground.items.clone()));
+    builder = config.edge.apply(builder).map_err(Fatal::new)?;
+    if config.audit {
+        let name = format!("audit-{}.jsonl", config.listen.port());
+        let audit = AuditFile::open(&ground.files.path(&name)).map_err(|error| Fatal::new(format!("{name}: {error}")))?;
+        builder = builder.audit(Arc::new(audit));
+    }
+    for part in Part::SERVICES {
+        builder = builder.caller(part.name(), ground.files.caller_keys(part.name())?);
+    }
+    builder = match services {
+        Services::Here(services) => services
+            .into_iter()
+            .fold(builder, |builder, service| builder.service(service.api().clone(), Upstream::local(service))),
+        Services::There => remote(config, &ground.files, builder)?,
+    };
+    let web = Service::local(web::Web::new()).map_err(Fatal::new)?;
+    builder.service(web::api(), Upstream::local(web)).build().map_err(Fatal::new)
+}
+
+fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result<GatewayBuilder, Fatal> {
+    for part in Part::SERVICES {
+        let api = match part {
+            Part::Accounts => accounts::api(),
+            Part::Transactions => transactions::api(),
+            Part::Identity => identity::api(),
+            Part::Partners => partners::api(),
+            Part::Gateway => continue,
+        };
+        let mut upstream = Upstream::at(config.endpoints(part)).identity_keys(files.identity_keys(part.name())?);
+        if let Some(authorities) = config.edge.upstreams.get(part.name()).and_then(|named| named.authorities.as_ref()) {
+            let tls = bank_gateway::tls::client_config(authorities).map_err(|error| Fatal::caused(part.name(), &error))?;
+            upstream = upstream.tls(tls);
+        }
+        builder = builder.service(api, upstream);
+    }
+    Ok(builder)
+}
+
+/// Whether a store answers.
+fn readable(items: Arc<dyn Items>) -> ReadyCheck {
+    Arc::new(move || {
+        let items = items.clone();
+        Box::pin(async move {
+            let asked = items.get(&Key::new("ready", "check"), Consistency::Any).await;
+            asked.map(|_| ()).map_err(|error| error.to_string())
+        })
+    })
+}

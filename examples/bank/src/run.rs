@@ -1,0 +1,212 @@
+//! Starts what was asked for, serves until a signal comes, and ends in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bank_gateway::{Gateway, PerCore, Tls};
+use bank_sdk::serve::{Limits, Plain, serve};
+use bank_stores::Items;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::{Command, HELP, Part, TlsChoice};
+use crate::config::Config;
+use crate::demo::DemoUsers;
+use crate::edge::{Ground, Services, gateway};
+use crate::files::Files;
+use crate::parts::{self, Around, LateGateway, Running};
+use crate::{Fatal, logging};
+
+pub(crate) fn run(command: Command) -> Result<(), Fatal> {
+    let options = match command {
+        Command::Help => {
+            print(HELP);
+            return Ok(());
+        }
+        Command::VerifyAudit(file) => {
+            let verified = bank_gateway::audit::verify(&file).map_err(|error| Fatal::new(format!("{}: {error}", file.display())))?;
+            print(&format!("{} records hold, the last is {}", verified.records, verified.last));
+            return Ok(());
+        }
+        Command::Run(options) => options,
+    };
+    let config = Config::read(options)?;
+    logging::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Fatal::caused("no runtime can be started", &error))?;
+    runtime.block_on(async {
+        let files = Files::open(&config.data)?;
+        match config.part {
+            None => everything(&config, files).await,
+            Some(Part::Gateway) => gateway_alone(&config, files).await,
+            Some(part) => part_alone(&config, files, part).await,
+        }
+    })
+}
+
+/// The whole bank in this process.
+async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
+    let front = Front::bind(config)?;
+    let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
+    let late = LateGateway::default();
+    let around = Around::here(files.clone(), late.clone());
+    let accounts = parts::accounts(&around).await?;
+    let transactions = parts::transactions(&around).await?;
+    let identity = parts::identity(&around, demo.as_ref()).await?;
+    let partners = parts::partners(&around).await?;
+    let services = [&accounts, &transactions, &identity.running, &partners].map(|part| part.service.clone());
+    let ground = Ground { files, items: identity.items, cache: Some(identity.cache) };
+    let gateway = gateway(config, &ground, Services::Here(services.into())).await?;
+    late.arrive(gateway.internal());
+    front.serve(config, &gateway, demo.as_ref(), None).await?;
+    end(&[accounts, transactions, identity.running, partners]).await;
+    Ok(())
+}
+
+/// The gateway, in front of parts that are processes of their own.
+async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
+    let front = Front::bind(config)?;
+    let internal = bind("--internal", config.internal).await?;
+    let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
+    let items: Arc<dyn Items> = parts::identity_readers(&files).await?;
+    let gateway = gateway(config, &Ground { files, items, cache: None }, Services::There).await?;
+    front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
+}
+
+/// One service.
+async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fatal> {
+    let listener = bind("--listen", config.listen).await?;
+    let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
+    let around = Around::there(files, config.internal)?;
+    let running = match part {
+        Part::Accounts => parts::accounts(&around).await?,
+        Part::Transactions => parts::transactions(&around).await?,
+        Part::Identity => {
+            let identity = parts::identity(&around, demo.as_ref()).await?;
+            if let Some(demo) = &demo {
+                demo.print();
+            }
+            identity.running
+        }
+        Part::Partners => parts::partners(&around).await?,
+        Part::Gateway => return Ok(()),
+    };
+    let stop = stop_signal()?;
+    announce("listening", "http", listener.local_addr().map_err(Fatal::new)?);
+    serve(listener, running.service.clone()).shutdown(stop).await.map_err(Fatal::new)?;
+    end(&[running]).await;
+    Ok(())
+}
+
+/// Ends what runs beside the services, then closes their stores.
+async fn end(parts: &[Running]) {
+    parts.iter().flat_map(|part| &part.background).for_each(tokio::task::JoinHandle::abort);
+    for part in parts {
+        part.store.close().await;
+    }
+}
+
+/// The addresses that the gateway serves, bound before anything else is done: what is in use is found out at once.
+struct Front {
+    public: PerCore,
+    admin: std::net::TcpListener,
+}
+
+impl Front {
+    fn bind(config: &Config) -> Result<Self, Fatal> {
+        let in_use = |name: &str, address, error: &dyn std::error::Error| Fatal::caused(format!("{name} {address}"), error);
+        let public = PerCore::bind(config.listen, config.threads).map_err(|e| in_use("--listen", config.listen, &e))?;
+        let admin = std::net::TcpListener::bind(config.admin)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| in_use("--admin", config.admin, &error))?;
+        Ok(Self { public, admin })
+    }
+
+    /// Serves until a signal comes and requests in flight are done.
+    async fn serve(
+        self,
+        config: &Config,
+        gateway: &Gateway,
+        demo: Option<&DemoUsers>,
+        internal: Option<TcpListener>,
+    ) -> Result<(), Fatal> {
+        let admin = TcpListener::from_std(self.admin).map_err(Fatal::new)?;
+        let stop = stop_signal()?;
+        let (stopping, stopped) = watch::channel(false);
+        let until_stopped = || {
+            let mut stopped = stopped.clone();
+            async move {
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            }
+        };
+        let admin_address = admin.local_addr().map_err(Fatal::new)?;
+        let admin = tokio::spawn(serve(admin, gateway.admin()).shutdown(until_stopped()).into_future());
+        let internal = internal.map(|listener| tokio::spawn(serve(listener, gateway.internal()).shutdown(until_stopped()).into_future()));
+        let address = self.public.address();
+        let signal = until_stopped();
+        let (server, served) = (self.public, gateway.clone());
+        let tls = tls(config)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let public = tokio::spawn(async move {
+            match tls {
+                Some(tls) => server.serve(served, tls, Limits::default(), signal).await,
+                None => server.serve(served, Plain, Limits::default(), signal).await,
+            }
+        });
+        if let Some(demo) = demo {
+            demo.fund(gateway).await?;
+            demo.print();
+        }
+        announce("admin", "http", admin_address);
+        announce("listening", scheme, address);
+        stop.await;
+        stopping.send_replace(true);
+        public.await.map_err(Fatal::new)?.map_err(Fatal::new)?;
+        admin.await.map_err(Fatal::new)?.map_err(Fatal::new)?;
+        if let Some(internal) = internal {
+            internal.await.map_err(Fatal::new)?.map_err(Fatal::new)?;
+        }
+        Ok(())
+    }
+}
+
+fn tls(config: &Config) -> Result<Option<Tls>, Fatal> {
+    let tls = match &config.tls {
+        None => return Ok(None),
+        Some(TlsChoice::Development) => Tls::development(&config.data.join("tls")),
+        Some(TlsChoice::Files(certificate, key)) => Tls::files(certificate, key),
+    };
+    tls.map(Some).map_err(|error| Fatal::caused("--tls", &error))
+}
+
+async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Fatal> {
+    TcpListener::bind(address).await.map_err(|error| Fatal::caused(format!("{name} {address}"), &error))
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Fatal> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fatal::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fatal::new)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn announce(what: &str, scheme: &str, address: SocketAddr) {
+    print(&format!("{what} on {scheme}://{address}"));
+}
+
+#[allow(clippy::print_stdout, reason = "the program's contract")]
+fn print(text: &str) {
+    use std::io::Write as _;
+    println!("{text}");
+    // Whoever waits for the line may read from a pipe.
+    let _ = std::io::stdout().flush();
+}

@@ -1,0 +1,51 @@
+//! The service's endpoints.
+
+use bank_sdk::{Empty, Endpoint};
+
+use crate::wire::{
+    Credentials, Customer, CustomerPath, JwkSet, Me, Named, NewCustomer, Refresh, SessionTokens,
+};
+
+/// Registers a customer.
+pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/customers")
+    .summary("Registers a customer")
+    .public()
+    .created()
+    .rate("login")
+    .sensitive(&["password"]);
+
+/// Opens a session for whoever proved name and password at the gateway.
+pub const SIGN_IN: Endpoint<Credentials, SessionTokens> = Endpoint::post("/v1/sessions")
+    .summary("Signs in")
+    .login()
+    .created()
+    .rate("login")
+    .sensitive(&["password"]);
+
+/// New tokens for the refresh token, which can be used once.
+pub const REFRESH: Endpoint<Refresh, SessionTokens> = Endpoint::post("/v1/sessions/refresh")
+    .summary("Renews a session's tokens")
+    .public()
+    .rate("login")
+    .sensitive(&["refresh_token"]);
+
+/// Ends the caller's session.
+pub const SIGN_OUT: Endpoint<Empty, Empty> =
+    Endpoint::delete("/v1/sessions/current").summary("Signs out").authenticated().no_content();
+
+/// Who the caller is.
+pub const ME: Endpoint<Empty, Me> = Endpoint::get("/v1/me").summary("Shows who you are").scope("profile");
+
+/// The public keys of access tokens.
+pub const JWKS: Endpoint<Empty, JwkSet> =
+    Endpoint::get("/.well-known/jwks.json").summary("The public keys of access tokens").public();
+
+/// A customer by the whole user name.
+pub const BY_USERNAME: Endpoint<Named, Customer> = Endpoint::get("/internal/v1/customers")
+    .summary("Who has this user name")
+    .internal(&["transactions", "partners"]);
+
+/// A customer by id.
+pub const BY_ID: Endpoint<CustomerPath, Customer> = Endpoint::get("/internal/v1/customers/{id}")
+    .summary("Who this customer is")
+    .internal(&["transactions", "partners"]);

@@ -1,0 +1,86 @@
+//! The bank's customers and their sessions: users and sessions in [`Items`](bank_stores::Items), with a
+//! [`Cache`](bank_stores::Cache) in front.
+//!
+//! ```
+//! let api = identity::api();
+//! assert_eq!(api.name, "identity");
+//! assert!(api.check().is_ok());
+//! ```
+//!
+//! Passwords are checked by the gateway, which reads the same users through [`Users`]; [`Identity`] sees a login only
+//! after its credentials held. [`Sessions`] is what the gateway asks of each session cookie and access token.
+//!
+//! | Type | Does |
+//! | --- | --- |
+//! | [`Identity`] | the service: registers, opens, refreshes and ends sessions |
+//! | [`Users`], [`Sessions`] | reads users and sessions, over a read-only store too |
+//! | [`Passwords`] | argon2id, off the async threads, bounded in number at once |
+//! | [`SigningKey`] | signs access tokens; its public half is in `/.well-known/jwks.json` |
+//!
+//! Without its default feature `service` the crate is just its endpoints and wire types.
+
+pub mod endpoints;
+pub mod wire;
+
+#[cfg(feature = "service")]
+mod password;
+#[cfg(feature = "service")]
+mod refresh;
+#[cfg(feature = "service")]
+mod register;
+#[cfg(feature = "service")]
+mod service;
+#[cfg(feature = "service")]
+mod session;
+#[cfg(feature = "service")]
+mod sign_in;
+#[cfg(feature = "service")]
+mod signing_key;
+#[cfg(feature = "service")]
+mod token;
+#[cfg(feature = "service")]
+mod user;
+
+use bank_sdk::Api;
+#[cfg(feature = "service")]
+pub use password::Passwords;
+#[cfg(feature = "service")]
+pub use register::NewUser;
+#[cfg(feature = "service")]
+pub use service::Identity;
+#[cfg(feature = "service")]
+pub use session::{SESSIONS_ENDED, Session, Sessions};
+#[cfg(feature = "service")]
+pub use signing_key::{SigningKey, SigningKeyError};
+#[cfg(feature = "service")]
+pub use token::{AUDIENCE, ISSUER};
+#[cfg(feature = "service")]
+pub use user::{User, Users};
+
+/// The name of the session cookie.
+pub const SESSION_COOKIE: &str = "__Host-session";
+
+/// What a customer's session may be used for.
+pub const SCOPES: [&str; 7] = [
+    "accounts:read",
+    "accounts:write",
+    "transfers:read",
+    "transfers:write",
+    "notifications:read",
+    "payees:read",
+    "profile",
+];
+
+/// What the service offers.
+#[must_use]
+pub fn api() -> Api {
+    Api::new("identity")
+        .endpoint(endpoints::REGISTER.declare())
+        .endpoint(endpoints::SIGN_IN.declare())
+        .endpoint(endpoints::REFRESH.declare())
+        .endpoint(endpoints::SIGN_OUT.declare())
+        .endpoint(endpoints::ME.declare())
+        .endpoint(endpoints::JWKS.declare())
+        .endpoint(endpoints::BY_USERNAME.declare())
+        .endpoint(endpoints::BY_ID.declare())
+}

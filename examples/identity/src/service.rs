@@ -1,0 +1,86 @@
+//! The service: what it is made of, and which handler serves which endpoint.
+
+use std::sync::Arc;
+
+use bank_sdk::{Api, BankService, Call, Empty, Endpoints, Problem, Reply};
+use bank_stores::{Cache, Clock, Items, Random};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+
+use crate::endpoints;
+use crate::password::Passwords;
+use crate::session::Sessions;
+use crate::signing_key::SigningKey;
+use crate::user::Users;
+use crate::wire::{Customer, CustomerPath, JwkSet, Me, Named};
+
+/// The identity service. Any number of copies may serve one store, with one signing key.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub(crate) users: Users,
+    pub(crate) sessions: Sessions,
+    pub(crate) passwords: Passwords,
+    pub(crate) key: SigningKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+}
+
+impl Identity {
+    /// The service over `items`, with `cache` in front of the sessions and as the way to tell of ended ones.
+    #[must_use]
+    pub fn new(
+        items: Arc<dyn Items>,
+        cache: Arc<dyn Cache>,
+        key: SigningKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            users: Users::new(items.clone()),
+            sessions: Sessions::new(items).cached(cache),
+            passwords: Passwords::new(random.clone()),
+            key,
+            clock,
+            random,
+        }
+    }
+
+    async fn me(self: Arc<Self>, call: Call<Empty>) -> Result<Me, Problem> {
+        let user = self.users.by_id(call.subject()?).await?.ok_or_else(Problem::not_found)?;
+        let (id, username, name, email, roles) = (user.id, user.username, user.name, user.email, user.roles);
+        Ok(Me { id, username, name, email, roles })
+    }
+
+    async fn jwks(self: Arc<Self>, _: Call<Empty>) -> Result<Reply<JwkSet>, Problem> {
+        let lasting = HeaderValue::from_static("public, max-age=300");
+        Ok(Reply::new(self.key.jwks()).with_header(CACHE_CONTROL, lasting))
+    }
+
+    async fn by_username(self: Arc<Self>, call: Call<Named>) -> Result<Customer, Problem> {
+        let user = self.users.by_username(&call.input.username).await?;
+        user.map(|user| user.customer()).ok_or_else(Problem::not_found)
+    }
+
+    async fn by_id(self: Arc<Self>, call: Call<CustomerPath>) -> Result<Customer, Problem> {
+        let user = self.users.by_id(&call.input.id).await?;
+        user.map(|user| user.customer()).ok_or_else(Problem::not_found)
+    }
+}
+
+impl BankService for Identity {
+    fn api() -> Api {
+        crate::api()
+    }
+
+    fn endpoints() -> Endpoints<Self> {
+        Endpoints::new()
+            .bind(endpoints::REGISTER, Self::register)
+            .bind(endpoints::SIGN_IN, Self::sign_in)
+            .bind(endpoints::REFRESH, Self::refresh)
+            .bind(endpoints::SIGN_OUT, Self::sign_out)
+            .bind(endpoints::ME, Self::me)
+            .bind(endpoints::JWKS, Self::jwks)
+            .bind(endpoints::BY_USERNAME, Self::by_username)
+            .bind(endpoints::BY_ID, Self::by_id)
+    }
+}

@@ -1,0 +1,211 @@
+//! Sessions as they are stored: in the items for good, in the cache for a second.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bank_stores::items::{Change, Condition, Key, Transaction};
+use bank_stores::{Cache, Consistency, Items, ItemsExt, Result, Timestamp};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+/// The cache's channel on which the ids of ended sessions are told.
+pub const SESSIONS_ENDED: &str = "sessions.ended";
+
+/// How long a session lasts, however often it is refreshed.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// A session that was ended by another process is believed so much longer, at most.
+const CACHED: Duration = Duration::from_secs(1);
+
+/// A session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Session {
+    /// The id, `ses_…`.
+    pub id: String,
+    /// Whose it is.
+    pub customer: String,
+    /// The user's name to sign in with.
+    pub username: String,
+    /// What the customer is in the bank.
+    pub roles: Vec<String>,
+    /// What the session may be used for.
+    pub scopes: Vec<String>,
+    /// SHA-256 of the secret in the cookie, which has 256 random bits of its own.
+    pub secret_hash: [u8; 32],
+    /// What a browser repeats in `X-CSRF-Token`. Worth nothing without the cookie, so that it is kept as it is.
+    pub csrf: String,
+    /// When the customer signed in.
+    pub auth_time: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// Whether it was ended.
+    pub ended: bool,
+    /// SHA-256 of the part of a refresh token that stays the same.
+    pub(crate) family_hash: [u8; 32],
+    /// SHA-256 of the part that is new each time.
+    pub(crate) refresh_hash: [u8; 32],
+    /// Counts the writes; the cache keeps the newest.
+    pub(crate) revision: u64,
+}
+
+impl Session {
+    /// Whether it can be used now.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        !self.ended && now < self.expires_at
+    }
+
+    /// Whether this is the secret of its cookie, in constant time.
+    #[must_use]
+    pub fn has_secret(&self, secret: &[u8]) -> bool {
+        bool::from(sha256(secret).ct_eq(&self.secret_hash))
+    }
+
+    /// Whether this is its CSRF token, in constant time.
+    #[must_use]
+    pub fn has_csrf(&self, token: &str) -> bool {
+        bool::from(self.csrf.as_bytes().ct_eq(token.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("customer", &self.customer)
+            .field("expires_at", &self.expires_at)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// Reads sessions, and ends them. For reading, a store opened read-only is enough.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    items: Arc<dyn Items>,
+    cache: Option<Arc<dyn Cache>>,
+}
+
+impl Sessions {
+    /// The sessions in `items`.
+    #[must_use]
+    pub fn new(items: Arc<dyn Items>) -> Self {
+        Self { items, cache: None }
+    }
+
+    /// Asks the cache first. What it holds is at most a second old, and an ended session is told to it at once.
+    #[must_use]
+    pub fn cached(mut self, cache: Arc<dyn Cache>) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// The session of this id, if there is one. Look at [`Session::is_live`] before believing it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read; a cache that is away is passed by.
+    pub async fn find(&self, id: &str) -> Result<Option<Session>> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        if let Some(session) = self.from_cache(id).await {
+            return Ok(Some(session));
+        }
+        let session = self.stored(id).await?.map(|(session, _)| session);
+        if let Some(session) = &session {
+            self.to_cache(session).await;
+        }
+        Ok(session)
+    }
+
+    /// The session and its version, from the items.
+    pub(crate) async fn stored(&self, id: &str) -> Result<Option<(Session, u64)>> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        self.items.get_json(&key(id), Consistency::Current).await
+    }
+
+    pub(crate) async fn insert(&self, session: &Session) -> Result<()> {
+        self.write(session, Condition::Absent).await
+    }
+
+    /// Replaces the session, if it is still the one that was read.
+    pub(crate) async fn replace(&self, session: &Session, version: u64) -> Result<()> {
+        self.write(session, Condition::Version(version)).await
+    }
+
+    async fn write(&self, session: &Session, condition: Condition) -> Result<()> {
+        let Session { id, revision, expires_at, refresh_hash, .. } = session;
+        // Two that write the same revision are not the same write.
+        let mark = u64::from_be_bytes(std::array::from_fn(|at| refresh_hash[at]));
+        let change = Change::put(key(id), session)?.when(condition).expires_at(*expires_at);
+        self.items.commit_one(Transaction::new(format!("{id}:{revision}:{mark:x}")).change(change)).await?;
+        self.to_cache(session).await;
+        Ok(())
+    }
+
+    /// Ends the session, and tells every gateway.
+    pub(crate) async fn end(&self, id: &str) -> Result<()> {
+        use bank_stores::ErrorKind::Conflict;
+        loop {
+            let Some((mut session, version)) = self.stored(id).await? else { break };
+            if session.ended {
+                break;
+            }
+            session.ended = true;
+            session.revision += 1;
+            match self.replace(&session, version).await {
+                // Refreshed at the same moment: read it again. Each round somebody gets on.
+                Err(error) if error.kind() == Conflict => {}
+                outcome => {
+                    outcome?;
+                    break;
+                }
+            }
+        }
+        self.tell(id).await;
+        Ok(())
+    }
+
+    /// A cache that is away costs no more than the second for which others still believe what they have.
+    async fn tell(&self, id: &str) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(error) = cache.publish(SESSIONS_ENDED, id.to_owned().into()).await {
+            tracing::warn!(%error, "the end of a session could not be told");
+        }
+    }
+
+    async fn from_cache(&self, id: &str) -> Option<Session> {
+        let held = self.cache.as_ref()?.get(&cache_key(id)).await.ok()??;
+        serde_json::from_slice(&held.value).ok()
+    }
+
+    async fn to_cache(&self, session: &Session) {
+        let Some(cache) = &self.cache else { return };
+        let Ok(value) = serde_json::to_vec(session) else { return };
+        if let Err(error) = cache.set(&cache_key(&session.id), value.into(), session.revision, CACHED).await {
+            tracing::debug!(%error, "a session could not be cached");
+        }
+    }
+}
+
+fn key(id: &str) -> Key {
+    Key::new(format!("session#{id}"), "session")
+}
+
+fn cache_key(id: &str) -> String {
+    format!("session:{id}")
+}
+
+/// What a client sends as an id is checked before it becomes a key.
+fn is_id(text: &str) -> bool {
+    text.len() <= 64 && text.strip_prefix("ses_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+}

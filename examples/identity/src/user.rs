@@ -1,0 +1,121 @@
+//! Users as they are stored.
+//!
+//! | Partition | Sort | Holds |
+//! | --- | --- | --- |
+//! | `user#USERNAME` | `user` | the [`User`] |
+//! | `customer#ID` | `user` | the user name |
+
+use std::fmt;
+use std::sync::Arc;
+
+use bank_stores::items::Key;
+use bank_stores::{Consistency, Items, ItemsExt, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Customer;
+
+/// Somebody who can sign in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct User {
+    /// The id, `cus_…`, which never changes.
+    pub id: String,
+    /// The name to sign in with.
+    pub username: String,
+    /// What people call them.
+    pub name: String,
+    /// Where they are reached.
+    pub email: String,
+    /// argon2id, as a PHC string.
+    pub password_hash: String,
+    /// What they are in the bank.
+    pub roles: Vec<String>,
+    /// What their sessions may be used for.
+    pub scopes: Vec<String>,
+}
+
+impl User {
+    /// What others may know.
+    #[must_use]
+    pub fn customer(&self) -> Customer {
+        Customer { id: self.id.clone(), username: self.username.clone(), name: self.name.clone() }
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("id", &self.id).field("roles", &self.roles).finish_non_exhaustive()
+    }
+}
+
+/// Reads users; a store opened read-only is enough.
+#[derive(Clone, Debug)]
+pub struct Users {
+    pub(crate) items: Arc<dyn Items>,
+}
+
+impl Users {
+    /// The users in `items`.
+    #[must_use]
+    pub fn new(items: Arc<dyn Items>) -> Self {
+        Self { items }
+    }
+
+    /// The user of this name, if there is one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn by_username(&self, username: &str) -> Result<Option<User>> {
+        // Nobody has a name that registering refuses, and not every such name fits a key.
+        if !is_username(username) {
+            return Ok(None);
+        }
+        let found = self.items.get_json::<User>(&user_key(username), Consistency::Current).await?;
+        Ok(found.map(|(user, _)| user))
+    }
+
+    /// The user of this id, if there is one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn by_id(&self, id: &str) -> Result<Option<User>> {
+        if id.is_empty() || id.len() > 64 {
+            return Ok(None);
+        }
+        match self.items.get_json::<String>(&customer_key(id), Consistency::Current).await? {
+            Some((username, _)) => self.by_username(&username).await,
+            None => Ok(None),
+        }
+    }
+}
+
+pub(crate) fn user_key(username: &str) -> Key {
+    Key::new(format!("user#{username}"), "user")
+}
+
+pub(crate) fn customer_key(id: &str) -> Key {
+    Key::new(format!("customer#{id}"), "user")
+}
+
+/// `^[a-z0-9][a-z0-9._-]{2,31}$`
+pub(crate) fn is_username(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (3..=32).contains(&text.len())
+        && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte))
+        && text.bytes().next().is_some_and(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_username;
+
+    #[test]
+    fn a_user_name_is_short_plain_and_lower_case() {
+        for good in ["bob", "0a.", "a_b-c.d", &"x".repeat(32)] {
+            assert!(is_username(good), "{good}");
+        }
+        for bad in ["", "al", ".bob", "-bob", "Bob", "b b", "bøb", &"x".repeat(33)] {
+            assert!(!is_username(bad), "{bad}");
+        }
+    }
+}

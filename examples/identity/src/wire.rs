@@ -1,0 +1,155 @@
+//! What goes over the wire.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Text that never shows in `Debug`: a password, a token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A customer who registers.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewCustomer {
+    /// 3 to 32 of `a-z 0-9 . _ -`, a letter or digit first.
+    pub username: String,
+    /// 10 to 128 characters.
+    pub password: Secret,
+    /// What the customer is called, 1 to 80 characters.
+    pub name: String,
+    /// Where the customer is reached.
+    pub email: String,
+}
+
+/// A customer, as others may know them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Customer {
+    /// The id, `cus_…`.
+    pub id: String,
+    /// The user name.
+    pub username: String,
+    /// What the customer is called.
+    pub name: String,
+}
+
+/// User name and password; both are left out where HTTP Basic carries them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Credentials {
+    /// The user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+}
+
+/// The tokens of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionTokens {
+    /// A signed token (RFC 9068) for `Authorization: Bearer`.
+    pub access_token: Secret,
+    /// `Bearer`.
+    pub token_type: String,
+    /// How many seconds the access token holds.
+    pub expires_in: u64,
+    /// For the next pair of tokens; good for one use.
+    pub refresh_token: Secret,
+    /// What a browser sends as `X-CSRF-Token` beside the session cookie.
+    pub csrf_token: Secret,
+}
+
+/// The refresh token of a session.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Refresh {
+    /// The newest one.
+    pub refresh_token: Secret,
+}
+
+/// The caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Me {
+    /// The id, `cus_…`.
+    pub id: String,
+    /// The user name.
+    pub username: String,
+    /// What the customer is called.
+    pub name: String,
+    /// Where the customer is reached.
+    pub email: String,
+    /// What the caller is in the bank, for example `teller`.
+    pub roles: Vec<String>,
+}
+
+/// Public keys (RFC 7517).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JwkSet {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+}
+
+/// A public key on a curve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Jwk {
+    /// The type, `EC`.
+    pub kty: String,
+    /// What it is for, `sig`.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// Its name, which is its thumbprint (RFC 7638).
+    pub kid: String,
+    /// The algorithm, `ES256`.
+    pub alg: String,
+    /// The curve, `P-256`.
+    pub crv: String,
+    /// The first coordinate.
+    pub x: String,
+    /// The second coordinate.
+    pub y: String,
+}
+
+/// Names a customer in the query.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Named {
+    /// The whole user name.
+    pub username: String,
+}
+
+/// Names a customer in the path.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CustomerPath {
+    /// The customer.
+    pub id: String,
+}

@@ -1,0 +1,324 @@
+//! What the identity service promises, without a socket.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_sdk::client::CallError;
+use bank_sdk::http::Body;
+use bank_sdk::testing::Harness;
+use bank_sdk::{Empty, Principal};
+use bank_stores::cache::Message;
+use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteOptions};
+use bank_stores::{Cache, Items, ManualClock, SystemRandom, Timestamp};
+use http::{Request, Response, StatusCode};
+use identity::wire::{CustomerPath, Named, NewCustomer, Refresh, SessionTokens};
+use identity::{Identity, NewUser, SESSION_COOKIE, SESSIONS_ENDED, SigningKey, SigningKeyError, Sessions, Users, endpoints};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+const NOW: i64 = 1_893_456_000;
+const PASSWORD: &str = "correct horse battery";
+
+struct Bank {
+    harness: Harness,
+    identity: Arc<Identity>,
+    items: Arc<dyn Items>,
+    cache: Arc<dyn Cache>,
+    directory: tempfile::TempDir,
+}
+
+impl Bank {
+    async fn open() -> Self {
+        let clock = ManualClock::at(Timestamp::from_seconds(NOW));
+        let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
+        let items: Arc<dyn Items> = Arc::new(SqliteItems::open(options).await.unwrap());
+        let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new().clock(Arc::new(clock.clone())));
+        let directory = tempfile::tempdir().unwrap();
+        let key = SigningKey::load_or_create(directory.path().join("key")).unwrap();
+        let random = Arc::new(SystemRandom::new());
+        let identity = Identity::new(items.clone(), cache.clone(), key, Arc::new(clock.clone()), random);
+        let identity = Arc::new(identity);
+        let harness = Harness::shared(identity.clone(), clock).unwrap();
+        Self { harness, identity, items, cache, directory }
+    }
+
+    async fn register(&self, username: &str) -> Result<identity::wire::Customer, CallError> {
+        let new = NewCustomer {
+            username: username.to_owned(),
+            password: PASSWORD.into(),
+            name: "Alice Example".to_owned(),
+            email: "alice@bank.example".to_owned(),
+        };
+        self.harness.anonymous().call(endpoints::REGISTER, &new).send().await
+    }
+
+    /// Signs in, as the gateway hands a login on: the cookie's session and secret, and the tokens.
+    async fn sign_in(&self, customer: &str) -> (String, String, SessionTokens) {
+        let request = Request::post("/v1/sessions").body(Body::empty()).unwrap();
+        let transport = self.harness.transport(Some(Principal::customer(customer)));
+        let response = transport.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        let cookie = header(&response, "set-cookie");
+        let (name, rest) = cookie.split_once('=').unwrap();
+        let (value, attributes) = rest.split_once("; ").unwrap();
+        assert_eq!((name, attributes), (SESSION_COOKIE, "Path=/; Secure; HttpOnly; SameSite=Strict"));
+        let (session, secret) = value.split_once('.').unwrap();
+        let (session, secret) = (session.to_owned(), secret.to_owned());
+        let body = response.into_body().read(10_000).await.unwrap();
+        (session, secret, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn refresh(&self, token: &str) -> Result<SessionTokens, CallError> {
+        let refresh = Refresh { refresh_token: token.into() };
+        self.harness.anonymous().call(endpoints::REFRESH, &refresh).send().await
+    }
+
+    async fn sign_out(&self, customer: &str, session: Option<&str>) -> Response<Body> {
+        let mut principal = Principal::customer(customer);
+        principal.session = session.map(ToOwned::to_owned);
+        let request = Request::delete("/v1/sessions/current").body(Body::empty()).unwrap();
+        self.harness.transport(Some(principal)).oneshot(request).await.unwrap()
+    }
+
+    /// The claims of a token, checked against the published keys.
+    async fn claims(&self, token: &str) -> Value {
+        let set = self.harness.anonymous().call(endpoints::JWKS, &Empty {}).send().await.unwrap();
+        let header = jsonwebtoken::decode_header(token).unwrap();
+        assert_eq!((header.typ.as_deref(), header.alg), (Some("at+jwt"), Algorithm::ES256));
+        let key = set.keys.iter().find(|key| Some(&key.kid) == header.kid.as_ref()).unwrap();
+        let key = DecodingKey::from_ec_components(&key.x, &key.y).unwrap();
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_audience(&["bank"]);
+        validation.set_issuer(&["https://bank.example"]);
+        // The clock of this test stands still.
+        validation.validate_exp = false;
+        jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
+    }
+}
+
+fn header(response: &Response<Body>, name: &str) -> String {
+    response.headers()[name].to_str().unwrap().to_owned()
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (u16, String) {
+    let error = outcome.unwrap_err();
+    let problem = error.problem().unwrap();
+    (problem.status().as_u16(), problem.code().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn a_customer_registers_once_under_a_name() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    assert!(alice.id.starts_with("cus_"));
+    assert_eq!((&*alice.username, &*alice.name), ("alice", "Alice Example"));
+    assert_eq!(refused(bank.register("alice").await), (409, "username_taken".to_owned()));
+    assert_eq!(refused(bank.register("Alice").await), (422, "invalid_customer".to_owned()));
+
+    // Read-only eyes see the same user, with a password that only its hash is kept of.
+    let user = Users::new(bank.items.clone()).by_username("alice").await.unwrap().unwrap();
+    assert!(user.password_hash.starts_with("$argon2id$") && !user.password_hash.contains(PASSWORD));
+    assert_eq!(Users::new(bank.items.clone()).by_id(&alice.id).await.unwrap().unwrap(), user);
+    assert!(!format!("{user:?}").contains("argon2id"));
+    let me = Principal::customer(&*alice.id).with_scope("profile");
+    let me = bank.harness.client(me).call(endpoints::ME, &Empty {}).send().await.unwrap();
+    assert_eq!((me.id, &*me.email, me.roles.len()), (alice.id, "alice@bank.example", 0));
+}
+
+#[tokio::test]
+async fn of_many_who_want_one_name_one_gets_it() {
+    let bank = Arc::new(Bank::open().await);
+    let racers: Vec<_> = (0..4)
+        .map(|_| {
+            let bank = bank.clone();
+            tokio::spawn(async move { bank.register("alice").await.map_err(|error| error.to_string()) })
+        })
+        .collect();
+    let mut winners = BTreeSet::new();
+    for racer in racers {
+        winners.extend(racer.await.unwrap().ok().map(|customer| customer.id));
+    }
+    assert_eq!(winners.len(), 1);
+}
+
+#[tokio::test]
+async fn a_login_opens_a_session_with_cookie_and_signed_token() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (id, secret, tokens) = bank.sign_in(&alice.id).await;
+    let claims = bank.claims(tokens.access_token.expose()).await;
+    assert_eq!((&claims["sub"], &claims["sid"]), (&Value::from(alice.id.clone()), &Value::from(id.clone())));
+    assert_eq!((claims["iat"].as_i64(), claims["exp"].as_i64()), (Some(NOW), Some(NOW + 600)));
+    assert_eq!((&claims["auth_time"], &claims["amr"][0], &claims["client_id"]), (&NOW.into(), &"pwd".into(), &"bank-web".into()));
+    assert!(claims["scope"].as_str().unwrap().split(' ').any(|scope| scope == "transfers:write"));
+    assert_eq!((&*tokens.token_type, tokens.expires_in), ("Bearer", 600));
+
+    let session = Sessions::new(bank.items.clone()).find(&id).await.unwrap().unwrap();
+    let raw = decode(&secret);
+    assert!(session.has_secret(&raw) && !session.has_secret(b"another"));
+    assert!(session.has_csrf(tokens.csrf_token.expose()) && !session.has_csrf(""));
+    assert!(session.is_live(Timestamp::from_seconds(NOW + 12 * 3600 - 1)));
+    assert!(!session.is_live(Timestamp::from_seconds(NOW + 12 * 3600)));
+    // S17: each login has a session of its own.
+    assert_ne!(bank.sign_in(&alice.id).await.0, id);
+    assert!(!format!("{tokens:?}").contains(tokens.access_token.expose()));
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_for_one_use_and_a_second_one_ends_the_session() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (id, _, first) = bank.sign_in(&alice.id).await;
+    let second = bank.refresh(first.refresh_token.expose()).await.unwrap();
+    assert_ne!(second.refresh_token, first.refresh_token);
+    assert_eq!(second.csrf_token, first.csrf_token);
+    assert_eq!(bank.claims(second.access_token.expose()).await["sid"], Value::from(id.clone()));
+    let third = bank.refresh(second.refresh_token.expose()).await.unwrap();
+
+    assert_eq!(refused(bank.refresh(first.refresh_token.expose()).await), (401, "session_ended".to_owned()));
+    // The newest one is worth nothing either.
+    assert_eq!(refused(bank.refresh(third.refresh_token.expose()).await), (401, "session_ended".to_owned()));
+    assert!(Sessions::new(bank.items.clone()).find(&id).await.unwrap().unwrap().ended);
+}
+
+#[tokio::test]
+async fn who_only_knows_a_sessions_id_cannot_end_it() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (id, _, tokens) = bank.sign_in(&alice.id).await;
+    let (_, _, another) = bank.sign_in(&alice.id).await;
+    let swapped = another.refresh_token.expose().split_once('.').unwrap().1;
+    let made_up = format!("{id}.{swapped}");
+    for token in ["", "x", "ses_1.a.b", &id, &made_up] {
+        assert_eq!(refused(bank.refresh(token).await), (401, "invalid_refresh_token".to_owned()), "{token}");
+    }
+    bank.refresh(tokens.refresh_token.expose()).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_who_refresh_at_once_the_session_ends() {
+    let bank = Arc::new(Bank::open().await);
+    let alice = bank.register("alice").await.unwrap();
+    let (id, _, tokens) = bank.sign_in(&alice.id).await;
+    let racers: Vec<_> = (0..2)
+        .map(|_| {
+            let (bank, token) = (bank.clone(), tokens.refresh_token.clone());
+            tokio::spawn(async move { bank.refresh(token.expose()).await.is_ok() })
+        })
+        .collect();
+    let mut winners = 0;
+    for racer in racers {
+        winners += usize::from(racer.await.unwrap());
+    }
+    assert!(winners <= 1);
+    assert!(Sessions::new(bank.items.clone()).find(&id).await.unwrap().unwrap().ended);
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_is_ended_everywhere_at_once() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (id, _, tokens) = bank.sign_in(&alice.id).await;
+    let gateway = Sessions::new(bank.items.clone()).cached(bank.cache.clone());
+    assert!(!gateway.find(&id).await.unwrap().unwrap().ended);
+    let mut ended = bank.cache.subscribe(SESSIONS_ENDED).await.unwrap();
+
+    let response = bank.sign_out(&alice.id, Some(&id)).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert!(header(&response, "set-cookie").ends_with("Max-Age=0"));
+    let told = tokio::time::timeout(Duration::from_secs(5), ended.next()).await.unwrap();
+    assert_eq!(told, Some(Message::Message(id.clone().into())));
+    // Through the cache as well, although it held the session a moment ago.
+    assert!(gateway.find(&id).await.unwrap().unwrap().ended);
+    assert_eq!(refused(bank.refresh(tokens.refresh_token.expose()).await), (401, "session_ended".to_owned()));
+    // Again, and without a session.
+    assert_eq!(bank.sign_out(&alice.id, Some(&id)).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(bank.sign_out(&alice.id, None).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_session_ends_by_itself_after_twelve_hours() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (id, _, tokens) = bank.sign_in(&alice.id).await;
+    bank.harness.clock().advance(Duration::from_secs(12 * 3600 - 60));
+    let late = bank.refresh(tokens.refresh_token.expose()).await.unwrap();
+    // A token does not outlive its session.
+    assert_eq!(bank.claims(late.access_token.expose()).await["exp"], Value::from(NOW + 12 * 3600));
+    bank.harness.clock().advance(Duration::from_secs(60));
+    assert_eq!(refused(bank.refresh(late.refresh_token.expose()).await).0, 401);
+    let found = Sessions::new(bank.items.clone()).find(&id).await.unwrap();
+    assert!(found.is_none_or(|session| !session.is_live(Timestamp::from_seconds(NOW + 12 * 3600))));
+}
+
+#[tokio::test]
+async fn seeding_a_user_again_changes_nothing() {
+    let bank = Bank::open().await;
+    let user = NewUser { username: "teller", password: PASSWORD, name: "Teller", email: "t@bank.example", roles: &["teller"] };
+    let first = bank.identity.seed_user(user).await.unwrap();
+    let again = bank.identity.seed_user(NewUser { password: "another password", ..user }).await.unwrap();
+    assert_eq!(first, again);
+    let (_, _, tokens) = bank.sign_in(&first.id).await;
+    let claims = bank.claims(tokens.access_token.expose()).await;
+    assert_eq!(claims["roles"], Value::from(vec!["teller"]));
+}
+
+#[tokio::test]
+async fn s30_other_services_learn_a_name_and_nothing_else() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (named, path) = (Named { username: "alice".to_owned() }, CustomerPath { id: alice.id.clone() });
+    let partners = bank.harness.client(Principal::service("partners"));
+    assert_eq!(partners.call(endpoints::BY_USERNAME, &named).send().await.unwrap(), alice);
+    assert_eq!(partners.call(endpoints::BY_ID, &path).send().await.unwrap(), alice);
+    for nobody in ["bob", "", "../x"] {
+        let (named, path) = (Named { username: nobody.to_owned() }, CustomerPath { id: format!("cus_{nobody}") });
+        assert_eq!(refused(partners.call(endpoints::BY_USERNAME, &named).send().await).0, 404);
+        assert_eq!(refused(partners.call(endpoints::BY_ID, &path).send().await).0, 404);
+    }
+    let customer = bank.harness.client(Principal::customer(&*alice.id).with_scope("profile"));
+    assert_eq!(refused(customer.call(endpoints::BY_ID, &path).send().await).0, 403);
+}
+
+#[tokio::test]
+async fn the_signing_key_lasts_and_is_its_owners_only() {
+    let bank = Bank::open().await;
+    let path = bank.directory.path().join("key");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let set = bank.harness.anonymous().call(endpoints::JWKS, &Empty {}).send().await.unwrap();
+    assert_eq!(SigningKey::load_or_create(&path).unwrap().jwks(), set);
+    // Nothing but the key itself is left behind.
+    assert_eq!(std::fs::read_dir(bank.directory.path()).unwrap().count(), 1);
+    let request = Request::get("/.well-known/jwks.json").body(Body::empty()).unwrap();
+    let response = bank.harness.transport(None).oneshot(request).await.unwrap();
+    assert_eq!(header(&response, "cache-control"), "public, max-age=300");
+
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(SigningKey::load_or_create(&path), Err(SigningKeyError::Exposed { .. })));
+    std::fs::write(bank.directory.path().join("other"), "not a key").unwrap();
+    let other = bank.directory.path().join("other");
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(matches!(SigningKey::load_or_create(&other), Err(SigningKeyError::Invalid)));
+}
+
+#[tokio::test]
+async fn many_who_make_the_signing_key_at_once_get_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let makers: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || SigningKey::load_or_create(path).unwrap().jwks().keys[0].kid.clone())
+        })
+        .collect();
+    let kids: BTreeSet<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
+    assert_eq!(kids.len(), 1);
+}

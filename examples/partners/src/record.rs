@@ -1,0 +1,72 @@
+//! Writes notifications, each once, in an order without gaps.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bank_stores::documents::{DocumentWrite, Filter, Find};
+use bank_stores::{Direction, ErrorKind, PageRequest, Result};
+
+use crate::note::Note;
+use crate::service::{NOTIFICATIONS, PLACE, Partners};
+
+impl Partners {
+    /// Writes the notifications that are not written yet. Of each customer one is written at a time, after the one
+    /// before it; customers do not wait for each other.
+    pub(crate) async fn record(&self, notes: Vec<(String, Note)>) -> Result<()> {
+        let mut waiting: BTreeMap<String, VecDeque<(String, Note)>> = BTreeMap::new();
+        for (id, note) in notes {
+            waiting.entry(note.customer.clone()).or_default().push_back((id, note));
+        }
+        while !waiting.is_empty() {
+            let mut writes = Vec::with_capacity(waiting.len());
+            for (customer, queue) in &waiting {
+                let number = self.last_number(customer).await? + 1;
+                if let Some((id, note)) = queue.front() {
+                    writes.push((customer.clone(), number, DocumentWrite::insert(id, &Note { number, ..note.clone() })?));
+                }
+            }
+            let (places, writes): (Vec<_>, Vec<_>) =
+                writes.into_iter().map(|(customer, number, write)| ((customer, number), write)).unzip();
+            let outcomes = self.documents.write(NOTIFICATIONS, writes).await;
+            for ((customer, number), outcome) in places.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(_) => {
+                        self.last.insert(customer.clone(), number);
+                        // Nobody listening is no error.
+                        let _ = self.changed.send(customer.as_str().into());
+                    }
+                    // Another copy of this service has taken the number: try the next one.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists && error.field() == Some(PLACE) => {
+                        self.last.invalidate(&customer);
+                        continue;
+                    }
+                    // Written before; its number is not used up.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+                if let Some(queue) = waiting.get_mut(&customer) {
+                    queue.pop_front();
+                }
+            }
+            waiting.retain(|_, queue| !queue.is_empty());
+        }
+        Ok(())
+    }
+
+    /// The number of the customer's last notification. It may be an old one: then writing the next one fails.
+    async fn last_number(&self, customer: &str) -> Result<u64> {
+        match self.last.get(customer) {
+            Some(number) => Ok(number),
+            None => self.stored_number(customer).await,
+        }
+    }
+
+    /// The number of the customer's last notification, from the store; 0 where there is none.
+    pub(crate) async fn stored_number(&self, customer: &str) -> Result<u64> {
+        let newest = Find::all()
+            .filter(Filter::eq("customer", customer))
+            .sort("number", Direction::Backward)
+            .page(PageRequest::first(1));
+        let found = self.documents.find(NOTIFICATIONS, &newest).await?;
+        found.items.first().map_or(Ok(0), |document| Ok(document.read::<Note>()?.number))
+    }
+}

@@ -1,0 +1,34 @@
+//! The service's endpoints.
+
+use std::time::Duration;
+
+use bank_sdk::events::{EventList, EventsAfter};
+use bank_sdk::{Endpoint, List};
+
+use crate::wire::{NewTransfer, Payee, PayeePath, PayeesOf, Transfer, TransferPath, TransfersOf};
+
+/// Sends money.
+pub const CREATE: Endpoint<NewTransfer, Transfer> =
+    Endpoint::post("/v1/transfers").summary("Sends money").scope("transfers:write").idempotent().created();
+
+/// One transfer, for whoever sent or received it.
+pub const FIND: Endpoint<TransferPath, Transfer> =
+    Endpoint::get("/v1/transfers/{id}").summary("Shows a transfer").scope("transfers:read");
+
+/// The caller's transfers, newest first; those of one account where it is named.
+pub const LIST: Endpoint<TransfersOf, List<Transfer>> =
+    Endpoint::get("/v1/transfers").summary("Lists your transfers").scope("transfers:read");
+
+/// Who would be paid, by user name. Exact matches only.
+pub const PAYEES: Endpoint<PayeesOf, List<Payee>> =
+    Endpoint::get("/v1/payees").summary("Finds whom to pay by user name").scope("payees:read").rate("lookup");
+
+/// Who would be paid, by account.
+pub const PAYEE: Endpoint<PayeePath, Payee> =
+    Endpoint::get("/v1/payees/{account}").summary("Shows whose account would be paid").scope("payees:read").rate("lookup");
+
+/// What happened to transfers, in commit order.
+pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/transactions/events")
+    .summary("Follows the events of transfers")
+    .internal(&["partners"])
+    .timeout(Duration::from_secs(25));

@@ -1,0 +1,72 @@
+//! The service: what it is made of, and which handler serves which endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_sdk::client::{CallError, Client};
+use bank_sdk::events::{EventList, EventsAfter};
+use bank_sdk::{Api, BankService, Call, DerivationKey, Endpoints, Problem};
+use bank_stores::{Clock, Items};
+use http::StatusCode;
+
+use crate::drive::Running;
+use crate::endpoints;
+
+/// The transactions service over a store of items. Any number of copies may serve one store; clones are one copy.
+#[derive(Clone, Debug)]
+pub struct Transactions {
+    pub(crate) items: Arc<dyn Items>,
+    pub(crate) client: Client,
+    pub(crate) derivation: DerivationKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) running: Running,
+    pub(crate) patience: Duration,
+}
+
+impl Transactions {
+    /// The service over `items`, which calls accounts and identity with `client`. Ids of transfers are derived from
+    /// callers' keys with `derivation`, which must be the same for every copy and for as long as the store lives.
+    ///
+    /// [`resume`](Self::resume) must run beside it.
+    #[must_use]
+    pub fn new(items: Arc<dyn Items>, client: Client, derivation: DerivationKey, clock: Arc<dyn Clock>) -> Self {
+        Self { items, client, derivation, clock, running: Running::default(), patience: Duration::from_secs(5) }
+    }
+
+    /// How long a request waits for accounts before it answers `pending`; five seconds otherwise.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
+        let (after, limit, wait) = call.input.bounded()?;
+        Ok(EventList { items: self.items.events(after, limit, wait.min(call.time_left())).await? })
+    }
+}
+
+impl BankService for Transactions {
+    fn api() -> Api {
+        crate::api()
+    }
+
+    fn endpoints() -> Endpoints<Self> {
+        Endpoints::new()
+            .bind(endpoints::CREATE, Self::create)
+            .bind(endpoints::FIND, Self::find)
+            .bind(endpoints::LIST, Self::list)
+            .bind(endpoints::PAYEES, Self::payees)
+            .bind(endpoints::PAYEE, Self::payee)
+            .bind(endpoints::EVENTS, Self::events)
+    }
+}
+
+/// What another service was asked for, if it has it.
+pub(crate) fn found<T>(answer: Result<T, CallError>) -> Result<Option<T>, Problem> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(CallError::Refused(problem)) if problem.status() == StatusCode::NOT_FOUND => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,44 @@
+// The search box: keeps the calls that have every word in them.
+
+import { byId } from '/assets/dom.js';
+
+export function wireFilter(operations) {
+  const words = operations.map(({ id, method, path, operation }) => ({
+    id,
+    text: [
+      method,
+      path,
+      operation.summary,
+      operation.description,
+      operation.tags,
+      operation['x-bank-scopes'],
+      JSON.stringify(operation.security ?? ''),
+    ]
+      .join(' ')
+      .toLowerCase(),
+  }));
+  const apply = () => {
+    const sought = byId('filter').value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const { id, text } of words) {
+      const match = sought.every((word) => text.includes(word));
+      byId(id).hidden = !match;
+      byId('toc').querySelector(`[data-for="${CSS.escape(id)}"]`).hidden = !match;
+      count += match;
+    }
+    document
+      .querySelectorAll('.group, .toc-group')
+      .forEach((group) => (group.hidden = !group.querySelector('article:not([hidden]), li:not([hidden])')));
+    byId('filter-count').textContent = sought.length
+      ? `${count} of ${words.length} calls`
+      : `${words.length} calls. Press / to search.`;
+  };
+  byId('filter').oninput = apply;
+  apply();
+}
+
+addEventListener('keydown', (event) => {
+  if (event.key !== '/' || event.target.matches('input, textarea, select')) return;
+  event.preventDefault();
+  byId('filter').focus();
+});

@@ -1,0 +1,208 @@
+//! A real Chromium, as a person would have it before them.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::wait::until;
+use super::webdriver::Session;
+
+/// A browser with one empty profile.
+#[derive(Debug)]
+pub struct Browser {
+    session: Session,
+    _directory: TempDir,
+}
+
+/// An element of the page.
+#[derive(Debug)]
+pub struct Element<'a> {
+    browser: &'a Browser,
+    id: String,
+}
+
+impl Browser {
+    /// Starts a browser; where there is none, says so and returns nothing. With `BANK_TEST_REQUIRE=1` that is a failure.
+    ///
+    /// # Panics
+    /// See above.
+    #[must_use]
+    pub fn start(test: &str) -> Option<Self> {
+        let driver = find_program("CHROMEDRIVER", &["chromedriver"]);
+        let chromium = find_program("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]);
+        let (driver, chromium) = match (driver, chromium) {
+            (Some(driver), Some(chromium)) => (driver, chromium),
+            (None, _) => return skip(test, "no chromedriver"),
+            (_, None) => return skip(test, "no chromium"),
+        };
+        let directory = tempfile::Builder::new().prefix("bank-browser-").tempdir().unwrap();
+        let profile = directory.path().join("profile");
+        std::fs::create_dir(&profile).unwrap();
+        let arguments = [
+            "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900",
+            "--lang=en-GB",
+        ];
+        let mut arguments: Vec<String> = arguments.map(ToOwned::to_owned).to_vec();
+        arguments.push(format!("--user-data-dir={}", profile.display()));
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "goog:chromeOptions": { "binary": chromium, "args": arguments },
+        });
+        let session = Session::start(&driver, &capabilities, directory.path());
+        Some(Self { session, _directory: directory })
+    }
+
+    /// Opens an address.
+    #[track_caller]
+    pub fn open(&self, url: &str) {
+        self.session.post("/url", &json!({ "url": url }));
+    }
+
+    /// Sets the size of the page, as that of a phone.
+    #[track_caller]
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": true });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
+        self.session.post("/goog/cdp/execute", &command);
+    }
+
+    /// What a script returns.
+    #[must_use]
+    #[track_caller]
+    pub fn script(&self, script: &str) -> Value {
+        self.session.post("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// The element that a CSS selector finds, once it can be seen.
+    #[track_caller]
+    pub fn see(&self, selector: &str) -> Element<'_> {
+        let visible = format!(
+            "const e = document.querySelector({}); return Boolean(e && e.checkVisibility())",
+            Value::from(selector)
+        );
+        let id = until(&format!("`{selector}` on the page: {}", self.errors_so_far()), || {
+            (self.script(&visible) == true).then(|| self.session.find(selector)).flatten()
+        });
+        Element { browser: self, id }
+    }
+
+    fn errors_so_far(&self) -> String {
+        String::new()
+    }
+
+    /// The text of the element that a CSS selector finds; nothing where there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn text(&self, selector: &str) -> Option<String> {
+        let script = format!("return document.querySelector({})?.innerText ?? null", Value::from(selector));
+        self.script(&script).as_str().map(ToOwned::to_owned)
+    }
+
+    /// Waits until the element's text fits, and returns it.
+    #[track_caller]
+    pub fn read(&self, selector: &str, fits: impl Fn(&str) -> bool) -> String {
+        let mut last = None;
+        let mut look = || {
+            last = self.text(selector);
+            last.clone().filter(|text| fits(text))
+        };
+        if let Some(text) = look() {
+            return text;
+        }
+        until(&format!("another text of `{selector}`"), look)
+    }
+
+    /// Presses keys, wherever the focus is. `\u{e004}` is Tab, `\u{e007}` Enter.
+    #[track_caller]
+    pub fn press(&self, keys: &str) {
+        let actions: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })])
+            .collect();
+        self.session.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
+    /// The id of the element that has the focus.
+    #[must_use]
+    #[track_caller]
+    pub fn focus(&self) -> String {
+        self.script("return document.activeElement?.id ?? ''").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The page as a picture (PNG).
+    #[must_use]
+    #[track_caller]
+    pub fn screenshot(&self) -> Vec<u8> {
+        STANDARD.decode(self.session.get("/screenshot").as_str().unwrap()).unwrap()
+    }
+
+    /// What the console says since it was asked last: errors, and refusals by the page's Content-Security-Policy.
+    #[must_use]
+    #[track_caller]
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.session.post("/se/log", &json!({ "type": "browser" }));
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE" || entry["message"].as_str().is_some_and(is_policy))
+            .map(ToString::to_string)
+            .collect()
+    }
+}
+
+fn is_policy(message: &str) -> bool {
+    message.contains("Content Security Policy") || message.contains("Content-Security-Policy")
+}
+
+impl Element<'_> {
+    /// Clicks it.
+    #[track_caller]
+    pub fn click(&self) {
+        self.browser.session.post(&format!("/element/{}/click", self.id), &json!({}));
+    }
+
+    /// Types into it.
+    #[track_caller]
+    pub fn write(&self, text: &str) {
+        self.browser.session.post(&format!("/element/{}/value", self.id), &json!({ "text": text }));
+    }
+
+    /// Empties it.
+    #[track_caller]
+    pub fn clear(&self) {
+        self.browser.session.post(&format!("/element/{}/clear", self.id), &json!({}));
+    }
+
+    /// An attribute.
+    #[must_use]
+    #[track_caller]
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        let value = self.browser.session.get(&format!("/element/{}/attribute/{name}", self.id));
+        value.as_str().map(ToOwned::to_owned)
+    }
+}
+
+fn skip(test: &str, reason: &str) -> Option<Browser> {
+    assert!(std::env::var("BANK_TEST_REQUIRE").is_err(), "{test}: {reason}, and nothing may be skipped");
+    eprintln!("skipped: {test}: {reason}");
+    None
+}
+
+/// The program that an environment variable names, or the first of these on the path.
+fn find_program(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable) {
+        return Some(PathBuf::from(named));
+    }
+    let path = std::env::var_os("PATH")?;
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name))).find(|file| is_file(file))
+}
+
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|facts| facts.is_file())
+}

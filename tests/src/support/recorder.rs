@@ -1,0 +1,228 @@
+//! A real HTTP upstream that records, byte for byte, what reaches it.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What to do with a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Answer with this status, these fields and this body.
+    Answer(u16, Vec<(String, String)>, Vec<u8>),
+    /// Read it all, and close the connection without an answer.
+    Vanish,
+    /// Answer 200 after this time.
+    Late(Duration),
+}
+
+impl Reply {
+    /// 200 with a small JSON body.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::status(200)
+    }
+
+    /// This status with a small JSON body.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self::Answer(status, vec![("content-type".to_owned(), "application/json".to_owned())], b"{}".to_vec())
+    }
+
+    /// Adds a field to an answer.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Self::Answer(_, headers, _) = &mut self {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The request line.
+    pub line: String,
+    /// Each field as it was written.
+    pub headers: Vec<(String, String)>,
+    /// The body, without its framing.
+    pub body: Vec<u8>,
+    /// Whether the body came to its end.
+    pub whole: bool,
+}
+
+impl Received {
+    /// Every value of a field, whatever its spelling.
+    #[must_use]
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The one value of a field.
+    ///
+    /// # Panics
+    /// Where it stands more than once.
+    #[must_use]
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let all = self.all(name);
+        assert!(all.len() < 2, "`{name}` arrived more than once: {:?}", self.headers);
+        all.first().copied()
+    }
+}
+
+type Script = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
+
+/// The upstream. It stops listening with this value.
+pub struct Recorder {
+    address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Recorder {
+    /// Answers everything with 200.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::answering(|_| Reply::ok())
+    }
+
+    /// Does with each request as `script` says.
+    #[must_use]
+    pub fn answering(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (received, stopped) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
+        let (script, sink, stop): (Script, _, _) = (Arc::new(script), received.clone(), stopped.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (script, sink) = (script.clone(), sink.clone());
+                std::thread::spawn(move || {
+                    // A client that goes away ends only its connection.
+                    let _ = serve(&stream, &script, &sink);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Self { address, received, stopped }
+    }
+
+    /// Its address as `http://host:port`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All that arrived so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The only request that arrived.
+    ///
+    /// # Panics
+    /// Where there were others, or none.
+    #[must_use]
+    #[track_caller]
+    pub fn only(&self) -> Received {
+        let mut received = self.received();
+        assert_eq!(received.len(), 1, "{received:?}");
+        received.remove(0)
+    }
+
+    /// How many arrived.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.received.lock().unwrap().len()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes the listener, which then sees that it is to stop.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn serve(stream: &TcpStream, script: &Script, sink: &Mutex<Vec<Received>>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let Some(request) = read(&mut reader)? else { return Ok(()) };
+        let whole = request.whole;
+        let reply = script(&request);
+        sink.lock().unwrap().push(request);
+        if !whole {
+            return Ok(());
+        }
+        let (status, headers, body) = match reply {
+            Reply::Answer(status, headers, body) => (status, headers, body),
+            Reply::Vanish => return Ok(()),
+            Reply::Late(time) => {
+                std::thread::sleep(time);
+                (200, Vec::new(), Vec::new())
+            }
+        };
+        let mut answer = format!("HTTP/1.1 {status} Recorded\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            answer.push_str(&format!("{name}: {value}\r\n"));
+        }
+        answer.push_str("\r\n");
+        let mut stream = stream;
+        stream.write_all(answer.as_bytes())?;
+        stream.write_all(&body)?;
+    }
+}
+
+fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Received>> {
+    let Some(line) = read_line(reader)? else { return Ok(None) };
+    let mut headers = Vec::new();
+    while let Some(field) = read_line(reader)?.filter(|field| !field.is_empty()) {
+        let (name, value) = field.split_once(':').ok_or_else(|| io::Error::other("no field"))?;
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let mut request = Received { line, headers, body: Vec::new(), whole: true };
+    let chunked = request.all("transfer-encoding").contains(&"chunked");
+    let length = request.all("content-length").first().and_then(|length| length.parse().ok()).unwrap_or(0);
+    let read = if chunked { read_chunks(reader, &mut request.body) } else { read_exactly(reader, length, &mut request.body) };
+    request.whole = read.is_ok();
+    Ok(Some(request))
+}
+
+fn read_exactly(reader: &mut BufReader<&TcpStream>, length: usize, into: &mut Vec<u8>) -> io::Result<()> {
+    let read = reader.take(length as u64).read_to_end(into)?;
+    if read == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn read_chunks(reader: &mut BufReader<&TcpStream>, into: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let line = read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let size = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        read_exactly(reader, size, into)?;
+        read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        if size == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn read_line(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
+}

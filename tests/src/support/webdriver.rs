@@ -1,0 +1,67 @@
+//! The few calls of WebDriver (W3C) that the browser tests need, over the same client as everything else.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::client::{Client, Request};
+use super::process::Process;
+use super::wait::until;
+
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser session at a driver.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Client,
+    path: String,
+    _driver: Process,
+}
+
+impl Session {
+    /// Starts a driver and a browser.
+    pub(crate) fn start(driver: &Path, capabilities: &Value, directory: &Path) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Process::start(driver, &[format!("--port={port}")], "chromedriver", directory);
+        let client = Client::new(vec![SocketAddr::from(([127, 0, 0, 1], port))]);
+        until("the browser's driver", || {
+            let status = client.try_send(Request::get("/status")).ok()?;
+            (status.status == 200 && status.json()["value"]["ready"] == true).then_some(())
+        });
+        let made = client.send(Request::post("/session").json(&json!({ "capabilities": { "alwaysMatch": capabilities } })));
+        let id = made.expect(200)["value"]["sessionId"].as_str().unwrap().to_owned();
+        Self { client, path: format!("/session/{id}"), _driver: process }
+    }
+
+    /// `POST`, and the value of the answer; the driver's message where it refuses.
+    pub(crate) fn try_post(&self, call: &str, body: &Value) -> Result<Value, String> {
+        let answer = self.client.send(Request::post(format!("{}{call}", self.path)).json(body));
+        let mut answer_body = answer.json();
+        let value = answer_body["value"].take();
+        if answer.status == 200 { Ok(value) } else { Err(format!("{call}: {}", value["message"])) }
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, call: &str, body: &Value) -> Value {
+        self.try_post(call, body).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, call: &str) -> Value {
+        self.client.send(Request::get(format!("{}{call}", self.path))).expect(200)["value"].take()
+    }
+
+    /// The id of the first element that a CSS selector finds.
+    pub(crate) fn find(&self, selector: &str) -> Option<String> {
+        let found = self.try_post("/element", &json!({ "using": "css selector", "value": selector })).ok()?;
+        Some(found[ELEMENT].as_str()?.to_owned())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The driver ends its browser with the session, and is ended itself afterwards.
+        let _ = self.client.try_send(Request::delete(self.path.clone()));
+    }
+}
