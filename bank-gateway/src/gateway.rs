@@ -36,8 +36,8 @@ use crate::strict_http::StrictHttp;
 use crate::upstream::Endpoints;
 use crate::{Admin, BuildError, trace};
 
-/// So many callers are counted at once, in about 50 bytes each.
-const MAX_BUCKETS: usize = 262_144;
+/// So many callers are counted at once, in 64 bytes each.
+const MAX_BUCKETS: usize = 65_536;
 
 /// An API gateway as a `tower::Service`.
 ///

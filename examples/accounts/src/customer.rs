@@ -22,7 +22,8 @@ impl Accounts {
             Some(key) => key.derive_id(&self.derivation, "acc_", subject, &call.operation),
             None => random::id(&*self.random, "acc_"),
         };
-        let mut open = OpenAccount::new(AccountId::new(id)?, call.input.currency).owner(OwnerId::new(subject)?);
+        let mut open =
+            OpenAccount::new(AccountId::new(id)?, call.input.currency).owner(OwnerId::new(subject)?);
         if let Some(name) = &call.input.name {
             open = open.name(checked_name(name)?);
         }
@@ -90,8 +91,11 @@ fn checked_name(name: &str) -> Result<&str, Problem> {
 
 /// 422: the key stands for another request.
 pub(crate) fn key_reused() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "this `Idempotency-Key` was used for another request; make a new one")
-        .with_code("idempotency_key_reused")
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "this `Idempotency-Key` was used for another request; make a new one",
+    )
+    .with_code("idempotency_key_reused")
 }
 
 /// Says that an answer repeats an earlier one.

@@ -86,9 +86,11 @@ fn refused(error: Error) -> Problem {
     match (error.kind(), error.field()) {
         (ErrorKind::Conflict, _) => key_reused(),
         (ErrorKind::Rejected, _) => unprocessable("account_blocked", "account", "takes no money for now"),
-        (ErrorKind::Invalid, Some("legs[1].amount")) => {
-            unprocessable("currency_mismatch", "amount", "must be in the account's currency and fit its balance")
-        }
+        (ErrorKind::Invalid, Some("legs[1].amount")) => unprocessable(
+            "currency_mismatch",
+            "amount",
+            "must be in the account's currency and fit its balance",
+        ),
         _ => error.into(),
     }
 }

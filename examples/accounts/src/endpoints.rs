@@ -6,8 +6,8 @@ use bank_sdk::events::{EventList, EventsAfter};
 use bank_sdk::{Empty, Endpoint, List};
 
 use crate::wire::{
-    Account, AccountPath, AccountRecord, Balance, Deposit, Entry, EntriesOf, NewAccount, NewDeposit, NewPosting,
-    OwnedBy, PageOf, Posted, TrialBalance,
+    Account, AccountPath, AccountRecord, Balance, Deposit, EntriesOf, Entry, NewAccount, NewDeposit,
+    NewPosting, OwnedBy, PageOf, Posted, TrialBalance,
 };
 
 /// Opens an account for the caller. An `Idempotency-Key` is welcome and not required: opening moves no money.
@@ -27,8 +27,9 @@ pub const BALANCE: Endpoint<AccountPath, Balance> =
     Endpoint::get("/v1/accounts/{id}/balance").summary("Shows an account's balance").scope("accounts:read");
 
 /// The entries of one account of the caller, newest first.
-pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> =
-    Endpoint::get("/v1/accounts/{id}/entries").summary("Lists what moved on an account").scope("accounts:read");
+pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> = Endpoint::get("/v1/accounts/{id}/entries")
+    .summary("Lists what moved on an account")
+    .scope("accounts:read");
 
 /// Cash over the counter into anybody's account.
 pub const DEPOSIT: Endpoint<NewDeposit, Deposit> =
@@ -50,9 +51,10 @@ pub const RECORD: Endpoint<AccountPath, AccountRecord> = Endpoint::get("/interna
     .internal(&["transactions", "partners"]);
 
 /// A customer's accounts, for other services.
-pub const OWNED: Endpoint<OwnedBy, List<AccountRecord>> = Endpoint::get("/internal/v1/customers/{customer}/accounts")
-    .summary("Which accounts a customer has")
-    .internal(&["transactions", "partners"]);
+pub const OWNED: Endpoint<OwnedBy, List<AccountRecord>> =
+    Endpoint::get("/internal/v1/customers/{customer}/accounts")
+        .summary("Which accounts a customer has")
+        .internal(&["transactions", "partners"]);
 
 /// What happened in the ledger, in commit order.
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/accounts/events")

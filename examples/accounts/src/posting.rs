@@ -32,7 +32,9 @@ impl Accounts {
         let NewPosting { id, customer, from, to, amount, reference } = call.input;
         let id = PostingId::new(id)?;
         if !amount.is_positive() {
-            return Err(Problem::bad_request("`amount` must be more than nothing").with_code("invalid_amount"));
+            return Err(
+                Problem::bad_request("`amount` must be more than nothing").with_code("invalid_amount")
+            );
         }
         // What is checked up to the posting never changes, so that asking again gives the same answer. A missing
         // account may be opened later, but nobody knows its id before.
@@ -73,7 +75,8 @@ impl Accounts {
             Some(refusal) => Ok(refusal.into()),
             None => self.ledger.post(posting).await.map(posted).map_err(|error| match error.kind() {
                 ErrorKind::Conflict => {
-                    Problem::new(StatusCode::CONFLICT, "this posting's id names another posting").with_code("conflict")
+                    Problem::new(StatusCode::CONFLICT, "this posting's id names another posting")
+                        .with_code("conflict")
                 }
                 _ => error.into(),
             }),
@@ -96,7 +99,8 @@ impl Accounts {
 
     /// The refusal that has taken an id, if it was one.
     async fn refusal_under(&self, id: &PostingId) -> Result<Option<Refusal>, Problem> {
-        let receipt = self.ledger.receipt(&CommandId::Posting(id.clone())).await?.ok_or_else(Problem::unavailable)?;
+        let receipt =
+            self.ledger.receipt(&CommandId::Posting(id.clone())).await?.ok_or_else(Problem::unavailable)?;
         Ok(receipt.entries.first().and_then(|entry| Refusal::named(&entry.kind)))
     }
 }

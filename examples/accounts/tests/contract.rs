@@ -1,5 +1,7 @@
 //! What the accounts service promises, without a socket.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::sync::Arc;
 
 use accounts::wire::{
@@ -26,7 +28,8 @@ impl Bank {
         let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
         let ledger = Arc::new(SqliteLedger::open(options).await.unwrap());
         let derivation = DerivationKey::new(&[7; 32]);
-        let accounts = Accounts::new(ledger, derivation, Arc::new(clock.clone()), Arc::new(SystemRandom::new()));
+        let accounts =
+            Accounts::new(ledger, derivation, Arc::new(clock.clone()), Arc::new(SystemRandom::new()));
         Self { harness: Harness::shared(Arc::new(accounts), clock).unwrap() }
     }
 
@@ -48,7 +51,11 @@ impl Bank {
     }
 
     async fn deposit(&self, account: &str, minor: i64, token: &str) -> Result<Deposit, CallError> {
-        let new = NewDeposit { account: account.to_owned(), amount: eur(minor), reference: Some("cash".to_owned()) };
+        let new = NewDeposit {
+            account: account.to_owned(),
+            amount: eur(minor),
+            reference: Some("cash".to_owned()),
+        };
         self.teller().call(endpoints::DEPOSIT, &new).key(&key(token)).send().await
     }
 
@@ -193,7 +200,8 @@ async fn what_is_wrong_with_a_deposit_is_named() {
     // The house's own accounts are not to be paid into.
     bank.deposit(&account, 1, "e").await.unwrap();
     assert_eq!(refused(bank.deposit("acc_house_cash_EUR", 1, "f").await), (404, "not_found".to_owned()));
-    let unknown = format!(r#"{{"account":"{account}","amount":{{"amount":"1","currency":"EUR"}},"colour":"red"}}"#);
+    let unknown =
+        format!(r#"{{"account":"{account}","amount":{{"amount":"1","currency":"EUR"}},"colour":"red"}}"#);
     let (status, _, problem) = bank.raw_deposit("g", &unknown).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(String::from_utf8(problem).unwrap().contains("`colour`"));
@@ -215,7 +223,8 @@ async fn entries_are_newest_first_and_the_books_balance() {
     let alice = bank.customer("cus_alice");
     let first = EntriesOf { id: account.clone(), limit: Some(Limit::try_from(2).unwrap()), after: None };
     let page = alice.call(endpoints::ENTRIES, &first).send().await.unwrap();
-    let amounts = |items: &[accounts::wire::Entry]| items.iter().map(|entry| entry.amount.minor()).collect::<Vec<_>>();
+    let amounts =
+        |items: &[accounts::wire::Entry]| items.iter().map(|entry| entry.amount.minor()).collect::<Vec<_>>();
     assert_eq!(amounts(&page.items), [3, 2]);
     assert_eq!(page.items[0].balance_after, eur(6));
     assert!(page.items[0].posting.starts_with("dep_"));
@@ -260,7 +269,10 @@ async fn a_posting_that_is_refused_says_why() {
     assert_eq!(post("p2", "cus_alice", "acc_nothing".into(), bob.clone()).await, Posted::NotOwner);
     assert_eq!(post("p3", "cus_alice", alice.clone(), "acc_nothing".into()).await, Posted::UnknownAccount);
     assert_eq!(post("p4", "cus_alice", alice.clone(), "no id".into()).await, Posted::UnknownAccount);
-    assert_eq!(post("p5", "cus_alice", alice.clone(), "acc_house_cash_EUR".into()).await, Posted::UnknownAccount);
+    assert_eq!(
+        post("p5", "cus_alice", alice.clone(), "acc_house_cash_EUR".into()).await,
+        Posted::UnknownAccount
+    );
     assert_eq!(post("p6", "cus_alice", alice.clone(), yen).await, Posted::CurrencyMismatch);
     assert_eq!(bank.balance("cus_alice", &alice).await, "1.00");
 }
@@ -299,7 +311,9 @@ async fn s30_internal_calls_are_for_the_services_named() {
     let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
     let topics: Vec<_> = events.iter().map(|event| &*event.topic).collect();
     assert_eq!(topics, ["account.opened", "account.opened", "posting.deposit"]);
-    for outside in [bank.customer("cus_alice"), bank.teller(), bank.harness.client(Principal::service("identity"))] {
+    for outside in
+        [bank.customer("cus_alice"), bank.teller(), bank.harness.client(Principal::service("identity"))]
+    {
         assert_eq!(refused(outside.call(endpoints::RECORD, &path).send().await).0, 403);
         assert_eq!(refused(outside.call(endpoints::EVENTS, &after).send().await).0, 403);
     }

@@ -12,7 +12,7 @@ pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/custom
     .public()
     .created()
     .rate("login")
-    .sensitive(&["password"]);
+    .sensitive(&["password", "name", "email"]);
 
 /// Opens a session for whoever proved name and password at the gateway.
 pub const SIGN_IN: Endpoint<Credentials, SessionTokens> = Endpoint::post("/v1/sessions")

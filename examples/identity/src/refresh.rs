@@ -108,7 +108,9 @@ mod tests {
         let text = token.to_string();
         let read = RefreshToken::parse(&text).unwrap();
         assert_eq!((read.session, read.family, read.current), (token.session, token.family, token.current));
-        for bad in ["", "ses_1", "ses_1.AQ.AQ", &format!("{text}."), &format!("{text}.x"), &text[..text.len() - 1]] {
+        for bad in
+            ["", "ses_1", "ses_1.AQ.AQ", &format!("{text}."), &format!("{text}.x"), &text[..text.len() - 1]]
+        {
             assert!(RefreshToken::parse(bad).is_none(), "{bad}");
         }
     }

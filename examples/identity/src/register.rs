@@ -84,29 +84,46 @@ fn taken() -> Problem {
 fn check(user: &NewUser<'_>) -> Result<(), Problem> {
     let printable = |text: &str| !text.chars().any(char::is_control);
     let checks = [
-        ("username", is_username(user.username), "must have 3 to 32 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first"),
+        (
+            "username",
+            is_username(user.username),
+            "must have 3 to 32 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first",
+        ),
         ("password", (10..=128).contains(&user.password.chars().count()), "must have 10 to 128 characters"),
-        ("name", (1..=80).contains(&user.name.chars().count()) && printable(user.name), "must have 1 to 80 characters"),
+        (
+            "name",
+            (1..=80).contains(&user.name.chars().count()) && printable(user.name),
+            "must have 1 to 80 characters",
+        ),
         ("email", is_email(user.email), "must be an email address"),
     ];
     let mut wrong = checks.into_iter().filter(|(_, fits, _)| !fits).peekable();
     let Some((field, _, wanted)) = wrong.peek() else { return Ok(()) };
-    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{field}` {wanted}")).with_code("invalid_customer");
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{field}` {wanted}"))
+        .with_code("invalid_customer");
     Err(wrong.fold(problem, |problem, (field, _, wanted)| problem.with_field(field, wanted)))
 }
 
 /// Whether mail could be sent there at all; whether it arrives, only mail can tell.
 fn is_email(text: &str) -> bool {
     let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    plain && text.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && local.len() <= 64 && !domain.is_empty() && !domain.contains('@')
-            && !domain.starts_with('.') && !domain.ends_with('.')
-    })
+    plain
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && local.len() <= 64
+                && !domain.is_empty()
+                && !domain.contains('@')
+                && !domain.starts_with('.')
+                && !domain.ends_with('.')
+        })
 }
 
 impl fmt::Debug for NewUser<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewUser").field("username", &self.username).field("roles", &self.roles).finish_non_exhaustive()
+        f.debug_struct("NewUser")
+            .field("username", &self.username)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,7 +142,10 @@ mod tests {
 
     #[test]
     fn characters_are_counted_not_bytes() {
-        let user = NewUser { username: "zoe", password: "ééééééééé", name: "Zoë", email: "z@b.example", roles: &[] };
+        let user =
+            NewUser {
+                username: "zoe", password: "ééééééééé", name: "Zoë", email: "z@b.example", roles: &[]
+            };
         assert_eq!(check(&user).unwrap_err().errors()[0].field, "password");
         assert!(check(&NewUser { password: "éééééééééé", ..user }).is_ok());
     }

@@ -115,12 +115,12 @@ impl Sessions {
         if !is_id(id) {
             return Ok(None);
         }
-        if let Some(session) = self.from_cache(id).await {
+        if let Some(session) = self.recalled(id).await {
             return Ok(Some(session));
         }
         let session = self.stored(id).await?.map(|(session, _)| session);
         if let Some(session) = &session {
-            self.to_cache(session).await;
+            self.remember(session).await;
         }
         Ok(session)
     }
@@ -148,7 +148,7 @@ impl Sessions {
         let mark = u64::from_be_bytes(std::array::from_fn(|at| refresh_hash[at]));
         let change = Change::put(key(id), session)?.when(condition).expires_at(*expires_at);
         self.items.commit_one(Transaction::new(format!("{id}:{revision}:{mark:x}")).change(change)).await?;
-        self.to_cache(session).await;
+        self.remember(session).await;
         Ok(())
     }
 
@@ -183,12 +183,12 @@ impl Sessions {
         }
     }
 
-    async fn from_cache(&self, id: &str) -> Option<Session> {
+    async fn recalled(&self, id: &str) -> Option<Session> {
         let held = self.cache.as_ref()?.get(&cache_key(id)).await.ok()??;
         serde_json::from_slice(&held.value).ok()
     }
 
-    async fn to_cache(&self, session: &Session) {
+    async fn remember(&self, session: &Session) {
         let Some(cache) = &self.cache else { return };
         let Ok(value) = serde_json::to_vec(session) else { return };
         if let Err(error) = cache.set(&cache_key(&session.id), value.into(), session.revision, CACHED).await {
@@ -207,5 +207,6 @@ fn cache_key(id: &str) -> String {
 
 /// What a client sends as an id is checked before it becomes a key.
 fn is_id(text: &str) -> bool {
-    text.len() <= 64 && text.strip_prefix("ses_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+    text.len() <= 64
+        && text.strip_prefix("ses_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

@@ -22,7 +22,10 @@ const NO_COOKIE: &str = "__Host-session=; Path=/; Secure; HttpOnly; SameSite=Str
 impl Identity {
     /// The gateway has checked the credentials; what is left of them here is whom they are of. Each login makes a new
     /// session with a new id, whatever cookie came along.
-    pub(crate) async fn sign_in(self: Arc<Self>, call: Call<Credentials>) -> Result<Reply<SessionTokens>, Problem> {
+    pub(crate) async fn sign_in(
+        self: Arc<Self>,
+        call: Call<Credentials>,
+    ) -> Result<Reply<SessionTokens>, Problem> {
         let user = self.users.by_id(call.subject()?).await?.ok_or_else(|| {
             tracing::error!("the gateway let in a user who does not exist");
             Problem::internal()
@@ -64,11 +67,11 @@ impl Identity {
     }
 
     pub(crate) fn tokens(&self, session: &Session, refresh: &RefreshToken) -> Result<SessionTokens, Problem> {
-        let access = token::access_token(&self.key, session, self.clock.now(), &*self.random)?;
+        let (access, expires_in) = token::access_token(&self.key, session, self.clock.now(), &*self.random)?;
         Ok(SessionTokens {
             access_token: access.into(),
             token_type: "Bearer".to_owned(),
-            expires_in: token::LIFETIME.as_secs(),
+            expires_in,
             refresh_token: refresh.to_string().into(),
             csrf_token: session.csrf.clone().into(),
         })

@@ -105,8 +105,10 @@ impl SigningKey {
 
 /// Writes the file whole or not at all: a link to a finished file never replaces one that came first.
 fn create(path: &Path, document: &[u8]) -> io::Result<()> {
-    let new = path.with_extension(format!("new-{}", std::process::id()));
-    let _ = fs::remove_file(&new);
+    // Whoever else makes one at this moment writes to another file.
+    let mut mark = [0; 8];
+    aws_lc_rs::rand::fill(&mut mark).map_err(io::Error::other)?;
+    let new = path.with_extension(format!("new-{:x}", u64::from_ne_bytes(mark)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     // The mode above is what the process's mask left of it.
     file.set_permissions(Permissions::from_mode(0o600))?;

@@ -14,7 +14,7 @@ pub const ISSUER: &str = "https://bank.example";
 /// Whom they are for (`aud`).
 pub const AUDIENCE: &str = "bank";
 /// How long one holds.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_secs(600);
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -32,20 +32,21 @@ struct Claims<'a> {
     client_id: &'static str,
 }
 
-/// A token for the session.
+/// A token for the session, and for how many seconds it holds.
 pub(crate) fn access_token(
     key: &SigningKey,
     session: &Session,
     now: Timestamp,
     source: &dyn Random,
-) -> Result<String, Problem> {
+) -> Result<(String, u64), Problem> {
+    // Never longer than the session.
+    let expires_at = now.saturating_add(LIFETIME).min(session.expires_at);
     let claims = Claims {
         iss: ISSUER,
         aud: AUDIENCE,
         sub: &session.customer,
         iat: now.seconds(),
-        // Never longer than the session.
-        exp: now.saturating_add(LIFETIME).min(session.expires_at).seconds(),
+        exp: expires_at.seconds(),
         jti: random::id(source, "tok_"),
         sid: &session.id,
         scope: session.scopes.join(" "),
@@ -54,8 +55,9 @@ pub(crate) fn access_token(
         amr: ["pwd"],
         client_id: "bank-web",
     };
-    key.sign(&claims).map_err(|error| {
+    let token = key.sign(&claims).map_err(|error| {
         tracing::error!(%error, "an access token cannot be signed");
         Problem::internal()
-    })
+    })?;
+    Ok((token, expires_at.since(now).as_secs()))
 }

@@ -1,5 +1,7 @@
 //! What the identity service promises, without a socket.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -14,7 +16,10 @@ use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteOptions};
 use bank_stores::{Cache, Items, ManualClock, SystemRandom, Timestamp};
 use http::{Request, Response, StatusCode};
 use identity::wire::{CustomerPath, Named, NewCustomer, Refresh, SessionTokens};
-use identity::{Identity, NewUser, SESSION_COOKIE, SESSIONS_ENDED, SigningKey, SigningKeyError, Sessions, Users, endpoints};
+use identity::{
+    Identity, NewUser, SESSION_COOKIE, SESSIONS_ENDED, Sessions, SigningKey, SigningKeyError, Users,
+    endpoints,
+};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -152,7 +157,10 @@ async fn a_login_opens_a_session_with_cookie_and_signed_token() {
     let claims = bank.claims(tokens.access_token.expose()).await;
     assert_eq!((&claims["sub"], &claims["sid"]), (&Value::from(alice.id.clone()), &Value::from(id.clone())));
     assert_eq!((claims["iat"].as_i64(), claims["exp"].as_i64()), (Some(NOW), Some(NOW + 600)));
-    assert_eq!((&claims["auth_time"], &claims["amr"][0], &claims["client_id"]), (&NOW.into(), &"pwd".into(), &"bank-web".into()));
+    assert_eq!(
+        (&claims["auth_time"], &claims["amr"][0], &claims["client_id"]),
+        (&NOW.into(), &"pwd".into(), &"bank-web".into())
+    );
     assert!(claims["scope"].as_str().unwrap().split(' ').any(|scope| scope == "transfers:write"));
     assert_eq!((&*tokens.token_type, tokens.expires_in), ("Bearer", 600));
 
@@ -252,6 +260,7 @@ async fn a_session_ends_by_itself_after_twelve_hours() {
     bank.harness.clock().advance(Duration::from_secs(12 * 3600 - 60));
     let late = bank.refresh(tokens.refresh_token.expose()).await.unwrap();
     // A token does not outlive its session.
+    assert_eq!(late.expires_in, 60);
     assert_eq!(bank.claims(late.access_token.expose()).await["exp"], Value::from(NOW + 12 * 3600));
     bank.harness.clock().advance(Duration::from_secs(60));
     assert_eq!(refused(bank.refresh(late.refresh_token.expose()).await).0, 401);
@@ -262,7 +271,13 @@ async fn a_session_ends_by_itself_after_twelve_hours() {
 #[tokio::test]
 async fn seeding_a_user_again_changes_nothing() {
     let bank = Bank::open().await;
-    let user = NewUser { username: "teller", password: PASSWORD, name: "Teller", email: "t@bank.example", roles: &["teller"] };
+    let user = NewUser {
+        username: "teller",
+        password: PASSWORD,
+        name: "Teller",
+        email: "t@bank.example",
+        roles: &["teller"],
+    };
     let first = bank.identity.seed_user(user).await.unwrap();
     let again = bank.identity.seed_user(NewUser { password: "another password", ..user }).await.unwrap();
     assert_eq!(first, again);
@@ -280,7 +295,8 @@ async fn s30_other_services_learn_a_name_and_nothing_else() {
     assert_eq!(partners.call(endpoints::BY_USERNAME, &named).send().await.unwrap(), alice);
     assert_eq!(partners.call(endpoints::BY_ID, &path).send().await.unwrap(), alice);
     for nobody in ["bob", "", "../x"] {
-        let (named, path) = (Named { username: nobody.to_owned() }, CustomerPath { id: format!("cus_{nobody}") });
+        let (named, path) =
+            (Named { username: nobody.to_owned() }, CustomerPath { id: format!("cus_{nobody}") });
         assert_eq!(refused(partners.call(endpoints::BY_USERNAME, &named).send().await).0, 404);
         assert_eq!(refused(partners.call(endpoints::BY_ID, &path).send().await).0, 404);
     }

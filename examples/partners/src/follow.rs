@@ -52,7 +52,9 @@ impl Partners {
         let start = loop {
             match self.taken(source).await {
                 Ok((position, _)) => break position,
-                Err(error) => tracing::warn!(%error, source = source.name(), "the position cannot be read now"),
+                Err(error) => {
+                    tracing::warn!(%error, source = source.name(), "the position cannot be read now")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(3));

@@ -56,5 +56,6 @@ impl Partners {
 
 /// What a client sends as an id is checked before the store is asked.
 fn is_id(text: &str) -> bool {
-    text.len() <= 64 && text.strip_prefix("ntf_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+    text.len() <= 64
+        && text.strip_prefix("ntf_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

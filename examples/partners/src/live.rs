@@ -50,16 +50,26 @@ impl Partners {
         Ok(Reply::raw(response))
     }
 
-    async fn stream(&self, events: &EventSender, customer: &str, mut after: u64, mut changed: Receiver<Arc<str>>) {
+    async fn stream(
+        &self,
+        events: &EventSender,
+        customer: &str,
+        mut after: u64,
+        mut changed: Receiver<Arc<str>>,
+    ) {
         let end = Instant::now() + LONGEST;
         let (mut look, mut keep_alive) = (interval(LOOK), interval(KEEP_ALIVE));
+        // The first comment comes at once, and shows the reader that the stream is open.
+        keep_alive.tick().await;
+        if events.keep_alive().await.is_err() {
+            return;
+        }
         loop {
             tokio::select! {
                 () = events.closed() => return,
                 () = tokio::time::sleep_until(end) => return,
                 () = for_customer(&mut changed, customer) => {}
                 _ = look.tick() => {}
-                // The first one comes at once, and shows the reader that the stream is open.
                 _ = keep_alive.tick() => if events.keep_alive().await.is_err() { return },
             }
             match self.send_after(events, customer, &mut after).await {
@@ -71,9 +81,15 @@ impl Partners {
     }
 
     /// Sends what is there after `after`, and moves it on with each that was sent.
-    async fn send_after(&self, events: &EventSender, customer: &str, after: &mut u64) -> Result<(), Interrupted> {
+    async fn send_after(
+        &self,
+        events: &EventSender,
+        customer: &str,
+        after: &mut u64,
+    ) -> Result<(), Interrupted> {
         loop {
-            let newer = Filter::Range { field: "number".to_owned(), from: Some((*after + 1).into()), to: None };
+            let newer =
+                Filter::Range { field: "number".to_owned(), from: Some((*after + 1).into()), to: None };
             let find = Find::all()
                 .filter(Filter::eq("customer", customer).and(newer))
                 .sort("number", Direction::Forward)

@@ -69,7 +69,8 @@ async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
     };
     let own = *to_owner == settled.from_owner;
     let to = if own { None } else { names.of(to_owner).await }.unwrap_or_else(|| settled.to.clone());
-    let from = if own { None } else { names.of(&settled.from_owner).await }.unwrap_or_else(|| settled.from.clone());
+    let from =
+        if own { None } else { names.of(&settled.from_owner).await }.unwrap_or_else(|| settled.from.clone());
     let sent = format!("You sent {amount} to {to}{reference}");
     let received = format!("You received {amount} from {from}{reference}");
     Ok(vec![

@@ -21,7 +21,11 @@ impl Partners {
             for (customer, queue) in &waiting {
                 let number = self.last_number(customer).await? + 1;
                 if let Some((id, note)) = queue.front() {
-                    writes.push((customer.clone(), number, DocumentWrite::insert(id, &Note { number, ..note.clone() })?));
+                    writes.push((
+                        customer.clone(),
+                        number,
+                        DocumentWrite::insert(id, &Note { number, ..note.clone() })?,
+                    ));
                 }
             }
             let (places, writes): (Vec<_>, Vec<_>) =
@@ -35,7 +39,9 @@ impl Partners {
                         let _ = self.changed.send(customer.as_str().into());
                     }
                     // Another copy of this service has taken the number: try the next one.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists && error.field() == Some(PLACE) => {
+                    Err(error)
+                        if error.kind() == ErrorKind::AlreadyExists && error.field() == Some(PLACE) =>
+                    {
                         self.last.invalidate(&customer);
                         continue;
                     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use accounts::wire::AccountPath;
 use bank_sdk::{Call, List, Problem, page};
+use bank_stores::Result;
 use bank_stores::items::Query;
 use bank_stores::ledger::{AccountId, PostingId};
-use bank_stores::Result;
 
 use crate::rows::activity_partition;
 use crate::service::{Transactions, found};
@@ -42,7 +42,12 @@ impl Transactions {
         Ok(List { items: transfers, next: page.next.map(|cursor| cursor.to_string()) })
     }
 
-    async fn owns(&self, call: &Call<TransfersOf>, subject: &str, account: AccountId) -> Result<bool, Problem> {
+    async fn owns(
+        &self,
+        call: &Call<TransfersOf>,
+        subject: &str,
+        account: AccountId,
+    ) -> Result<bool, Problem> {
         let input = AccountPath { id: account.into() };
         let mut asking = self.client.call(accounts::endpoints::RECORD, &input).timeout(call.time_left());
         if let Some(principal) = &call.principal {

@@ -35,7 +35,9 @@ impl Answer {
     pub(crate) async fn refusal(problem: Problem, request: &str) -> Result<Self, Problem> {
         let (parts, body) = problem.into_response(request).into_parts();
         let bytes = body.read(MAX_ANSWER).await.map_err(|_| Problem::internal())?;
-        let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+        let text = |name: HeaderName| {
+            parts.headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+        };
         Ok(Self {
             status: parts.status.as_u16(),
             content_type: text(CONTENT_TYPE).unwrap_or_default(),

@@ -130,7 +130,11 @@ fn check(transfer: &NewTransfer) -> Result<(), Problem> {
     }
     let reference = reference.as_deref().unwrap_or_default();
     if reference.chars().count() > MAX_REFERENCE || reference.chars().any(char::is_control) {
-        return Err(unprocessable("invalid_reference", "reference", "must have at most 140 printable characters"));
+        return Err(unprocessable(
+            "invalid_reference",
+            "reference",
+            "must have at most 140 printable characters",
+        ));
     }
     // What has not the form of an id is nobody's account.
     AccountId::new(from).map(drop).map_err(|_| Problem::not_found())

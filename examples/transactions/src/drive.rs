@@ -91,7 +91,9 @@ impl Transactions {
         loop {
             match self.try_once(&mut begun).await {
                 Ok(answer) => return Some(answer),
-                Err(problem) => tracing::warn!(transfer = %begun.stored.id, %problem, "a transfer has to wait"),
+                Err(problem) => {
+                    tracing::warn!(transfer = %begun.stored.id, %problem, "a transfer has to wait")
+                }
             }
             if Instant::now() + pause > give_up {
                 return None;

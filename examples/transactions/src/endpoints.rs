@@ -24,8 +24,10 @@ pub const PAYEES: Endpoint<PayeesOf, List<Payee>> =
     Endpoint::get("/v1/payees").summary("Finds whom to pay by user name").scope("payees:read").rate("lookup");
 
 /// Who would be paid, by account.
-pub const PAYEE: Endpoint<PayeePath, Payee> =
-    Endpoint::get("/v1/payees/{account}").summary("Shows whose account would be paid").scope("payees:read").rate("lookup");
+pub const PAYEE: Endpoint<PayeePath, Payee> = Endpoint::get("/v1/payees/{account}")
+    .summary("Shows whose account would be paid")
+    .scope("payees:read")
+    .rate("lookup");
 
 /// What happened to transfers, in commit order.
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/transactions/events")

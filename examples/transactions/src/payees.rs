@@ -14,7 +14,8 @@ impl Transactions {
     pub(crate) async fn payees(self: Arc<Self>, call: Call<PayeesOf>) -> Result<List<Payee>, Problem> {
         let principal = call.principal.clone().ok_or_else(Problem::internal)?;
         let named = Named { username: call.input.username.clone() };
-        let asking = self.client.call(identity::endpoints::BY_USERNAME, &named).on_behalf_of(principal.clone());
+        let asking =
+            self.client.call(identity::endpoints::BY_USERNAME, &named).on_behalf_of(principal.clone());
         let Some(customer) = found(asking.timeout(call.time_left()).send().await)? else {
             return Ok(List::whole(Vec::new()));
         };
@@ -40,7 +41,8 @@ impl Transactions {
             .ok_or_else(Problem::not_found)?;
         let owner = CustomerPath { id: account.owner };
         let asking = self.client.call(identity::endpoints::BY_ID, &owner).on_behalf_of(principal);
-        let customer = found(asking.timeout(call.time_left()).send().await)?.ok_or_else(Problem::not_found)?;
+        let customer =
+            found(asking.timeout(call.time_left()).send().await)?.ok_or_else(Problem::not_found)?;
         Ok(Payee { account: account.id, name: customer.name, currency: account.currency })
     }
 }

@@ -82,12 +82,18 @@ impl Transactions {
 }
 
 fn key_reused() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "this `Idempotency-Key` was used for another request; make a new one")
-        .with_code("idempotency_key_reused")
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "this `Idempotency-Key` was used for another request; make a new one",
+    )
+    .with_code("idempotency_key_reused")
 }
 
 fn in_progress() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "the first request with this key is still running; repeat it with the same key")
-        .with_code("request_in_progress")
-        .with_retry_after(Duration::from_secs(1))
+    Problem::new(
+        StatusCode::CONFLICT,
+        "the first request with this key is still running; repeat it with the same key",
+    )
+    .with_code("request_in_progress")
+    .with_retry_after(Duration::from_secs(1))
 }

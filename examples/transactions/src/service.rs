@@ -29,8 +29,20 @@ impl Transactions {
     ///
     /// [`resume`](Self::resume) must run beside it.
     #[must_use]
-    pub fn new(items: Arc<dyn Items>, client: Client, derivation: DerivationKey, clock: Arc<dyn Clock>) -> Self {
-        Self { items, client, derivation, clock, running: Running::default(), patience: Duration::from_secs(5) }
+    pub fn new(
+        items: Arc<dyn Items>,
+        client: Client,
+        derivation: DerivationKey,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            items,
+            client,
+            derivation,
+            clock,
+            running: Running::default(),
+            patience: Duration::from_secs(5),
+        }
     }
 
     /// How long a request waits for accounts before it answers `pending`; five seconds otherwise.

@@ -90,7 +90,8 @@ impl Transactions {
 
     /// The transfer as it stands.
     pub(crate) async fn load(&self, id: &str) -> Result<Option<Begun>> {
-        let Some((stored, version)) = self.items.get_json::<Stored>(&transfer_key(id), Consistency::Current).await?
+        let Some((stored, version)) =
+            self.items.get_json::<Stored>(&transfer_key(id), Consistency::Current).await?
         else {
             return Ok(None);
         };

@@ -1,5 +1,7 @@
 //! What the transactions service promises while everything works.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod support;
 
 use bank_sdk::events::EventsAfter;
@@ -14,15 +16,22 @@ use transactions::wire::{Direction, NewTransfer, PayeePath, PayeesOf, TransferSt
 async fn a_transfer_moves_money_and_both_sides_see_it() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     let new = transfer(&alice, &bob, 60);
     let sent = copy.client("cus_alice").call(endpoints::CREATE, &new).key(&key("k")).send().await.unwrap();
     assert!(sent.id.starts_with("trf_"));
-    assert_eq!((sent.status, sent.direction, sent.code.as_deref()), (TransferStatus::Completed, Direction::Out, None));
+    assert_eq!(
+        (sent.status, sent.direction, sent.code.as_deref()),
+        (TransferStatus::Completed, Direction::Out, None)
+    );
     assert_eq!((bank.balance("cus_alice", &alice).await, bank.balance("cus_bob", &bob).await), (40, 60));
     assert_eq!(copy.find("cus_alice", &sent.id).await.unwrap(), sent);
     assert_eq!(copy.find("cus_bob", &sent.id).await.unwrap().direction, Direction::In);
-    for (who, id) in [("cus_mallory", &*sent.id), ("cus_alice", "trf_nothing"), ("cus_alice", "no id at all")] {
+    for (who, id) in [("cus_mallory", &*sent.id), ("cus_alice", "trf_nothing"), ("cus_alice", "no id at all")]
+    {
         assert_eq!(refused(copy.find(who, id).await), (404, "not_found".to_owned()));
     }
 }
@@ -31,10 +40,16 @@ async fn a_transfer_moves_money_and_both_sides_see_it() {
 async fn a_replay_is_byte_identical_and_another_content_is_refused() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     let new = transfer(&alice, &bob, 60);
     let first = copy.raw("cus_alice", "k", &new).await;
-    assert_eq!((first.status, first.replayed, &*first.content_type), (StatusCode::CREATED, false, "application/json"));
+    assert_eq!(
+        (first.status, first.replayed, &*first.content_type),
+        (StatusCode::CREATED, false, "application/json")
+    );
     for replayer in [&copy, &bank.start()] {
         let again = replayer.raw("cus_alice", "k", &new).await;
         assert_eq!(again, support::Raw { replayed: true, ..first.clone() });
@@ -51,7 +66,10 @@ async fn a_replay_is_byte_identical_and_another_content_is_refused() {
 async fn sixty_four_racers_with_one_key_make_one_transfer() {
     let bank = Bank::open().await;
     let copies = [std::sync::Arc::new(bank.start()), std::sync::Arc::new(bank.start())];
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 10_000).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 10_000).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     let racers: Vec<_> = (0..64)
         .map(|racer| {
             let (copy, new) = (copies[racer % 2].clone(), transfer(&alice, &bob, 60));
@@ -74,9 +92,17 @@ async fn sixty_four_racers_with_one_key_make_one_transfer() {
 async fn what_accounts_refuses_is_a_rejected_transfer() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     let yen = bank.account("cus_bob", Currency::JPY, 0).await;
-    let cases = [(&*bob, 101, "insufficient_funds"), ("acc_nothing", 1, "unknown_account"), ("?", 1, "unknown_account"), (&*yen, 1, "currency_mismatch")];
+    let cases = [
+        (&*bob, 101, "insufficient_funds"),
+        ("acc_nothing", 1, "unknown_account"),
+        ("?", 1, "unknown_account"),
+        (&*yen, 1, "currency_mismatch"),
+    ];
     for (to, minor, code) in cases {
         let new = transfer(&alice, to, minor);
         let answer = copy.raw("cus_alice", to, &new).await;
@@ -94,7 +120,10 @@ async fn what_accounts_refuses_is_a_rejected_transfer() {
 async fn s19_paying_from_another_customers_account_is_404_and_leaves_nothing_to_see() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     for from in [alice.as_str(), "acc_nothing"] {
         let new = transfer(from, &bob, 1);
         let first = copy.raw("cus_mallory", from, &new).await;
@@ -104,7 +133,9 @@ async fn s19_paying_from_another_customers_account_is_404_and_leaves_nothing_to_
         let of = TransfersOf { account: Some(from.to_owned()), ..TransfersOf::default() };
         let mallory = copy.client("cus_mallory");
         assert_eq!(refused(mallory.call(endpoints::LIST, &of).send().await).0, 404);
-        assert!(mallory.call(endpoints::LIST, &TransfersOf::default()).send().await.unwrap().items.is_empty());
+        assert!(
+            mallory.call(endpoints::LIST, &TransfersOf::default()).send().await.unwrap().items.is_empty()
+        );
     }
     let malformed = copy.raw("cus_mallory", "m", &transfer("no id", &bob, 1)).await;
     assert_eq!(malformed.status, StatusCode::NOT_FOUND);
@@ -115,8 +146,12 @@ async fn s19_paying_from_another_customers_account_is_404_and_leaves_nothing_to_
 async fn what_is_wrong_with_a_request_is_named() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
-    let with = |reference: &str| NewTransfer { reference: Some(reference.to_owned()), ..transfer(&alice, &bob, 1) };
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
+    let with =
+        |reference: &str| NewTransfer { reference: Some(reference.to_owned()), ..transfer(&alice, &bob, 1) };
     let cases = [
         (transfer(&alice, &bob, 0), "invalid_amount"),
         (transfer(&alice, &bob, -1), "invalid_amount"),
@@ -142,7 +177,10 @@ async fn what_is_wrong_with_a_request_is_named() {
 async fn transfers_are_listed_newest_first_for_each_side_and_account() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     let savings = bank.account("cus_alice", Currency::EUR, 0).await;
     let empty = bank.account("cus_alice", Currency::EUR, 0).await;
     for (at, (to, minor)) in [(&bob, 1), (&savings, 2), (&bob, 3)].into_iter().enumerate() {
@@ -178,14 +216,16 @@ async fn payees_are_found_by_exact_name_and_account_only() {
     let bank = Bank::open().await;
     let copy = bank.start();
     let bob = bank.user("bob", "Bob Example").await;
-    let (euro, yen) = (bank.account(&bob, Currency::EUR, 0).await, bank.account(&bob, Currency::JPY, 0).await);
+    let (euro, yen) =
+        (bank.account(&bob, Currency::EUR, 0).await, bank.account(&bob, Currency::JPY, 0).await);
     let alice = copy.client("cus_alice");
     let find = async |username: &str| {
         let of = PayeesOf { username: username.to_owned() };
         alice.call(endpoints::PAYEES, &of).send().await.unwrap()
     };
     let found = find("bob").await;
-    let wire: Vec<_> = found.items.iter().map(|payee| (&*payee.account, &*payee.name, payee.currency)).collect();
+    let wire: Vec<_> =
+        found.items.iter().map(|payee| (&*payee.account, &*payee.name, payee.currency)).collect();
     assert_eq!(wire, [(&*euro, "Bob Example", Currency::EUR), (&*yen, "Bob Example", Currency::JPY)]);
     for nobody in ["bo", "Bob", "bobb", "", "b*b"] {
         assert!(find(nobody).await.items.is_empty(), "{nobody}");
@@ -202,7 +242,10 @@ async fn payees_are_found_by_exact_name_and_account_only() {
 async fn each_transfer_that_ended_is_told_once() {
     let bank = Bank::open().await;
     let copy = bank.start();
-    let (alice, bob) = (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let (alice, bob) = (
+        bank.account("cus_alice", Currency::EUR, 100).await,
+        bank.account("cus_bob", Currency::EUR, 0).await,
+    );
     let sent = copy.raw("cus_alice", "a", &transfer(&alice, &bob, 60)).await.transfer();
     copy.raw("cus_alice", "a", &transfer(&alice, &bob, 60)).await;
     let rejected = copy.raw("cus_alice", "b", &transfer(&alice, &bob, 60)).await.transfer();
@@ -211,7 +254,16 @@ async fn each_transfer_that_ended_is_told_once() {
     let after = EventsAfter { after: None, limit: None, wait_ms: None };
     let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
     let told: Vec<_> = events.iter().map(|event| (&*event.topic, &event.payload["transfer"])).collect();
-    assert_eq!(told, [("transfer.completed", &sent.id.into()), ("transfer.rejected", &serde_json::Value::from(rejected.id))]);
-    assert_eq!((&events[0].payload["from_owner"], &events[0].payload["to_owner"]), (&"cus_alice".into(), &"cus_bob".into()));
+    assert_eq!(
+        told,
+        [
+            ("transfer.completed", &sent.id.into()),
+            ("transfer.rejected", &serde_json::Value::from(rejected.id))
+        ]
+    );
+    assert_eq!(
+        (&events[0].payload["from_owner"], &events[0].payload["to_owner"]),
+        (&"cus_alice".into(), &"cus_bob".into())
+    );
     assert_eq!(refused(copy.client("cus_alice").call(endpoints::EVENTS, &after).send().await).0, 403);
 }

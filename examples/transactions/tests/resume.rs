@@ -1,5 +1,7 @@
 //! What the transactions service promises while other parts fail, and after it died itself.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod support;
 
 use std::sync::Arc;
@@ -137,7 +139,10 @@ async fn many_copies_resume_the_same_transfers_and_each_is_made_once() {
     }
     // Powers of two: the balance names the transfers that it holds. There was not enough for all of them.
     assert!(moved > 0 && moved <= 100);
-    assert_eq!((bank.balance("cus_alice", &alice).await, bank.balance("cus_bob", &bob).await), (100 - moved, moved));
+    assert_eq!(
+        (bank.balance("cus_alice", &alice).await, bank.balance("cus_bob", &bob).await),
+        (100 - moved, moved)
+    );
 }
 
 #[tokio::test]

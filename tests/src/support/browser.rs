@@ -85,14 +85,10 @@ impl Browser {
             "const e = document.querySelector({}); return Boolean(e && e.checkVisibility())",
             Value::from(selector)
         );
-        let id = until(&format!("`{selector}` on the page: {}", self.errors_so_far()), || {
+        let id = until(&format!("`{selector}` on the page"), || {
             (self.script(&visible) == true).then(|| self.session.find(selector)).flatten()
         });
         Element { browser: self, id }
-    }
-
-    fn errors_so_far(&self) -> String {
-        String::new()
     }
 
     /// The text of the element that a CSS selector finds; nothing where there is none.

@@ -130,7 +130,6 @@ impl Response {
     ///
     /// # Panics
     /// With another status.
-    #[must_use]
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
@@ -141,7 +140,6 @@ impl Response {
     ///
     /// # Panics
     /// Where it is no such problem.
-    #[must_use]
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text());
@@ -204,7 +202,6 @@ impl Client {
     ///
     /// # Panics
     /// Where there is no answer.
-    #[must_use]
     #[track_caller]
     pub fn send(&self, request: Request) -> Response {
         let shown = format!("{} {}", request.method, request.target);
@@ -215,7 +212,6 @@ impl Client {
     ///
     /// # Panics
     /// Where there is no answer.
-    #[must_use]
     #[track_caller]
     pub fn send_patiently(&self, request: &Request) -> Response {
         loop {

@@ -1,5 +1,7 @@
 //! A gateway in the test's own process, behind a real socket, as any team would embed it.
 
+use std::convert::Infallible;
+use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use bank_sdk::Principal;
 use bank_sdk::identity::IdentityKeys;
 use bank_sdk::serve::Limits;
 use bank_stores::Error;
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -96,6 +99,23 @@ impl Edge {
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().unwrap()
+    }
+
+    /// Serves another service beside it, such as its admin pages, and returns a client of that.
+    ///
+    /// # Panics
+    /// Where no port can be had.
+    pub fn beside<S, B>(&self, service: S) -> Client
+    where
+        S: tower::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<tower::BoxError>,
+    {
+        let listener = self.runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let client = Client::new(vec![listener.local_addr().unwrap()]);
+        drop(self.runtime().spawn(bank_sdk::serve::serve(listener, service).into_future()));
+        client
     }
 
     /// Tells the server to drain.

@@ -3,8 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -146,7 +146,8 @@ impl Bank {
     pub async fn account(&self, owner: &str, currency: Currency, minor: i64) -> String {
         let principal = Principal::customer(owner).with_scope("accounts:write");
         let new = NewAccount { currency, name: None };
-        let account = self.accounts.client(principal).call(accounts::endpoints::OPEN, &new).send().await.unwrap();
+        let account =
+            self.accounts.client(principal).call(accounts::endpoints::OPEN, &new).send().await.unwrap();
         if minor > 0 {
             let teller = self.accounts.client(Principal::customer("cus_teller").with_role("teller"));
             let amount = Money::from_minor(minor, currency);
