@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bank_sdk::declaration::Access;
-use bank_sdk::http::{BANK_TIMEOUT_MS, Body, RequestId};
+use bank_sdk::http::{BANK_SESSION_ENDED, BANK_TIMEOUT_MS, Body, RequestId};
 use bank_sdk::{Principal, Problem, method_not_allowed};
 use bank_stores::{Clock, Random};
 use bytes::Bytes;
@@ -211,10 +211,14 @@ impl Gateway {
         trace::advance(&mut request, &*self.shared.random);
         backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
         let forwarded = backend.forward(request, entry, *deadline, self.pools.as_deref());
-        match tokio::time::timeout_at(*deadline, forwarded).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Problem::deadline_exceeded()),
+        let mut response = match tokio::time::timeout_at(*deadline, forwarded).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(Problem::deadline_exceeded()),
+        };
+        if let Some(id) = response.headers_mut().remove(BANK_SESSION_ENDED) {
+            state.authenticate.forget_session(id.to_str().unwrap_or_default());
         }
+        Ok(response)
     }
 }
 

@@ -275,6 +275,12 @@ impl Scheme for Jwt {
         })
     }
 
+    fn forget_session(&self, id: &str) {
+        if let Some(sessions) = &self.sessions {
+            sessions.forget_session(id);
+        }
+    }
+
     fn challenge(&self) -> Option<HeaderValue> {
         Some(HeaderValue::from_static("Bearer"))
     }

@@ -52,6 +52,9 @@ pub trait Scheme: fmt::Debug + Send + Sync + 'static {
     /// 401 for a credential that does not hold, the same whatever is wrong with it; 503 where it cannot be checked now.
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a>;
 
+    /// A session has ended: nothing that was remembered of it holds any longer.
+    fn forget_session(&self, _id: &str) {}
+
     /// What to offer in `WWW-Authenticate`.
     fn challenge(&self) -> Option<HeaderValue> {
         None
@@ -76,6 +79,11 @@ impl Authenticate {
     /// Accepts these schemes.
     pub fn new(schemes: impl IntoIterator<Item = Arc<dyn Scheme>>) -> Self {
         Self { schemes: schemes.into_iter().collect() }
+    }
+
+    /// Tells every scheme that a session has ended.
+    pub(crate) fn forget_session(&self, id: &str) {
+        self.schemes.iter().for_each(|scheme| scheme.forget_session(id));
     }
 
     /// Whether there is any scheme at all.

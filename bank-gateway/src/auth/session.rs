@@ -80,7 +80,7 @@ impl Sessions {
         Self { store, clock: Arc::new(SystemClock::new()), known: Arc::default() }
     }
 
-    /// Follows the messages that name sessions which have ended, for ever: those are asked for anew at once.
+    /// Follows the messages that name sessions which have ended, for ever: those are refused at once.
     pub async fn follow(self, cache: Arc<dyn Cache>, channel: &str) {
         loop {
             if let Ok(mut messages) = cache.subscribe(channel).await {
@@ -88,9 +88,7 @@ impl Sessions {
                 self.lock().clear();
                 while let Some(message) = messages.next().await {
                     match message {
-                        Message::Message(id) => {
-                            self.lock().remove(&*String::from_utf8_lossy(&id));
-                        }
+                        Message::Message(id) => self.mark_ended(&String::from_utf8_lossy(&id)),
                         _ => self.lock().clear(),
                     }
                 }
@@ -126,10 +124,16 @@ impl Sessions {
         if known.len() >= MAX_KNOWN {
             known.retain(|_, known| known.at.elapsed() < MAX_AGE);
         }
-        if known.len() < MAX_KNOWN {
+        // What was asked before a session ended says nothing about it now.
+        let is_newest = known.get(id).is_none_or(|other| other.at <= at);
+        if is_newest && known.len() < MAX_KNOWN {
             known.insert(id.to_owned(), Known { session: session.clone(), at });
         }
         Ok(session)
+    }
+
+    fn mark_ended(&self, id: &str) {
+        self.lock().insert(id.to_owned(), Known { session: None, at: Instant::now() });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
@@ -187,6 +191,10 @@ impl Scheme for Sessions {
 
     fn is_presented(&self, headers: &HeaderMap) -> bool {
         cookie_value(headers).is_some()
+    }
+
+    fn forget_session(&self, id: &str) {
+        self.mark_ended(id);
     }
 
     fn recall(&self, request: &Request<Body>) -> Option<Arc<Principal>> {

@@ -1,6 +1,7 @@
 //! What other services ask: whose accounts these are, and what happened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bank_sdk::events::{EventList, EventsAfter};
 use bank_sdk::{Call, List, Problem, page};
@@ -9,6 +10,9 @@ use bank_stores::ledger::{self, AccountId, OwnerId};
 
 use crate::service::Accounts;
 use crate::wire::{AccountPath, AccountRecord, OwnedBy};
+
+/// A reader waits no longer for an event and asks again, so that one who waits does not hold up the service's end.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 impl Accounts {
     pub(crate) async fn record(self: Arc<Self>, call: Call<AccountPath>) -> Result<AccountRecord, Problem> {
@@ -28,7 +32,7 @@ impl Accounts {
 
     pub(crate) async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
         let (after, limit, wait) = call.input.bounded()?;
-        Ok(EventList { items: self.ledger.events(after, limit, wait.min(call.time_left())).await? })
+        Ok(EventList { items: self.ledger.events(after, limit, wait.min(LONGEST_WAIT)).await? })
     }
 }
 

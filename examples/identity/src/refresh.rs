@@ -6,11 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bank_sdk::http::BANK_SESSION_ENDED;
 use bank_sdk::{Call, Problem};
 use bank_stores::ErrorKind;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use subtle::ConstantTimeEq as _;
 
 use crate::service::Identity;
@@ -61,17 +62,17 @@ impl Identity {
             return Err(invalid());
         }
         if !session.is_live(self.clock.now()) {
-            return Err(ended());
+            return Err(ended(&session.id));
         }
         if !bool::from(given.current_hash().ct_eq(&session.refresh_hash)) {
             tracing::warn!(session = %session.id, "a refresh token was used twice; its session ends");
             self.sessions.end(&session.id).await?;
-            return Err(ended());
+            return Err(ended(&session.id));
         }
         // What the user is in the bank may have changed since.
         let Some(user) = self.users.by_id(&session.customer).await? else {
             self.sessions.end(&session.id).await?;
-            return Err(ended());
+            return Err(ended(&session.id));
         };
         let next = RefreshToken::new(&session.id, given.family, self.secret());
         session.refresh_hash = next.current_hash();
@@ -82,7 +83,7 @@ impl Identity {
             // Somebody else used it at the same moment, or the session was just ended: either way it ends.
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 self.sessions.end(&session.id).await?;
-                Err(ended())
+                Err(ended(&session.id))
             }
             Err(error) => Err(error.into()),
         }
@@ -94,8 +95,14 @@ fn invalid() -> Problem {
         .with_code("invalid_refresh_token")
 }
 
-fn ended() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "this session has ended; sign in again").with_code("session_ended")
+/// The gateway that passes this on refuses the session at once.
+fn ended(session: &str) -> Problem {
+    let problem =
+        Problem::new(StatusCode::UNAUTHORIZED, "this session has ended; sign in again").with_code("session_ended");
+    match HeaderValue::from_str(session) {
+        Ok(id) => problem.with_header(BANK_SESSION_ENDED, id),
+        Err(_) => problem,
+    }
 }
 
 #[cfg(test)]

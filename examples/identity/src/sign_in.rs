@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bank_sdk::http::BANK_SESSION_ENDED;
 use bank_sdk::{Call, Empty, Problem, Reply};
 use bank_stores::random;
 use base64::Engine as _;
@@ -62,8 +63,13 @@ impl Identity {
     pub(crate) async fn sign_out(self: Arc<Self>, call: Call<Empty>) -> Result<Reply<Empty>, Problem> {
         let session = call.principal.as_ref().and_then(|principal| principal.session.as_deref());
         // A caller without a session, with an API key say, has none to end.
-        self.sessions.end(session.ok_or_else(Problem::not_found)?).await?;
-        Ok(Reply::new(Empty {}).with_header(SET_COOKIE, HeaderValue::from_static(NO_COOKIE)))
+        let session = session.ok_or_else(Problem::not_found)?;
+        self.sessions.end(session).await?;
+        let reply = Reply::new(Empty {}).with_header(SET_COOKIE, HeaderValue::from_static(NO_COOKIE));
+        Ok(match HeaderValue::from_str(session) {
+            Ok(id) => reply.with_header(BANK_SESSION_ENDED, id),
+            Err(_) => reply,
+        })
     }
 
     pub(crate) fn tokens(&self, session: &Session, refresh: &RefreshToken) -> Result<SessionTokens, Problem> {

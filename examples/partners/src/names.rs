@@ -38,7 +38,8 @@ impl Names {
         if let Some(name) = self.known.get(customer) {
             return name;
         }
-        if self.respite.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end) {
+        if self.respite.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end)
+        {
             return None;
         }
         let path = CustomerPath { id: customer.to_owned() };
@@ -48,7 +49,9 @@ impl Names {
                 Some(found.name)
             }
             // Nobody's name: a partner's program, say.
-            Err(error) if error.problem().is_some_and(|problem| problem.status() == StatusCode::NOT_FOUND) => {
+            Err(error)
+                if error.problem().is_some_and(|problem| problem.status() == StatusCode::NOT_FOUND) =>
+            {
                 self.known.insert(customer.to_owned(), None);
                 None
             }

@@ -12,6 +12,9 @@ use http::StatusCode;
 use crate::drive::Running;
 use crate::endpoints;
 
+/// A reader waits no longer for an event and asks again, so that one who waits does not hold up the service's end.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 /// The transactions service over a store of items. Any number of copies may serve one store; clones are one copy.
 #[derive(Clone, Debug)]
 pub struct Transactions {
@@ -54,7 +57,7 @@ impl Transactions {
 
     async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
         let (after, limit, wait) = call.input.bounded()?;
-        Ok(EventList { items: self.items.events(after, limit, wait.min(call.time_left())).await? })
+        Ok(EventList { items: self.items.events(after, limit, wait.min(LONGEST_WAIT)).await? })
     }
 }
 
