@@ -10,8 +10,8 @@ use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -46,7 +46,8 @@ impl Drop for InFlight {
 
 impl Trip {
     pub(crate) fn begin(id: RequestId, shared: &Shared, state: &State, request: &Request<Body>) -> Self {
-        let wanted = state.audit.is_some() || tracing::enabled!(target: "bank_gateway::access", tracing::Level::INFO);
+        let wanted =
+            state.audit.is_some() || tracing::enabled!(target: "bank_gateway::access", tracing::Level::INFO);
         shared.metrics.in_flight.inc();
         Self {
             id,
@@ -69,7 +70,12 @@ impl Trip {
     }
 
     /// The answer, counted, logged and recorded.
-    pub(crate) fn end(&self, outcome: Result<Response<Body>, Problem>, shared: &Shared, state: &State) -> Response<Body> {
+    pub(crate) fn end(
+        &self,
+        outcome: Result<Response<Body>, Problem>,
+        shared: &Shared,
+        state: &State,
+    ) -> Response<Body> {
         let took = self.start.elapsed();
         let (response, reason) = match outcome {
             Ok(response) => (response, None),

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use aws_lc_rs::digest;
+use bank_stores::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bank_stores::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// So many records may wait to be written.
@@ -86,11 +86,7 @@ impl AuditFile {
             }
             let _ = file.sync_data();
         })?;
-        Ok(Self {
-            sender: Mutex::new(Some(sender)),
-            writer: Mutex::new(Some(writer)),
-            lost: Arc::default(),
-        })
+        Ok(Self { sender: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)), lost: Arc::default() })
     }
 
     /// How many records were lost because the writer did not keep up.
@@ -137,7 +133,10 @@ pub fn verify(path: &Path) -> std::io::Result<Verified> {
         let line = line?;
         let number = verified.records + 1;
         let broken = || {
-            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("the audit chain is broken at line {number}"))
+            std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                format!("the audit chain is broken at line {number}"),
+            )
         };
         let line: Line = serde_json::from_str(&line).map_err(|_| broken())?;
         if line.previous != verified.last || line.hash != hash(&line.record, &line.previous) {
@@ -151,7 +150,8 @@ pub fn verify(path: &Path) -> std::io::Result<Verified> {
 impl Audit for AuditFile {
     fn record(&self, record: Record) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(TrySendError::Full(_))) = sender.as_ref().map(|sender| sender.try_send(record)) {
+        let Some(sender) = &*sender else { return };
+        if matches!(sender.try_send(record), Err(TrySendError::Full(_))) {
             self.lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }

@@ -44,7 +44,9 @@ pub(crate) fn authorize(access: &Access, principal: Option<&Principal>) -> Resul
                 Err(_) => problem,
             }
         }
-        Denied::Roles(_) => Problem::new(StatusCode::FORBIDDEN, "this is for another role").with_code("forbidden"),
+        Denied::Roles(_) => {
+            Problem::new(StatusCode::FORBIDDEN, "this is for another role").with_code("forbidden")
+        }
         _ => Problem::not_found(),
     })
 }
@@ -80,7 +82,10 @@ mod tests {
         let access = Access::Internal { callers: vec!["transactions".to_owned()] };
         let customer = Principal::customer("cus_1");
         assert_eq!(authorize(&access, Some(&customer)).unwrap_err().status(), 404);
-        assert_eq!(authorize(&access, Some(&customer.clone().with_actor("partners"))).unwrap_err().status(), 404);
+        assert_eq!(
+            authorize(&access, Some(&customer.clone().with_actor("partners"))).unwrap_err().status(),
+            404
+        );
         assert!(authorize(&access, Some(&customer.with_actor("transactions"))).is_ok());
     }
 }

@@ -75,7 +75,8 @@ impl Config {
 /// # Errors
 /// A file that cannot be read, and whatever is wrong in it with its line.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
     parse(&text).map_err(|ConfigError(reason)| ConfigError(format!("{}: {reason}", path.display())))
 }
 

@@ -8,8 +8,8 @@ use bank_sdk::client::{Connections, SendError};
 use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, ReadError, RequestId};
 use bank_sdk::{Problem, Service};
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -174,9 +174,10 @@ fn broken_body(error: ReadError) -> Problem {
 /// Makes a request ready for a service: without what is for the gateway only, with what the service needs to know.
 fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {
     let id = request.extensions().get::<RequestId>().and_then(|id| HeaderValue::from_str(id.as_str()).ok());
-    let client = request.extensions().get::<ClientAddr>().and_then(|address| {
-        HeaderValue::from_str(&address.0.to_string()).ok()
-    });
+    let client = request
+        .extensions()
+        .get::<ClientAddr>()
+        .and_then(|address| HeaderValue::from_str(&address.0.to_string()).ok());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     for credential in [AUTHORIZATION, COOKIE, X_API_KEY, EXPECT] {
@@ -213,7 +214,14 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(CONNECTION);
     }
     for name in [
-        KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
     ] {
         headers.remove(name);
     }
@@ -238,8 +246,15 @@ mod tests {
     fn s4_hop_by_hop_fields_and_those_that_connection_names_are_removed() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
-            ("connection", "close, x-one"), ("connection", "X-Two"), ("x-one", "1"), ("x-two", "2"), ("te", "trailers"),
-            ("transfer-encoding", "chunked"), ("keep-alive", "timeout=5"), ("upgrade", "h2c"), ("accept", "a"),
+            ("connection", "close, x-one"),
+            ("connection", "X-Two"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("accept", "a"),
         ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
@@ -249,7 +264,10 @@ mod tests {
 
     #[test]
     fn s4_naming_a_field_in_connection_never_removes_what_the_gateway_sets() {
-        let mut request = Request::get("/").header("connection", "x-request-id, bank-timeout-ms, x-forwarded-for").body(Body::empty()).unwrap();
+        let mut request = Request::get("/")
+            .header("connection", "x-request-id, bank-timeout-ms, x-forwarded-for")
+            .body(Body::empty())
+            .unwrap();
         request.extensions_mut().insert(RequestId("req_1".into()));
         prepare(&mut request, Instant::now() + std::time::Duration::from_secs(5), false);
         assert_eq!(request.headers()["x-request-id"], "req_1");

@@ -89,7 +89,8 @@ impl Gateway {
     /// Every fault; the old configuration stays in force.
     pub fn reload(&self, builder: GatewayBuilder) -> Result<(), BuildError> {
         let Shared { metrics, endpoints, buckets, .. } = &*self.shared;
-        let state = State::build(builder, &Lasting { endpoints, metrics, buckets }).map_err(BuildError::new)?;
+        let state =
+            State::build(builder, &Lasting { endpoints, metrics, buckets }).map_err(BuildError::new)?;
         self.shared.state.store(Arc::new(state));
         Ok(())
     }
@@ -140,7 +141,9 @@ impl Gateway {
                 let connection = trip.connection.clone();
                 let outcome = self.pass_on(state, request, &admitted).await;
                 match (outcome, connection) {
-                    (Ok(response), Some(connection)) if admitted.entry.stream => Ok(until_drained(response, &connection)),
+                    (Ok(response), Some(connection)) if admitted.entry.stream => {
+                        Ok(until_drained(response, &connection))
+                    }
                     (outcome, _) => outcome,
                 }
             }
@@ -151,7 +154,12 @@ impl Gateway {
     }
 
     /// Everything that is asked before a request is passed on. The order is the design's; `docs/layers.md` says why.
-    async fn admit(&self, state: &State, request: &mut Request<Body>, trip: &mut Trip) -> Result<Admitted, Problem> {
+    async fn admit(
+        &self,
+        state: &State,
+        request: &mut Request<Body>,
+        trip: &mut Trip,
+    ) -> Result<Admitted, Problem> {
         let client = state.client_address.apply(request);
         trip.client = Some(client.0);
         StrictHttp.apply(request)?;
@@ -242,11 +250,17 @@ async fn identify(
         }
     };
     tokio::time::timeout_at(deadline, identified).await.unwrap_or_else(|_| {
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive").with_code("timeout"))
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
+            .with_code("timeout"))
     })
 }
 
-fn take_quota(state: &State, entry: &Entry, subject: &str, request: &mut Request<Body>) -> Result<(), Problem> {
+fn take_quota(
+    state: &State,
+    entry: &Entry,
+    subject: &str,
+    request: &mut Request<Body>,
+) -> Result<(), Problem> {
     let Some(limit) = state.limits.class(&entry.rate) else { return Ok(()) };
     let verdict = state.limits.buckets.take(limit, subject);
     limit.tell(&verdict, request);
@@ -263,8 +277,11 @@ pub(crate) fn time_left(request: &Request<Body>) -> Duration {
 fn limit_body(request: &mut Request<Body>, limit: u64) -> Result<(), Problem> {
     let size = request.body().size_hint();
     if size.lower() > limit {
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
-            .with_code("body_too_large"));
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body may have at most {limit} bytes"),
+        )
+        .with_code("body_too_large"));
     }
     if size.upper().is_none_or(|upper| upper > limit) {
         let body = std::mem::take(request.body_mut());

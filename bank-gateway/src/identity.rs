@@ -21,7 +21,14 @@ pub(crate) enum Mint {
 
 impl Mint {
     /// Puts the identity of this request into it.
-    pub(crate) fn stamp(&self, request: &mut Request<Body>, issuer: &str, audience: &str, operation: &str, clock: &dyn Clock) {
+    pub(crate) fn stamp(
+        &self,
+        request: &mut Request<Body>,
+        issuer: &str,
+        audience: &str,
+        operation: &str,
+        clock: &dyn Clock,
+    ) {
         let identity = |request: &Request<Body>| {
             let id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
             let principal = request.extensions().get::<Arc<Principal>>().cloned();

@@ -52,7 +52,9 @@ impl Internal {
         check_path(request.uri().path())?;
         let entry = state.inside.find(request).map_err(|_| Problem::not_found())?.clone();
         let (caller, identity) = known_caller(state, request).ok_or_else(refused)?;
-        identity.check(&state.name, &entry.operation, self.gateway.shared.clock.now()).map_err(|_| refused())?;
+        identity
+            .check(&state.name, &entry.operation, self.gateway.shared.clock.now())
+            .map_err(|_| refused())?;
         let principal = match identity.principal {
             Some(principal) => Principal::clone(&principal).with_actor(caller),
             None => Principal::service(caller),
@@ -72,7 +74,8 @@ impl Internal {
         admitted: Admitted,
     ) -> Result<Response<Body>, Problem> {
         let waiting = self.gateway.shared.internal_budget.acquire();
-        let _permit = tokio::time::timeout_at(admitted.deadline, waiting).await.map_err(|_| Problem::unavailable())?;
+        let _permit =
+            tokio::time::timeout_at(admitted.deadline, waiting).await.map_err(|_| Problem::unavailable())?;
         self.gateway.pass_on(state, request, &admitted).await
     }
 }
@@ -87,7 +90,8 @@ fn known_caller<'a>(state: &'a State, request: &Request<Body>) -> Option<(&'a st
 }
 
 fn refused() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "the calling service is not known here").with_code("unknown_service")
+    Problem::new(StatusCode::UNAUTHORIZED, "the calling service is not known here")
+        .with_code("unknown_service")
 }
 
 impl<B> Service<Request<B>> for Internal

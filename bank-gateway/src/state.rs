@@ -65,7 +65,9 @@ impl State {
                 faults.extend(error.faults().iter().cloned());
                 continue;
             }
-            if let Some(endpoint) = api.endpoints.iter().find(|e| e.access == Some(Access::Login) && !can_login) {
+            if let Some(endpoint) =
+                api.endpoints.iter().find(|e| e.access == Some(Access::Login) && !can_login)
+            {
                 faults.push(format!(
                     "{} {}: is a login, but the gateway checks no passwords; add .passwords(…)",
                     api.name,
@@ -95,8 +97,12 @@ impl State {
                 Err(more) => faults.extend(more),
             }
         }
-        if builder.schemes.is_empty() && outside.iter().any(|e| matches!(e.access, Access::Authenticated { .. })) {
-            faults.push("some routes need a credential, but no scheme is accepted; add .authenticate(…)".to_owned());
+        if builder.schemes.is_empty()
+            && outside.iter().any(|e| matches!(e.access, Access::Authenticated { .. }))
+        {
+            faults.push(
+                "some routes need a credential, but no scheme is accepted; add .authenticate(…)".to_owned(),
+            );
         }
         let mut table = |entries| Table::build(entries).map_err(|more| faults.extend(more)).ok();
         let (outside, inside) = (table(outside), table(inside));
@@ -149,7 +155,11 @@ fn entry(service: &Arc<str>, route: Route, target: Target, metrics: RouteMetrics
 }
 
 /// What the gateway answers itself.
-fn own_routes(builder: &GatewayBuilder, metrics: &Arc<Metrics>, checks: &Arc<[(String, ReadyCheck)]>) -> Vec<Entry> {
+fn own_routes(
+    builder: &GatewayBuilder,
+    metrics: &Arc<Metrics>,
+    checks: &Arc<[(String, ReadyCheck)]>,
+) -> Vec<Entry> {
     let service: Arc<str> = "gateway".into();
     let mut entries = Vec::new();
     let mut add = |path: &str, answer: Answer| {

@@ -141,8 +141,12 @@ impl Acceptor for Tls {
         let mut facts = TlsFacts::default();
         facts.protocol = session.alpn_protocol().map(<[u8]>::to_vec);
         facts.server_name = session.server_name().map(ToOwned::to_owned);
-        facts.client_certificates =
-            session.peer_certificates().unwrap_or_default().iter().map(|certificate| certificate.to_vec()).collect();
+        facts.client_certificates = session
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|certificate| certificate.to_vec())
+            .collect();
         Ok((stream, Some(facts)))
     }
 }

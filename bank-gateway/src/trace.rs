@@ -1,8 +1,8 @@
 //! W3C Trace Context: a valid `traceparent` is continued, anything else starts a new trace.
 
+use bank_sdk::http::Body;
 use bank_stores::Random;
 use http::{HeaderName, HeaderValue, Request};
-use bank_sdk::http::Body;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -48,7 +48,11 @@ fn parse(text: &str) -> Option<(&str, &str)> {
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
 }
 
 #[cfg(test)]
@@ -60,7 +64,9 @@ mod tests {
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(parse(valid), Some(("0af7651916cd43dd8448eb211c80319c", "01")));
         for bad in [
-            "", "00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "",
+            "00",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",

@@ -151,7 +151,8 @@ impl Endpoints {
             }
             _ => Connections::new(&uri, options.clone()),
         };
-        let endpoint = Arc::new(Endpoint::new(address.to_owned(), connections.map_err(|error| error.to_string())?));
+        let endpoint =
+            Arc::new(Endpoint::new(address.to_owned(), connections.map_err(|error| error.to_string())?));
         known.insert(address.to_owned(), endpoint.clone());
         Ok(endpoint)
     }

@@ -38,7 +38,8 @@ impl<I> Call<I> {
     /// 401, where nobody is known: an endpoint that asks this must not be public.
     pub fn subject(&self) -> Result<&str, Problem> {
         self.principal.as_deref().map(|principal| principal.subject.as_str()).ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "this call needs a credential").with_code("unauthenticated")
+            Problem::new(StatusCode::UNAUTHORIZED, "this call needs a credential")
+                .with_code("unauthenticated")
         })
     }
 
@@ -70,8 +71,10 @@ impl<I> Call<I> {
 
 /// The problem of a call without the key that it needs.
 pub(crate) fn missing_key() -> Problem {
-    Problem::bad_request("this call moves money and needs an `Idempotency-Key`; make one and repeat it on a retry")
-        .with_code("missing_idempotency_key")
+    Problem::bad_request(
+        "this call moves money and needs an `Idempotency-Key`; make one and repeat it on a retry",
+    )
+    .with_code("missing_idempotency_key")
 }
 
 /// What a handler gives back: the declared output, or the same in another representation.

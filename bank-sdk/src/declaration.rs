@@ -302,7 +302,8 @@ impl Api {
         let mut faults = Vec::new();
         let mut seen = BTreeSet::new();
         for endpoint in &self.endpoints {
-            let mut fault = |text: String| faults.push(format!("{} {}: {text}", self.name, endpoint.operation()));
+            let mut fault =
+                |text: String| faults.push(format!("{} {}: {text}", self.name, endpoint.operation()));
             if !seen.insert(endpoint.operation()) {
                 fault("is declared twice; remove one".to_owned());
             }

@@ -284,7 +284,8 @@ where
     #[must_use]
     pub fn declare(&self) -> EndpointDeclaration {
         let spec = &self.spec;
-        let names = |list: &[Option<&str>]| list.iter().flatten().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let names =
+            |list: &[Option<&str>]| list.iter().flatten().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let access = spec.access.map(|access| match access {
             StaticAccess::Public => Access::Public,
             StaticAccess::Login => Access::Login,
@@ -315,8 +316,14 @@ where
             page: spec.page,
             sensitive: spec.sensitive.iter().map(|&field| field.to_owned()).collect(),
             limit_store_down: spec.limit_store_down,
-            input: schemars::generate::SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<I>(),
-            output: schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<O>(),
+            input: schemars::generate::SchemaSettings::draft2020_12()
+                .for_deserialize()
+                .into_generator()
+                .into_root_schema_for::<I>(),
+            output: schemars::generate::SchemaSettings::draft2020_12()
+                .for_serialize()
+                .into_generator()
+                .into_root_schema_for::<O>(),
         }
     }
 }

@@ -42,10 +42,13 @@ impl EventsAfter {
         let limit = self.limit.unwrap_or(200);
         let wait = self.wait_ms.unwrap_or(0);
         if !(1..=1_000).contains(&limit) {
-            return Err(Problem::bad_request("`limit` must be 1 to 1000").with_field("limit", "must be 1 to 1000"));
+            return Err(
+                Problem::bad_request("`limit` must be 1 to 1000").with_field("limit", "must be 1 to 1000")
+            );
         }
         if wait > 20_000 {
-            return Err(Problem::bad_request("`wait_ms` must be at most 20000").with_field("wait_ms", "must be at most 20000"));
+            return Err(Problem::bad_request("`wait_ms` must be at most 20000")
+                .with_field("wait_ms", "must be at most 20000"));
         }
         Ok((self.after.unwrap_or_default(), limit, Duration::from_millis(wait)))
     }
@@ -54,8 +57,12 @@ impl EventsAfter {
 /// Follows a service's events for ever: each batch is handed over in order, and asked for again until it was taken.
 ///
 /// `take` stores the effect and the position together, and returns the position of the last event taken.
-pub async fn follow<F, Fut>(client: Client, endpoint: Endpoint<EventsAfter, EventList>, start: Position, mut take: F)
-where
+pub async fn follow<F, Fut>(
+    client: Client,
+    endpoint: Endpoint<EventsAfter, EventList>,
+    start: Position,
+    mut take: F,
+) where
     F: FnMut(Vec<Event>) -> Fut + Send,
     Fut: Future<Output = Result<Position, bank_stores::Error>> + Send,
 {

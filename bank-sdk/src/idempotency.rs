@@ -25,8 +25,10 @@ impl IdempotencyKey {
             None => Some(value).filter(|bare| !bare.contains([' ', '"', ',', ';', '\\'])),
         };
         inner.and_then(|inner| Self::try_from(inner.to_owned()).ok()).ok_or_else(|| {
-            Problem::bad_request("`Idempotency-Key` must be a quoted string of 1 to 128 visible ASCII characters")
-                .with_code("invalid_idempotency_key")
+            Problem::bad_request(
+                "`Idempotency-Key` must be a quoted string of 1 to 128 visible ASCII characters",
+            )
+            .with_code("invalid_idempotency_key")
         })
     }
 
@@ -39,7 +41,13 @@ impl IdempotencyKey {
     /// An id that only this key, this principal and this operation give: repeating the call names the same effect, even
     /// when everything else about the key has been forgotten. 160 bits of HMAC-SHA256 as 32 characters.
     #[must_use]
-    pub fn derive_id(&self, secret: &DerivationKey, prefix: &str, principal: &str, operation: &str) -> String {
+    pub fn derive_id(
+        &self,
+        secret: &DerivationKey,
+        prefix: &str,
+        principal: &str,
+        operation: &str,
+    ) -> String {
         let mut context = hmac::Context::with_key(&secret.0);
         for part in [prefix, principal, operation, &self.0] {
             context.update(&(part.len() as u64).to_be_bytes());

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use bank_stores::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bank_stores::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Principal;
@@ -89,7 +89,10 @@ impl Identity {
             return Err(IdentityError::Operation);
         }
         let lifetime = self.expires_at.saturating_sub(self.issued_at);
-        if lifetime > MAX_LIFETIME.as_secs() as i64 || now >= self.expires_at + skew || self.issued_at > now + skew {
+        if lifetime > MAX_LIFETIME.as_secs() as i64
+            || now >= self.expires_at + skew
+            || self.issued_at > now + skew
+        {
             return Err(IdentityError::Expired);
         }
         Ok(())

@@ -31,7 +31,9 @@ pub(crate) fn from_json<I: DeserializeOwned>(body: &[u8], path: Vec<(String, Str
         json.end().map_err(|error| malformed(&error))?;
         return Ok(input);
     }
-    let body = if body.is_empty() { Value::Object(serde_json::Map::new()) } else {
+    let body = if body.is_empty() {
+        Value::Object(serde_json::Map::new())
+    } else {
         serde_json::from_slice(body).map_err(|error| malformed(&error))?
     };
     let Value::Object(mut fields) = body else {
@@ -68,12 +70,18 @@ where
 }
 
 fn invalid(field: &str, message: &str) -> Problem {
-    Problem::bad_request(format!("`{field}` is not valid: {message}")).with_code("invalid_input").with_field(field, message)
+    Problem::bad_request(format!("`{field}` is not valid: {message}"))
+        .with_code("invalid_input")
+        .with_field(field, message)
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::bad_request(format!("the body is not valid JSON at line {}, column {}", error.line(), error.column()))
-        .with_code("invalid_json")
+    Problem::bad_request(format!(
+        "the body is not valid JSON at line {}, column {}",
+        error.line(),
+        error.column()
+    ))
+    .with_code("invalid_json")
 }
 
 /// serde_json adds where in the bytes; the field's name says it better.
@@ -95,7 +103,10 @@ pub(crate) fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Problem>
 
 /// Decodes `%XX`, and `+` as a space in queries.
 pub(crate) fn percent_decode(text: &str, plus: bool) -> Result<String, Problem> {
-    let bad = || Problem::bad_request("the address holds a `%` that starts no valid escape").with_code("invalid_escape");
+    let bad = || {
+        Problem::bad_request("the address holds a `%` that starts no valid escape")
+            .with_code("invalid_escape")
+    };
     if !text.bytes().any(|b| b == b'%' || (plus && b == b'+')) {
         return Ok(text.to_owned());
     }
@@ -257,7 +268,10 @@ mod tests {
     fn a_path_parameter_joins_the_body_and_may_not_stand_in_it_too() {
         let found: Find = from_json(br#"{"limit":3}"#, vec![pair("id", "9")]).unwrap();
         assert_eq!(found, Find { id: "9".into(), limit: Some(3), deep: None });
-        assert_eq!(from_json::<Find>(br#"{"id":"1"}"#, vec![pair("id", "9")]).unwrap_err().errors()[0].field, "id");
+        assert_eq!(
+            from_json::<Find>(br#"{"id":"1"}"#, vec![pair("id", "9")]).unwrap_err().errors()[0].field,
+            "id"
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub fn document<'a>(title: &str, version: &str, apis: impl IntoIterator<Item = &
     let mut tags = Vec::new();
     schemas.insert("Problem".to_owned(), problem_schema());
     for api in apis {
-        let outside = api.endpoints.iter().filter(|e| !e.page && e.access.as_ref().is_some_and(|access| !access.is_internal()));
+        let outside = api
+            .endpoints
+            .iter()
+            .filter(|e| !e.page && e.access.as_ref().is_some_and(|access| !access.is_internal()));
         let before = paths.len();
         for endpoint in outside {
             let operation = operation(&api.name, endpoint, &mut schemas);
@@ -56,9 +59,11 @@ fn operation(service: &str, endpoint: &EndpointDeclaration, schemas: &mut Map<St
     });
     let mut parameters = Vec::new();
     let (in_path, rest) = split(&input, &endpoint.path_parameters());
-    parameters.extend(in_path.into_iter().map(|(name, schema)| {
-        json!({ "name": name, "in": "path", "required": true, "schema": schema })
-    }));
+    parameters.extend(
+        in_path
+            .into_iter()
+            .map(|(name, schema)| json!({ "name": name, "in": "path", "required": true, "schema": schema })),
+    );
     if endpoint.method.has_body() {
         if rest.get("properties").and_then(Value::as_object).is_some_and(|fields| !fields.is_empty()) {
             operation["requestBody"] =
@@ -83,7 +88,8 @@ fn operation(service: &str, endpoint: &EndpointDeclaration, schemas: &mut Map<St
     }
     let mut success = json!({ "description": "success" });
     if endpoint.status != 204 {
-        let schema = if endpoint.produces == "application/json" { output } else { json!({ "type": "string" }) };
+        let schema =
+            if endpoint.produces == "application/json" { output } else { json!({ "type": "string" }) };
         success["content"] = json!({ endpoint.produces.clone(): { "schema": schema } });
     }
     operation["responses"] = json!({
@@ -155,7 +161,8 @@ fn split(input: &Value, path: &[&str]) -> (Vec<(String, Value)>, Value) {
             }
         }
     }
-    let left: Vec<String> = required(input).filter(|name| !path.contains(name)).map(ToOwned::to_owned).collect();
+    let left: Vec<String> =
+        required(input).filter(|name| !path.contains(name)).map(ToOwned::to_owned).collect();
     if let Some(object) = rest.as_object_mut() {
         if left.is_empty() {
             object.remove("required");

@@ -153,9 +153,10 @@ impl Problem {
     /// The answer; `instance` is the request's id.
     #[must_use]
     pub fn into_response(self, instance: &str) -> Response<Body> {
-        let kind = self.code.as_ref().map_or(Cow::Borrowed("about:blank"), |code| {
-            Cow::Owned(format!("urn:bank:problem:{code}"))
-        });
+        let kind = self
+            .code
+            .as_ref()
+            .map_or(Cow::Borrowed("about:blank"), |code| Cow::Owned(format!("urn:bank:problem:{code}")));
         let document = Document {
             kind,
             title: Cow::Borrowed(self.status.canonical_reason().unwrap_or("Error")),
@@ -209,14 +210,21 @@ impl From<Error> for Problem {
             ErrorKind::AlreadyExists => {
                 Self::new(StatusCode::CONFLICT, "this exists already").with_code("already_exists")
             }
-            ErrorKind::Conflict => Self::new(StatusCode::CONFLICT, "this was changed meanwhile, or its id names something else")
-                .with_code("conflict"),
-            ErrorKind::Rejected => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the bank's rules refuse this").with_code("rejected"),
+            ErrorKind::Conflict => {
+                Self::new(StatusCode::CONFLICT, "this was changed meanwhile, or its id names something else")
+                    .with_code("conflict")
+            }
+            ErrorKind::Rejected => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "the bank's rules refuse this")
+                    .with_code("rejected")
+            }
             ErrorKind::InsufficientFunds => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "there is not enough money on the account")
                     .with_code("insufficient_funds")
             }
-            ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, "the input is not valid").with_code("invalid_input"),
+            ErrorKind::Invalid => {
+                Self::new(StatusCode::BAD_REQUEST, "the input is not valid").with_code("invalid_input")
+            }
             ErrorKind::Indeterminate => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the outcome is not known yet; repeat the request with the same key to learn it",
@@ -230,7 +238,9 @@ impl From<Error> for Problem {
             tracing::warn!(error = %Chain(&error), "a store failed");
         }
         match error.field() {
-            Some(field) if problem.status.is_client_error() => problem.with_field(field.to_owned(), error.to_string()),
+            Some(field) if problem.status.is_client_error() => {
+                problem.with_field(field.to_owned(), error.to_string())
+            }
             _ => problem,
         }
     }

@@ -55,7 +55,10 @@ pub trait Acceptor: Clone + Send + Sync + 'static {
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Completes the handshake. It is given [`Limits::handshake_timeout`].
-    fn accept(&self, stream: TcpStream) -> impl Future<Output = io::Result<(Self::Io, Option<TlsFacts>)>> + Send;
+    fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> impl Future<Output = io::Result<(Self::Io, Option<TlsFacts>)>> + Send;
 }
 
 /// Plain TCP.
@@ -164,7 +167,11 @@ impl<S, A> Serve<S, A> {
 impl<S, A, B> IntoFuture for Serve<S, A>
 where
     A: Acceptor,
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -180,7 +187,11 @@ where
 async fn run<S, A, B>(serve: Serve<S, A>) -> io::Result<()>
 where
     A: Acceptor,
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -244,7 +255,11 @@ async fn serve_connection<S, A, B>(
 ) -> Result<(), BoxError>
 where
     A: Acceptor,
-    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -378,7 +393,10 @@ impl Drop for Slot {
 
 impl<S, A> fmt::Debug for Serve<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve").field("listener", &self.listener).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Serve")
+            .field("listener", &self.listener)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

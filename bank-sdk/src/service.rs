@@ -100,7 +100,7 @@ impl<S: Send + Sync + 'static> Endpoints<S> {
         O: Serialize + Send + 'static,
         F: Fn(Arc<S>, Call<I>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, Problem>> + Send + 'static,
-        R: Into<Reply<O>>,
+        R: Into<Reply<O>> + Send,
     {
         let handler = Arc::new(handler);
         let erased: Erased<S> = Arc::new(move |service, raw| {
@@ -123,12 +123,18 @@ impl<S: Send + Sync + 'static> Endpoints<S> {
     }
 }
 
-async fn serve_call<S, I, O, F, Fut, R>(service: Arc<S>, raw: RawCall, handler: &F) -> Result<Reply<O>, Problem>
+async fn serve_call<S, I, O, F, Fut, R>(
+    service: Arc<S>,
+    raw: RawCall,
+    handler: &F,
+) -> Result<Reply<O>, Problem>
 where
-    I: DeserializeOwned,
-    F: Fn(Arc<S>, Call<I>) -> Fut,
-    Fut: Future<Output = Result<R, Problem>>,
-    R: Into<Reply<O>>,
+    S: Send + Sync,
+    I: DeserializeOwned + Send,
+    O: Send,
+    F: Fn(Arc<S>, Call<I>) -> Fut + Sync,
+    Fut: Future<Output = Result<R, Problem>> + Send,
+    R: Into<Reply<O>> + Send,
 {
     let RawCall { request, path, identity, endpoint, deadline } = raw;
     let (parts, body) = request.into_parts();
@@ -141,8 +147,11 @@ where
         let input = if endpoint.method.has_body() {
             let bytes = body.read(endpoint.body_limit).await.map_err(read_problem)?;
             if !bytes.is_empty() && !is_json(parts.headers.get(CONTENT_TYPE)) {
-                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be `application/json`")
-                    .with_code("unsupported_media_type"));
+                return Err(Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "the body must be `application/json`",
+                )
+                .with_code("unsupported_media_type"));
             }
             input::from_json(&bytes, path)?
         } else {
@@ -272,7 +281,8 @@ impl Service {
         let api = S::api();
         let mut faults = api.check().err().map(|error| error.faults).unwrap_or_default();
         let mut endpoints = S::endpoints();
-        let mut fault = |operation: &str, text: &str| faults.push(format!("{} {operation}: {text}", api.name));
+        let mut fault =
+            |operation: &str, text: &str| faults.push(format!("{} {operation}: {text}", api.name));
         for operation in &endpoints.twice {
             fault(operation, "is bound twice; remove one .bind(…)");
         }
@@ -339,7 +349,8 @@ impl Shared {
         let path = request.uri().path().to_owned();
         let found = self.router.at(&path).map_err(|_| Problem::not_found())?;
         let method = Method::serving(request.method());
-        let Some((endpoint, handler)) = found.value.iter().find(|(bound, _)| Some(bound.method) == method) else {
+        let Some((endpoint, handler)) = found.value.iter().find(|(bound, _)| Some(bound.method) == method)
+        else {
             return Err(method_not_allowed(found.value.iter().map(|(bound, _)| bound.method)));
         };
         let identity = self.identify(&mut request, &endpoint.operation).map_err(|error| {
@@ -376,9 +387,12 @@ pub fn method_not_allowed(methods: impl IntoIterator<Item = Method>) -> Problem 
     allow.sort_unstable();
     allow.dedup();
     let value = HeaderValue::from_str(&allow.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know the method; `Allow` names those it knows")
-        .with_code("method_not_allowed")
-        .with_header(ALLOW, value)
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not know the method; `Allow` names those it knows",
+    )
+    .with_code("method_not_allowed")
+    .with_header(ALLOW, value)
 }
 
 impl Bound {
@@ -415,7 +429,9 @@ where
         let head = request.method() == http::Method::HEAD;
         let state = match self.shared.accept(request) {
             Ok(handled) => State::Handled(handled),
-            Err(problem) => State::Refused(Some(problem.into_response(id.as_ref().map_or("", RequestId::as_str)))),
+            Err(problem) => {
+                State::Refused(Some(problem.into_response(id.as_ref().map_or("", RequestId::as_str))))
+            }
         };
         Responding { state, head }
     }

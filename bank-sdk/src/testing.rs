@@ -36,12 +36,12 @@ use std::task::{Context, Poll};
 use bank_stores::{Clock, ManualClock, Timestamp};
 use http::{Request, Response};
 
+use crate::Principal;
 use crate::client::Client;
 use crate::declaration::{Api, DeclarationError, Method};
 use crate::http::{Body, RequestId};
 use crate::identity::{Identity, LocalKey};
 use crate::service::{BankService, Responding, Service};
-use crate::Principal;
 
 /// A service under test.
 #[derive(Clone, Debug)]

@@ -43,8 +43,12 @@ impl Admin {
             "/admin/upstreams" => json(&self.upstreams()),
             "/healthz" => json(&json!({ "status": "alive" })),
             "/readyz" => self.readiness().await,
-            "/admin" | "/admin/" => page(with_type(Body::from(include_str!("page.html")), "text/html; charset=utf-8")),
-            "/admin/page.js" => with_type(Body::from(include_str!("page.js")), "text/javascript; charset=utf-8"),
+            "/admin" | "/admin/" => {
+                page(with_type(Body::from(include_str!("page.html")), "text/html; charset=utf-8"))
+            }
+            "/admin/page.js" => {
+                with_type(Body::from(include_str!("page.js")), "text/javascript; charset=utf-8")
+            }
             "/admin/page.css" => with_type(Body::from(include_str!("page.css")), "text/css; charset=utf-8"),
             _ => Problem::not_found().into_response(""),
         }
@@ -52,17 +56,18 @@ impl Admin {
 
     fn routes(&self) -> serde_json::Value {
         let state = self.gateway.shared.state.load();
-        let routes = [&state.outside, &state.inside].into_iter().flat_map(|table| table.entries()).map(|entry| {
-            json!({
-                "service": &*entry.service,
-                "operation": &*entry.operation,
-                "access": entry.access,
-                "idempotency": entry.idempotency,
-                "rate": entry.rate,
-                "timeout_ms": u64::try_from(entry.timeout.as_millis()).unwrap_or(u64::MAX),
-                "internal": matches!(entry.access, Access::Internal { .. }),
-            })
-        });
+        let routes =
+            [&state.outside, &state.inside].into_iter().flat_map(|table| table.entries()).map(|entry| {
+                json!({
+                    "service": &*entry.service,
+                    "operation": &*entry.operation,
+                    "access": entry.access,
+                    "idempotency": entry.idempotency,
+                    "rate": entry.rate,
+                    "timeout_ms": u64::try_from(entry.timeout.as_millis()).unwrap_or(u64::MAX),
+                    "internal": matches!(entry.access, Access::Internal { .. }),
+                })
+            });
         json!({ "items": routes.collect::<Vec<_>>() })
     }
 
@@ -99,8 +104,10 @@ impl Admin {
         let checks = self.gateway.shared.state.load().checks.clone();
         let reasons = not_ready(&checks).await;
         let ready = reasons.is_empty();
-        let reasons: serde_json::Map<_, _> = reasons.into_iter().map(|(name, reason)| (name, json!(reason))).collect();
-        let mut response = json(&json!({ "status": if ready { "ready" } else { "not ready" }, "reasons": reasons }));
+        let reasons: serde_json::Map<_, _> =
+            reasons.into_iter().map(|(name, reason)| (name, json!(reason))).collect();
+        let mut response =
+            json(&json!({ "status": if ready { "ready" } else { "not ready" }, "reasons": reasons }));
         if !ready {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }

@@ -94,7 +94,8 @@ impl Scheme for ApiKeys {
             let mut fields = request.headers().get_all(X_API_KEY).iter();
             let key = fields.next().and_then(|value| value.to_str().ok()).filter(|_| fields.next().is_none());
             let key = key.filter(|key| key.len() <= 256).ok_or_else(invalid_token)?;
-            let (id, _) = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or_else(invalid_token)?;
+            let (id, _) =
+                key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or_else(invalid_token)?;
             let stored = self.store.api_key(id).await.map_err(Problem::from)?.ok_or_else(invalid_token)?;
             // In constant time, by HMAC's own verification.
             hmac::verify(&self.pepper, key.as_bytes(), &stored.hash).map_err(|_| invalid_token())?;

@@ -239,7 +239,13 @@ impl Jwt {
 
 fn principal(claims: Claims, credential: String) -> Principal {
     let mut principal = Principal::new(claims.sub, PrincipalKind::Customer);
-    principal.scopes = claims.scope.unwrap_or_default().split(' ').filter(|s| !s.is_empty()).map(ToOwned::to_owned).collect();
+    principal.scopes = claims
+        .scope
+        .unwrap_or_default()
+        .split(' ')
+        .filter(|s| !s.is_empty())
+        .map(ToOwned::to_owned)
+        .collect();
     principal.roles = claims.roles;
     principal.session = claims.sid;
     principal.acr = claims.acr;

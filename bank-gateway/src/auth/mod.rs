@@ -92,10 +92,15 @@ impl Authenticate {
     }
 
     /// Who calls, or nobody.
-    pub(crate) async fn identify(&self, request: &mut Request<Body>) -> Result<Option<Arc<Principal>>, Problem> {
+    pub(crate) async fn identify(
+        &self,
+        request: &mut Request<Body>,
+    ) -> Result<Option<Arc<Principal>>, Problem> {
         if request.uri().query().is_some_and(has_credential) {
-            return Err(Problem::bad_request("a credential must not stand in the address: it ends up in logs")
-                .with_code("credential_in_query"));
+            return Err(Problem::bad_request(
+                "a credential must not stand in the address: it ends up in logs",
+            )
+            .with_code("credential_in_query"));
         }
         let presented = |headers: &HeaderMap| {
             let mut presented = self.schemes.iter().filter(|scheme| scheme.is_presented(headers));
@@ -129,7 +134,11 @@ impl Authenticate {
 
     /// Refuses nobody where somebody is needed.
     pub(crate) fn challenge(&self) -> Problem {
-        if self.is_empty() { unauthenticated() } else { self.refuse("this needs a credential: sign in first") }
+        if self.is_empty() {
+            unauthenticated()
+        } else {
+            self.refuse("this needs a credential: sign in first")
+        }
     }
 }
 

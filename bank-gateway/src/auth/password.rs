@@ -35,7 +35,8 @@ const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 const MAX_THROTTLED: usize = 65_536;
 /// A hash of nobody's password with the parameters of new ones (m = 19 MiB, t = 2, p = 1), so that an unknown user costs
 /// what a known one does.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Where passwords are kept.
 #[async_trait]
@@ -118,7 +119,8 @@ impl Passwords {
         let permit = waiting.await.map_err(|_| Problem::unavailable())?;
         let matches = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         })
         .await
         .map_err(|_| Problem::internal())?;
@@ -135,13 +137,17 @@ impl Passwords {
     }
 
     fn throttle(&self, username: &str) -> Result<(), Problem> {
-        let wait = self.lock().get(username).map(|failures| failures.until.saturating_duration_since(Instant::now()));
+        let wait = self
+            .lock()
+            .get(username)
+            .map(|failures| failures.until.saturating_duration_since(Instant::now()));
         match wait {
-            Some(wait) if !wait.is_zero() => {
-                Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many failures for this user; wait before the next try")
-                    .with_code("too_many_failures")
-                    .with_retry_after(wait))
-            }
+            Some(wait) if !wait.is_zero() => Err(Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many failures for this user; wait before the next try",
+            )
+            .with_code("too_many_failures")
+            .with_retry_after(wait)),
             _ => Ok(()),
         }
     }
@@ -189,7 +195,8 @@ async fn credentials(request: &mut Request<Body>) -> Result<Login, Problem> {
         _ => Problem::bad_request("the body ended early").with_code("incomplete_body"),
     })?;
     let login = serde_json::from_slice(&bytes).map_err(|_| {
-        Problem::bad_request("give `username` and `password` as JSON, or use HTTP Basic").with_code("invalid_input")
+        Problem::bad_request("give `username` and `password` as JSON, or use HTTP Basic")
+            .with_code("invalid_input")
     });
     *request.body_mut() = Body::from(bytes);
     login

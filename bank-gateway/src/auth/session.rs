@@ -141,12 +141,18 @@ impl Sessions {
     }
 
     /// The principal, where cookie and CSRF token fit the session.
-    fn admit(&self, request: &Request<Body>, secret: &[u8], session: &Session) -> Result<Arc<Principal>, Problem> {
+    fn admit(
+        &self,
+        request: &Request<Body>,
+        secret: &[u8],
+        session: &Session,
+    ) -> Result<Arc<Principal>, Problem> {
         if !bool::from(sha256(secret).ct_eq(&session.secret_hash)) {
             return Err(invalid_token());
         }
         if !request.method().is_safe() {
-            let token = request.headers().get(CSRF_TOKEN).map(http::HeaderValue::as_bytes).unwrap_or_default();
+            let token =
+                request.headers().get(CSRF_TOKEN).map(http::HeaderValue::as_bytes).unwrap_or_default();
             if !bool::from(sha256(token).ct_eq(&session.csrf_hash)) {
                 return Err(Problem::new(
                     StatusCode::FORBIDDEN,

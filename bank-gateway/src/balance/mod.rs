@@ -68,17 +68,17 @@ impl Balancer {
     /// The better of two drawn at random.
     fn choose<'a>(
         &self,
-        candidates: impl Iterator<Item = &'a Arc<Endpoint>> + Clone,
+        mut candidates: impl Iterator<Item = &'a Arc<Endpoint>> + Clone,
         now: Instant,
     ) -> Option<&'a Arc<Endpoint>> {
         let count = candidates.clone().count();
         if count < 2 {
-            return candidates.into_iter().next();
+            return candidates.next();
         }
         let drawn = self.draw();
         let one = (drawn as u32 as usize) % count;
         let other = (one + 1 + (drawn >> 32) as usize % (count - 1)) % count;
-        let (one, other) = (candidates.clone().nth(one)?, candidates.clone().nth(other)?);
+        let (one, other) = (candidates.clone().nth(one)?, candidates.nth(other)?);
         Some(if other.load.cost(now) < one.load.cost(now) { other } else { one })
     }
 

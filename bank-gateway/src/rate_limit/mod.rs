@@ -68,7 +68,8 @@ pub(crate) struct Limit {
 
 impl Limit {
     pub(crate) fn new(class: &str, quota: Quota) -> Result<Self, String> {
-        let rate = quota.rate().ok_or_else(|| format!("the quota `{class}` must let at least one request pass"))?;
+        let rate =
+            quota.rate().ok_or_else(|| format!("the quota `{class}` must let at least one request pass"))?;
         let (burst, period, limit) = (rate.quota().get(), rate.period(), rate.limit().get());
         // The window in which a caller may use its whole quota, and after which it is whole again.
         let window = period.as_nanos().saturating_mul(u128::from(burst)) / u128::from(limit);
@@ -80,7 +81,8 @@ impl Limit {
 
     /// The fields that tell a caller how it stands.
     pub(crate) fn tell(&self, verdict: &Verdict, request: &mut Request<Body>) {
-        let text = format!("\"{}\";r={};t={}", self.class, verdict.remaining, ceil_seconds(verdict.reset_after));
+        let text =
+            format!("\"{}\";r={};t={}", self.class, verdict.remaining, ceil_seconds(verdict.reset_after));
         if let Ok(value) = HeaderValue::try_from(text) {
             AnswerHeaders::add(request, RATE_LIMIT, value);
         }

@@ -25,7 +25,8 @@ impl TotalLimit {
     /// # Errors
     /// A quota that lets nothing pass.
     pub fn new(quota: Quota) -> Result<Self, BuildError> {
-        let nothing = || BuildError::new(vec!["the total quota must let at least one request pass".to_owned()]);
+        let nothing =
+            || BuildError::new(vec!["the total quota must let at least one request pass".to_owned()]);
         let rate = quota.rate().ok_or_else(nothing)?;
         let each = rate.period() / rate.limit().get();
         let quota = governor::Quota::with_period(each)

@@ -63,7 +63,10 @@ impl Table {
         }
         let method = Method::serving(request.method());
         let serves = |entry: &&Arc<Entry>| entry.method.is_none() || entry.method == method;
-        fitting.clone().find(serves).ok_or_else(|| NoRoute::Method(fitting.filter_map(|entry| entry.method).collect()))
+        fitting
+            .clone()
+            .find(serves)
+            .ok_or_else(|| NoRoute::Method(fitting.filter_map(|entry| entry.method).collect()))
     }
 
     /// All routes, as they were declared.
@@ -91,7 +94,9 @@ fn is_ambiguous(one: &Entry, other: &Entry) -> bool {
 
 impl Conditions {
     fn fit(&self, request: &Request<Body>) -> bool {
-        self.host.as_deref().is_none_or(|host| host_of(request).is_some_and(|own| own.eq_ignore_ascii_case(host)))
+        self.host
+            .as_deref()
+            .is_none_or(|host| host_of(request).is_some_and(|own| own.eq_ignore_ascii_case(host)))
             && self.headers.iter().all(|(name, value)| {
                 request.headers().get(name).is_some_and(|held| held.as_bytes() == value.as_bytes())
             })

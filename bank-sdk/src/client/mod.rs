@@ -29,8 +29,8 @@ use serde::de::DeserializeOwned;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt as _};
 
-pub use self::pool::{ConnectOptions, Connections, InvalidAddress, SendError, TransportError};
 pub(crate) use self::pool::PooledSender;
+pub use self::pool::{ConnectOptions, Connections, InvalidAddress, SendError, TransportError};
 use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, IDEMPOTENCY_KEY};
 use crate::identity::{Identity, IdentityKeys};
 use crate::{Endpoint, IdempotencyKey, Principal, Problem, input};
@@ -66,7 +66,11 @@ impl Client {
     /// A client without credentials.
     pub fn new<T, E>(transport: T) -> Self
     where
-        T: tower::Service<Request<Body>, Response = Response<Body>, Error = E> + Clone + Send + Sync + 'static,
+        T: tower::Service<Request<Body>, Response = Response<Body>, Error = E>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         T::Future: Send + 'static,
         E: Into<BoxError> + Send + Sync + 'static,
     {
@@ -90,7 +94,12 @@ impl Client {
 
     /// Calls as this service, through the gateway of that name, which knows its key.
     #[must_use]
-    pub fn as_service(mut self, name: impl Into<String>, gateway: impl Into<String>, keys: IdentityKeys) -> Self {
+    pub fn as_service(
+        mut self,
+        name: impl Into<String>,
+        gateway: impl Into<String>,
+        keys: IdentityKeys,
+    ) -> Self {
         self.credential = Credential::Service(Arc::new(ServiceCredential {
             name: name.into(),
             gateway: gateway.into(),
@@ -127,8 +136,8 @@ pub struct Calling<'a, I, O> {
 
 impl<'a, I, O> Calling<'a, I, O>
 where
-    I: Serialize,
-    O: DeserializeOwned,
+    I: Serialize + Sync,
+    O: DeserializeOwned + Send,
 {
     /// The key under which the call may be repeated.
     pub fn key(mut self, key: &'a IdempotencyKey) -> Self {
@@ -157,20 +166,20 @@ where
         let unsafe_call = self.endpoint.method() != crate::declaration::Method::Get;
         let exchange = async {
             let response = self.client.transport.clone().oneshot(request).await.map_err(|source| {
-                let unsent = matches!(source.downcast_ref::<TransportError>(), Some(TransportError::Connect(_)));
+                let unsent =
+                    matches!(source.downcast_ref::<TransportError>(), Some(TransportError::Connect(_)));
                 CallError::Lost { indeterminate: unsafe_call && !unsent, source }
             })?;
             let (parts, body) = response.into_parts();
-            let bytes = body.read(MAX_ANSWER).await.map_err(|error| CallError::Lost {
-                indeterminate: unsafe_call,
-                source: error.into(),
-            })?;
+            let bytes = body
+                .read(MAX_ANSWER)
+                .await
+                .map_err(|error| CallError::Lost { indeterminate: unsafe_call, source: error.into() })?;
             Ok((parts.status, bytes))
         };
         let (status, bytes) = match self.timeout {
-            Some(limit) => tokio::time::timeout(limit, exchange).await.map_err(|elapsed| CallError::Lost {
-                indeterminate: unsafe_call,
-                source: elapsed.into(),
+            Some(limit) => tokio::time::timeout(limit, exchange).await.map_err(|elapsed| {
+                CallError::Lost { indeterminate: unsafe_call, source: elapsed.into() }
             })??,
             None => exchange.await?,
         };
@@ -204,7 +213,10 @@ where
             headers.insert(IDEMPOTENCY_KEY, value);
         }
         if let Some(limit) = self.timeout {
-            headers.insert(BANK_TIMEOUT_MS, HeaderValue::from(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)));
+            headers.insert(
+                BANK_TIMEOUT_MS,
+                HeaderValue::from(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            );
         }
         match &self.client.credential {
             Credential::None => {}
@@ -213,7 +225,8 @@ where
             }
             Credential::Service(service) => {
                 let token = service.token(&self.endpoint.operation(), self.principal.clone());
-                headers.insert(BANK_IDENTITY, HeaderValue::from_str(&token).map_err(serde::ser::Error::custom)?);
+                headers
+                    .insert(BANK_IDENTITY, HeaderValue::from_str(&token).map_err(serde::ser::Error::custom)?);
             }
         }
         Ok(request)

@@ -19,7 +19,8 @@ pub(super) struct Tls {
 
 impl Tls {
     pub(super) fn new(address: &Uri, config: Arc<rustls::ClientConfig>) -> Result<Self, InvalidAddress> {
-        let host = address.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host =
+            address.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host)
             .map_err(|_| InvalidAddress(address.to_string(), "has a host that no certificate can name"))?;
         Ok(Self { connector: TlsConnector::from(config), name })

@@ -4,9 +4,10 @@ mod body;
 mod headers;
 mod sse;
 
-pub use body::{Body, BodyError, ReadError};
 pub(crate) use body::Lease;
+pub use body::{Body, BodyError, ReadError};
 pub use headers::{
-    BANK_IDENTITY, BANK_SESSION_ENDED, BANK_TIMEOUT_MS, CSRF_TOKEN, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, REQUEST_ID, RequestId,
+    BANK_IDENTITY, BANK_SESSION_ENDED, BANK_TIMEOUT_MS, CSRF_TOKEN, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED,
+    REQUEST_ID, RequestId,
 };
 pub use sse::{EventSender, ReaderGone, event_stream};

@@ -51,7 +51,8 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const SERVICES: [Self; 4] = [Self::Accounts, Self::Transactions, Self::Identity, Self::Partners];
+    pub(crate) const SERVICES: [Self; 4] =
+        [Self::Accounts, Self::Transactions, Self::Identity, Self::Partners];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -79,7 +80,9 @@ impl TlsChoice {
         match text.split_once(',') {
             Some((certificate, key)) => Ok(Self::Files(certificate.into(), key.into())),
             None if text == "dev" => Ok(Self::Development),
-            None => Err(Fatal::new(format!("--tls {text}: give `dev`, or a certificate and a key as CERT,KEY"))),
+            None => {
+                Err(Fatal::new(format!("--tls {text}: give `dev`, or a certificate and a key as CERT,KEY")))
+            }
         }
     }
 }
@@ -103,7 +106,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
             None => (argument, None),
         };
         let mut value = || {
-            inline.clone().or_else(|| arguments.next()).ok_or_else(|| Fatal::new(format!("{name} needs a value; see --help")))
+            inline
+                .clone()
+                .or_else(|| arguments.next())
+                .ok_or_else(|| Fatal::new(format!("{name} needs a value; see --help")))
         };
         match name.as_str() {
             "--config" => options.config = Some(value()?.into()),

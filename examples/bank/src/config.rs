@@ -67,7 +67,9 @@ impl Config {
             sections[at].listen.clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
         });
         let own = match options.part {
-            None | Some(Part::Gateway) => file.gateway.listen.clone().unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
+            None | Some(Part::Gateway) => {
+                file.gateway.listen.clone().unwrap_or_else(|| "127.0.0.1:8080".to_owned())
+            }
             Some(part) => services[index(part)].clone(),
         };
         let tls = match (options.tls, &file.gateway.tls) {

@@ -18,7 +18,10 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     pub(crate) fn new(items: Arc<dyn Items>) -> Arc<Self> {
-        Arc::new(Self { users: identity::Users::new(items.clone()), sessions: identity::Sessions::new(items) })
+        Arc::new(Self {
+            users: identity::Users::new(items.clone()),
+            sessions: identity::Sessions::new(items),
+        })
     }
 }
 
@@ -28,7 +31,8 @@ impl PasswordStore for Credentials {
         let user = self.users.by_username(username).await?;
         Ok(user.map(|user| {
             let mut principal = Principal::customer(user.id);
-            (principal.roles, principal.scopes, principal.amr) = (user.roles, user.scopes, vec!["pwd".to_owned()]);
+            (principal.roles, principal.scopes, principal.amr) =
+                (user.roles, user.scopes, vec!["pwd".to_owned()]);
             StoredPassword::new(user.password_hash, Arc::new(principal))
         }))
     }
@@ -40,7 +44,8 @@ impl SessionStore for Credentials {
         let session = self.sessions.find(id).await?.filter(|session| !session.ended);
         Ok(session.map(|session| {
             let mut principal = Principal::customer(session.customer);
-            (principal.roles, principal.scopes, principal.amr) = (session.roles, session.scopes, vec!["pwd".to_owned()]);
+            (principal.roles, principal.scopes, principal.amr) =
+                (session.roles, session.scopes, vec!["pwd".to_owned()]);
             principal.auth_time = Some(session.auth_time);
             principal.session = Some(session.id);
             let mut csrf_hash = [0; 32];

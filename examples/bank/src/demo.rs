@@ -44,9 +44,10 @@ impl DemoUsers {
         let new = USERS.map(|(username, ..)| (username.to_owned(), password()));
         let path = files.path("keys/demo.json");
         let kept = serde_json::to_vec(&Kept(new.into())).map_err(Fatal::new)?;
-        let kept = read_or_create(&path, &kept).map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
-        let Kept(passwords) =
-            serde_json::from_slice(&kept).map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
+        let kept = read_or_create(&path, &kept)
+            .map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
+        let Kept(passwords) = serde_json::from_slice(&kept)
+            .map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
         let users = USERS
             .into_iter()
             .filter_map(|(username, name, role)| {
@@ -91,10 +92,12 @@ impl DemoUsers {
         let teller = self.sign_in(gateway, "teller").await?;
         for username in ["alice", "bob"] {
             let customer = self.sign_in(gateway, username).await?;
-            let key = |what: &str| IdempotencyKey::parse(&format!("demo-{what}-{username}")).map_err(CallError::Refused);
-            let new = accounts::wire::NewAccount { currency: Currency::EUR, name: Some("Everyday".to_owned()) };
-            let account =
-                customer.call(accounts::endpoints::OPEN, &new).key(&key("account")?).send().await?;
+            let key = |what: &str| {
+                IdempotencyKey::parse(&format!("demo-{what}-{username}")).map_err(CallError::Refused)
+            };
+            let new =
+                accounts::wire::NewAccount { currency: Currency::EUR, name: Some("Everyday".to_owned()) };
+            let account = customer.call(accounts::endpoints::OPEN, &new).key(&key("account")?).send().await?;
             let deposit = accounts::wire::NewDeposit {
                 account: account.id,
                 amount: Money::from_minor(100_000, Currency::EUR),

@@ -58,16 +58,17 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
     builder = config.edge.apply(builder).map_err(Fatal::new)?;
     if config.audit {
         let name = format!("audit-{}.jsonl", config.listen.port());
-        let audit = AuditFile::open(&ground.files.path(&name)).map_err(|error| Fatal::new(format!("{name}: {error}")))?;
+        let audit = AuditFile::open(&ground.files.path(&name))
+            .map_err(|error| Fatal::new(format!("{name}: {error}")))?;
         builder = builder.audit(Arc::new(audit));
     }
     for part in Part::SERVICES {
         builder = builder.caller(part.name(), ground.files.caller_keys(part.name())?);
     }
     builder = match services {
-        Services::Here(services) => services
-            .into_iter()
-            .fold(builder, |builder, service| builder.service(service.api().clone(), Upstream::local(service))),
+        Services::Here(services) => services.into_iter().fold(builder, |builder, service| {
+            builder.service(service.api().clone(), Upstream::local(service))
+        }),
         Services::There => remote(config, &ground.files, builder)?,
     };
     let web = Service::local(web::Web::new()).map_err(Fatal::new)?;
@@ -83,9 +84,13 @@ fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result
             Part::Partners => partners::api(),
             Part::Gateway => continue,
         };
-        let mut upstream = Upstream::at(config.endpoints(part)).identity_keys(files.identity_keys(part.name())?);
-        if let Some(authorities) = config.edge.upstreams.get(part.name()).and_then(|named| named.authorities.as_ref()) {
-            let tls = bank_gateway::tls::client_config(authorities).map_err(|error| Fatal::caused(part.name(), &error))?;
+        let mut upstream =
+            Upstream::at(config.endpoints(part)).identity_keys(files.identity_keys(part.name())?);
+        if let Some(authorities) =
+            config.edge.upstreams.get(part.name()).and_then(|named| named.authorities.as_ref())
+        {
+            let tls = bank_gateway::tls::client_config(authorities)
+                .map_err(|error| Fatal::caused(part.name(), &error))?;
             upstream = upstream.tls(tls);
         }
         builder = builder.service(api, upstream);

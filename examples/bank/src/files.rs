@@ -39,7 +39,8 @@ impl Files {
         let path = self.root.join("keys").join(name);
         let mut new = [0; 32];
         SystemRandom::new().fill(&mut new);
-        let bytes = read_or_create(&path, &new).map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
+        let bytes = read_or_create(&path, &new)
+            .map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
         bytes.try_into().map_err(|_| Fatal::new(format!("{}: it must hold 32 bytes", path.display())))
     }
 

@@ -136,22 +136,33 @@ pub(crate) struct IdentityParts {
 
 pub(crate) async fn identity(around: &Around, demo: Option<&DemoUsers>) -> Result<IdentityParts, Fatal> {
     let items = Arc::new(SqliteItems::open(around.sqlite("identity/items.db")).await.map_err(opening)?);
-    let (role, cache): (Arc<dyn Items>, Arc<dyn Cache>) = (items.clone(), Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024, 10_000, 10_000)));
+    let (role, cache): (Arc<dyn Items>, Arc<dyn Cache>) =
+        (items.clone(), Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024, 10_000, 10_000)));
     let key = SigningKey::load_or_create(around.files.path("keys/signing.key"))
         .map_err(|error| Fatal::caused("identity", &error))?;
     // The gateway verifies tokens by this file, wherever it runs.
     let keys = serde_json::to_vec(&key.jwks()).map_err(Fatal::new)?;
     replace(&around.files.path("jwks.json"), &keys).map_err(Fatal::new)?;
-    let identity = Identity::new(role.clone(), cache.clone(), key, around.clock.clone(), around.random.clone());
+    let identity =
+        Identity::new(role.clone(), cache.clone(), key, around.clock.clone(), around.random.clone());
     for user in demo.map(DemoUsers::users).into_iter().flatten() {
         let roles: &[&str] = user.role.as_slice();
         let email = format!("{}@bank.example", user.username);
-        let new =
-            NewUser { username: user.username, password: &user.password, name: user.name, email: &email, roles };
+        let new = NewUser {
+            username: user.username,
+            password: &user.password,
+            name: user.name,
+            email: &email,
+            roles,
+        };
         identity.seed_user(new).await.map_err(Fatal::new)?;
     }
     let service = around.mount(identity, "identity")?;
-    Ok(IdentityParts { running: Running { service, background: Vec::new(), store: Store::Items(items) }, items: role, cache })
+    Ok(IdentityParts {
+        running: Running { service, background: Vec::new(), store: Store::Items(items) },
+        items: role,
+        cache,
+    })
 }
 
 /// What a gateway reads of identity's data while identity runs as a process of its own.
@@ -179,7 +190,8 @@ where
 }
 
 pub(crate) async fn partners(around: &Around) -> Result<Running, Fatal> {
-    let documents = Arc::new(SqliteDocuments::open(around.sqlite("partners/documents.db")).await.map_err(opening)?);
+    let documents =
+        Arc::new(SqliteDocuments::open(around.sqlite("partners/documents.db")).await.map_err(opening)?);
     let role: Arc<dyn Documents> = documents.clone();
     let partners = partners::Partners::new(role, around.client("partners")?)
         .await

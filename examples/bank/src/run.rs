@@ -25,7 +25,8 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             return Ok(());
         }
         Command::VerifyAudit(file) => {
-            let verified = bank_gateway::audit::verify(&file).map_err(|error| Fatal::new(format!("{}: {error}", file.display())))?;
+            let verified = bank_gateway::audit::verify(&file)
+                .map_err(|error| Fatal::new(format!("{}: {error}", file.display())))?;
             print(&format!("{} records hold, the last is {}", verified.records, verified.last));
             return Ok(());
         }
@@ -118,8 +119,11 @@ struct Front {
 
 impl Front {
     fn bind(config: &Config) -> Result<Self, Fatal> {
-        let in_use = |name: &str, address, error: &dyn std::error::Error| Fatal::caused(format!("{name} {address}"), error);
-        let public = PerCore::bind(config.listen, config.threads).map_err(|e| in_use("--listen", config.listen, &e))?;
+        let in_use = |name: &str, address, error: &dyn std::error::Error| {
+            Fatal::caused(format!("{name} {address}"), error)
+        };
+        let public = PerCore::bind(config.listen, config.threads)
+            .map_err(|e| in_use("--listen", config.listen, &e))?;
         let admin = std::net::TcpListener::bind(config.admin)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| in_use("--admin", config.admin, &error))?;
@@ -145,7 +149,9 @@ impl Front {
         };
         let admin_address = admin.local_addr().map_err(Fatal::new)?;
         let admin = tokio::spawn(serve(admin, gateway.admin()).shutdown(until_stopped()).into_future());
-        let internal = internal.map(|listener| tokio::spawn(serve(listener, gateway.internal()).shutdown(until_stopped()).into_future()));
+        let internal = internal.map(|listener| {
+            tokio::spawn(serve(listener, gateway.internal()).shutdown(until_stopped()).into_future())
+        });
         let address = self.public.address();
         let signal = until_stopped();
         let (server, served) = (self.public, gateway.clone());

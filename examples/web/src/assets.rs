@@ -55,7 +55,9 @@ impl Assets {
 
 impl Default for Assets {
     fn default() -> Self {
-        let assets = FILES.iter().map(|&(name, bytes)| (name, Asset { bytes, media_type: media_type(name), tag: tag(bytes) }));
+        let assets = FILES
+            .iter()
+            .map(|&(name, bytes)| (name, Asset { bytes, media_type: media_type(name), tag: tag(bytes) }));
         Self(assets.collect())
     }
 }
@@ -86,7 +88,9 @@ mod tests {
         let assets = Assets::default();
         for (page, text) in FILES {
             for name in text.split("/assets/").skip(1) {
-                let end = name.find(|c: char| !c.is_ascii_alphanumeric() && !".-_".contains(c)).unwrap_or(name.len());
+                let end = name
+                    .find(|c: char| !c.is_ascii_alphanumeric() && !".-_".contains(c))
+                    .unwrap_or(name.len());
                 let name = name[..end].trim_end_matches('.');
                 assert!(name.is_empty() || assets.find(name).is_some(), "{page} names {name}");
             }
