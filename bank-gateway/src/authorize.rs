@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bank_sdk::declaration::{Access, Denied};
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderValue, Request, StatusCode};
+use http::{Request, StatusCode};
 
 use crate::Gate;
+use crate::problem::{insufficient_scope, unauthenticated};
 
 /// Lets pass whom `access` permits. The principal is the request extension `Arc<Principal>`.
 #[derive(Clone, Debug)]
@@ -30,32 +30,16 @@ impl Gate for Authorize {
     }
 }
 
-/// The decision as a problem document. It tells which scope would do, which helps an honest client and no other.
+/// The decision as a problem.
 pub(crate) fn authorize(access: &Access, principal: Option<&Principal>) -> Result<(), Problem> {
     access.permit(principal).map_err(|denied| match denied {
         Denied::Unauthenticated => unauthenticated(),
-        Denied::Scopes(scopes) => {
-            let scopes = scopes.join(" ");
-            let challenge = format!(r#"Bearer error="insufficient_scope", scope="{scopes}""#);
-            let problem = Problem::new(StatusCode::FORBIDDEN, format!("this needs the scope `{scopes}`"))
-                .with_code("insufficient_scope");
-            match HeaderValue::from_str(&challenge) {
-                Ok(value) => problem.with_header(WWW_AUTHENTICATE, value),
-                Err(_) => problem,
-            }
-        }
+        Denied::Scopes(scopes) => insufficient_scope(&scopes),
         Denied::Roles(_) => {
             Problem::new(StatusCode::FORBIDDEN, "this is for another role").with_code("forbidden")
         }
         _ => Problem::not_found(),
     })
-}
-
-/// 401 with what would do.
-pub(crate) fn unauthenticated() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "this needs a credential: sign in first")
-        .with_code("unauthenticated")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 #[cfg(test)]

@@ -5,19 +5,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bank_sdk::client::{Connections, SendError};
-use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, ReadError, RequestId};
+use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
 use bank_sdk::{Problem, Service};
 use http::header::{
     AUTHORIZATION, CONNECTION, COOKIE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tower::Service as _;
 
 use crate::balance::{Balancer, Endpoint};
 use crate::client_addr::ClientAddr;
 use crate::identity::Mint;
+use crate::problem::{lost_answer, unreadable_body};
 use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
 use crate::route::Entry;
 
@@ -73,7 +74,8 @@ impl Backend {
             Place::Remote(balancer) => balancer,
         };
         prepare(&mut request, deadline, entry.stream);
-        let (request, kept) = Kept::keep(entry.idempotency, request).await.map_err(broken_body)?;
+        let (request, kept) =
+            Kept::keep(entry.idempotency, request).await.map_err(|error| unreadable_body(&error))?;
         self.budget.deposit();
         self.try_endpoints(balancer, request, kept, pools).await
     }
@@ -112,7 +114,7 @@ impl Backend {
                 }
                 Err(error) => {
                     tracing::warn!(service = %self.name, address = %endpoint.address, %error, "an endpoint was lost");
-                    failure = lost();
+                    failure = lost_answer();
                     if let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) {
                         next = Some(kept.again());
                     }
@@ -150,25 +152,6 @@ async fn send(
         remove_hop_by_hop(response.headers_mut());
         response
     })
-}
-
-/// The answer of a request that was sent and never answered.
-fn lost() -> Problem {
-    Problem::new(
-        StatusCode::BAD_GATEWAY,
-        "the service went away before it answered; repeat the request with the same key to learn its outcome",
-    )
-    .with_code("indeterminate")
-}
-
-fn broken_body(error: ReadError) -> Problem {
-    match error {
-        ReadError::TooLarge(limit) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
-                .with_code("body_too_large")
-        }
-        _ => Problem::bad_request("the body ended early").with_code("incomplete_body"),
-    }
 }
 
 /// Makes a request ready for a service: without what is for the gateway only, with what the service needs to know.

@@ -29,7 +29,8 @@ use crate::gate::AnswerHeaders;
 use crate::idempotency::check_key;
 use crate::internal::Internal;
 use crate::metrics::Metrics;
-use crate::rate_limit::{self, Buckets, too_many};
+use crate::problem::{body_too_large, too_many};
+use crate::rate_limit::{self, Buckets};
 use crate::route::{Entry, NoRoute, Target};
 use crate::state::{Lasting, State};
 use crate::strict_http::StrictHttp;
@@ -80,19 +81,6 @@ impl Gateway {
         let state = ArcSwap::from_pointee(state);
         let shared = Shared { state, metrics, endpoints, buckets, internal_budget, clock, random };
         Ok(Self { shared: Arc::new(shared), pools: None })
-    }
-
-    /// Puts another configuration in force, for this gateway and all its clones. Requests on their way keep the old one;
-    /// limits, and the health of endpoints that stay, go on.
-    ///
-    /// # Errors
-    /// Every fault; the old configuration stays in force.
-    pub fn reload(&self, builder: GatewayBuilder) -> Result<(), BuildError> {
-        let Shared { metrics, endpoints, buckets, .. } = &*self.shared;
-        let state =
-            State::build(builder, &Lasting { endpoints, metrics, buckets }).map_err(BuildError::new)?;
-        self.shared.state.store(Arc::new(state));
-        Ok(())
     }
 
     /// The same gateway with connections to upstreams of its own, for one thread.
@@ -277,11 +265,7 @@ pub(crate) fn time_left(request: &Request<Body>) -> Duration {
 fn limit_body(request: &mut Request<Body>, limit: u64) -> Result<(), Problem> {
     let size = request.body().size_hint();
     if size.lower() > limit {
-        return Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body may have at most {limit} bytes"),
-        )
-        .with_code("body_too_large"));
+        return Err(body_too_large(limit));
     }
     if size.upper().is_none_or(|upper| upper > limit) {
         let body = std::mem::take(request.body_mut());

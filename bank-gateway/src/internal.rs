@@ -8,13 +8,14 @@ use bank_sdk::http::{BANK_IDENTITY, Body, RequestId};
 use bank_sdk::identity::Identity;
 use bank_sdk::{Principal, Problem};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::{BoxError, Service};
 
 use crate::authorize::authorize;
 use crate::gateway::{Admitted, Gateway, GatewayFuture, time_left};
+use crate::problem::unknown_service;
 use crate::state::State;
 use crate::strict_http::{check_path, remove_reserved};
 
@@ -51,10 +52,10 @@ impl Internal {
     fn admit(&self, state: &State, request: &mut Request<Body>, start: Instant) -> Result<Admitted, Problem> {
         check_path(request.uri().path())?;
         let entry = state.inside.find(request).map_err(|_| Problem::not_found())?.clone();
-        let (caller, identity) = known_caller(state, request).ok_or_else(refused)?;
+        let (caller, identity) = known_caller(state, request).ok_or_else(unknown_service)?;
         identity
             .check(&state.name, &entry.operation, self.gateway.shared.clock.now())
-            .map_err(|_| refused())?;
+            .map_err(|_| unknown_service())?;
         let principal = match identity.principal {
             Some(principal) => Principal::clone(&principal).with_actor(caller),
             None => Principal::service(caller),
@@ -87,11 +88,6 @@ fn known_caller<'a>(state: &'a State, request: &Request<Body>) -> Option<(&'a st
         let identity = keys.verify(token).ok()?;
         (identity.issuer == *name).then_some((name.as_str(), identity))
     })
-}
-
-fn refused() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "the calling service is not known here")
-        .with_code("unknown_service")
 }
 
 impl<B> Service<Request<B>> for Internal

@@ -13,12 +13,11 @@
 
 use bank_sdk::Problem;
 use bank_sdk::http::Body;
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 
 use crate::Gate;
+use crate::problem::ambiguous;
 
 /// Refuses what two readers could read in two ways, and removes what only the gateway may say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -160,11 +159,6 @@ fn check_fields(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
         return refuse("no route here upgrades");
     }
     Ok(())
-}
-
-fn ambiguous(code: &'static str, what: &'static str) -> Problem {
-    // The next bytes of this connection cannot be trusted either.
-    Problem::bad_request(what).with_code(code).with_header(CONNECTION, HeaderValue::from_static("close"))
 }
 
 /// Removes, in any spelling, what only the gateway may say to a service.

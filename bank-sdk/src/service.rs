@@ -11,20 +11,17 @@ use std::time::Duration;
 
 use bank_stores::{Clock, SystemClock};
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::ALLOW;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tower::BoxError;
 
-use crate::call::{Answer, Call, Reply, missing_key};
 use crate::declaration::{Access, Api, DeclarationError, EndpointDeclaration, Idempotency, Method};
-use crate::endpoint::Endpoint;
-use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, IDEMPOTENCY_KEY, ReadError, RequestId};
+use crate::handler::{Endpoints, Handled, RawCall};
+use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, RequestId};
 use crate::identity::{Identity, IdentityError, IdentityKeys, LocalIdentity, LocalKey};
-use crate::{IdempotencyKey, Problem, input};
+use crate::{Problem, input};
 
 /// A banking service: what it declares, and the handlers that serve it.
 ///
@@ -66,158 +63,6 @@ pub trait BankService: Send + Sync + Sized + 'static {
     fn endpoints() -> Endpoints<Self>;
 }
 
-type Handled = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-type Erased<S> = Arc<dyn Fn(Arc<S>, RawCall) -> Handled + Send + Sync>;
-
-/// Handlers bound to endpoints.
-pub struct Endpoints<S> {
-    bound: BTreeMap<String, Erased<S>>,
-    twice: Vec<String>,
-}
-
-/// A request whose caller is known, before its input is decoded.
-struct RawCall {
-    request: Request<Body>,
-    path: Vec<(String, String)>,
-    identity: Identity,
-    endpoint: Arc<Bound>,
-    deadline: Instant,
-}
-
-impl<S: Send + Sync + 'static> Endpoints<S> {
-    /// None yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { bound: BTreeMap::new(), twice: Vec::new() }
-    }
-
-    /// Binds a handler, `async fn(Arc<S>, Call<I>) -> Result<O, Problem>`. It may also return a [`Reply`] where it sets
-    /// header fields or answers in another form.
-    #[must_use]
-    pub fn bind<I, O, F, Fut, R>(mut self, endpoint: Endpoint<I, O>, handler: F) -> Self
-    where
-        I: DeserializeOwned + Send + 'static,
-        O: Serialize + Send + 'static,
-        F: Fn(Arc<S>, Call<I>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<R, Problem>> + Send + 'static,
-        R: Into<Reply<O>> + Send,
-    {
-        let handler = Arc::new(handler);
-        let erased: Erased<S> = Arc::new(move |service, raw| {
-            let handler = handler.clone();
-            Box::pin(async move {
-                let id = raw.identity.request_id.clone();
-                let status = raw.endpoint.status;
-                match serve_call(service, raw, &*handler).await {
-                    Ok(reply) => encode(reply, status),
-                    Err(problem) => Err(problem),
-                }
-                .unwrap_or_else(|problem| problem.into_response(&id))
-            })
-        });
-        let operation = endpoint.operation();
-        if self.bound.insert(operation.clone(), erased).is_some() {
-            self.twice.push(operation);
-        }
-        self
-    }
-}
-
-async fn serve_call<S, I, O, F, Fut, R>(
-    service: Arc<S>,
-    raw: RawCall,
-    handler: &F,
-) -> Result<Reply<O>, Problem>
-where
-    S: Send + Sync,
-    I: DeserializeOwned + Send,
-    O: Send,
-    F: Fn(Arc<S>, Call<I>) -> Fut + Sync,
-    Fut: Future<Output = Result<R, Problem>> + Send,
-    R: Into<Reply<O>> + Send,
-{
-    let RawCall { request, path, identity, endpoint, deadline } = raw;
-    let (parts, body) = request.into_parts();
-    let idempotency_key = match (endpoint.idempotency, parts.headers.get(IDEMPOTENCY_KEY)) {
-        (Idempotency::Key, None) => return Err(missing_key()),
-        (_, None) => None,
-        (_, Some(value)) => Some(IdempotencyKey::parse(value.to_str().unwrap_or_default())?),
-    };
-    let work = async {
-        let input = if endpoint.method.has_body() {
-            let bytes = body.read(endpoint.body_limit).await.map_err(read_problem)?;
-            if !bytes.is_empty() && !is_json(parts.headers.get(CONTENT_TYPE)) {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "the body must be `application/json`",
-                )
-                .with_code("unsupported_media_type"));
-            }
-            input::from_json(&bytes, path)?
-        } else {
-            let mut pairs = path;
-            pairs.extend(input::query_pairs(parts.uri.query().unwrap_or_default())?);
-            input::from_pairs(pairs)?
-        };
-        let call = Call {
-            input,
-            principal: identity.principal,
-            idempotency_key,
-            request_id: RequestId(identity.request_id.into()),
-            deadline,
-            operation: endpoint.operation.clone(),
-            path: parts.uri.path().to_owned(),
-            headers: parts.headers,
-        };
-        handler(service, call).await.map(Into::into)
-    };
-    if endpoint.stream {
-        return work.await;
-    }
-    tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(Problem::deadline_exceeded()))
-}
-
-fn read_problem(error: ReadError) -> Problem {
-    match error {
-        ReadError::TooLarge(limit) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {limit} bytes"))
-                .with_code("body_too_large")
-        }
-        ReadError::Broken(_) => Problem::bad_request("the body ended early").with_code("incomplete_body"),
-    }
-}
-
-fn is_json(value: Option<&HeaderValue>) -> bool {
-    value.and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("application/json")
-    })
-}
-
-fn encode<O: Serialize>(reply: Reply<O>, status: u16) -> Result<Response<Body>, Problem> {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let mut response = match reply.answer {
-        Answer::Raw(response) => response,
-        Answer::Output(_) if status == StatusCode::NO_CONTENT => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = status;
-            response
-        }
-        Answer::Output(output) => {
-            let bytes = serde_json::to_vec(&output).map_err(|error| {
-                tracing::error!(%error, "an output cannot be serialized");
-                Problem::internal()
-            })?;
-            let mut response = Response::new(Body::from(bytes));
-            *response.status_mut() = status;
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
-    };
-    response.headers_mut().extend(reply.headers);
-    Ok(response)
-}
-
 /// A service that can be mounted or served: a `tower::Service` which believes nobody but its gateway.
 pub struct Service {
     shared: Arc<Shared>,
@@ -238,15 +83,15 @@ enum Trust {
 }
 
 /// What of a declaration is needed for each call.
-struct Bound {
-    method: Method,
-    operation: Arc<str>,
-    access: Access,
-    idempotency: Idempotency,
-    timeout: Duration,
-    body_limit: usize,
-    status: u16,
-    stream: bool,
+pub(crate) struct Bound {
+    pub(crate) method: Method,
+    pub(crate) operation: Arc<str>,
+    pub(crate) access: Access,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) timeout: Duration,
+    pub(crate) body_limit: usize,
+    pub(crate) status: u16,
+    pub(crate) stream: bool,
 }
 
 impl Service {
@@ -486,17 +331,5 @@ impl Clone for Service {
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("api", &self.shared.api.name).finish_non_exhaustive()
-    }
-}
-
-impl<S: Send + Sync + 'static> Default for Endpoints<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<S> fmt::Debug for Endpoints<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.bound.keys()).finish()
     }
 }

@@ -360,6 +360,23 @@ fn s2_a_body_that_breaks_off_never_counts_as_a_whole_request() {
 }
 
 #[test]
+fn a_client_that_breaks_off_does_not_open_the_endpoint_s_breaker_for_others() {
+    let upstream = Recorder::start();
+    let edge = Edge::start(before(&[&upstream]));
+    let admin = edge.beside(edge.gateway().admin());
+    for _ in 0..8 {
+        let mut connection = edge.client().connect().unwrap();
+        let head = "POST /v1/things HTTP/1.1\r\nhost: bank\r\nx-api-key: bk_ann_secret\r\ncontent-length: 50\r\n\r\nhello";
+        connection.write(head.as_bytes()).unwrap();
+        let seen = upstream.count();
+        drop(connection);
+        // An aborted request is recorded as one that is not whole.
+        until("the aborted request", || (upstream.count() > seen).then_some(()));
+        assert_eq!(state_of(&admin, &upstream.url()), "closed");
+    }
+}
+
+#[test]
 fn s21_only_what_may_be_repeated_is_sent_again() {
     let (lost, sound) = (Recorder::answering(|_| Reply::Vanish), Recorder::start());
     let edge = Edge::start(before(&[&lost, &sound]));

@@ -10,7 +10,8 @@ use bank_sdk::{Principal, Problem};
 use bank_stores::{Clock, Error, SystemClock, Timestamp};
 use http::{HeaderMap, HeaderName, Request};
 
-use super::{Checked, Scheme, invalid_token};
+use super::{Checked, Scheme};
+use crate::problem::invalid_token;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The visible start of every key, by which scanners find leaked ones.
@@ -110,5 +111,57 @@ impl Scheme for ApiKeys {
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeys").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bank_stores::ManualClock;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct One(StoredKey);
+
+    #[async_trait]
+    impl ApiKeyStore for One {
+        async fn api_key(&self, id: &str) -> Result<Option<StoredKey>, Error> {
+            Ok((id == "id1").then(|| self.0.clone()))
+        }
+    }
+
+    async fn check(keys: &ApiKeys, values: &[&str]) -> Result<Arc<Principal>, Problem> {
+        let mut request = Request::new(Body::empty());
+        for value in values {
+            request.headers_mut().append(X_API_KEY, value.parse().unwrap());
+        }
+        keys.check(&mut request).await
+    }
+
+    #[tokio::test]
+    async fn s12_a_key_holds_until_it_expires_and_nothing_kept_gives_it_back() {
+        const KEY: &str = "bk_id1_secret-of-the-partner";
+        let pepper = [7; 32];
+        let clock = ManualClock::at(Timestamp::from_seconds(100));
+        let hash =
+            ApiKeys::new(Arc::new(One(StoredKey::new([0; 32], Arc::new(Principal::customer("x"))))), &pepper)
+                .hash(KEY);
+        let partner = Arc::new(Principal::new("ptn_1", bank_sdk::PrincipalKind::Partner));
+        let stored = StoredKey::new(hash, partner).expires_at(Timestamp::from_seconds(200));
+        let keys = ApiKeys::new(Arc::new(One(stored)), &pepper).clock(Arc::new(clock.clone()));
+        assert_eq!(check(&keys, &[KEY]).await.unwrap().subject, "ptn_1");
+        for bad in [
+            "bk_id1_secret-of-the-partneR",
+            "bk_id2_secret-of-the-partner",
+            "id1_secret",
+            "bk_id1",
+            "",
+            "bk_id1_",
+        ] {
+            assert_eq!(check(&keys, &[bad]).await.unwrap_err().status(), 401, "{bad}");
+        }
+        assert!(check(&keys, &[KEY, KEY]).await.is_err());
+        clock.set(Timestamp::from_seconds(200));
+        assert!(check(&keys, &[KEY]).await.is_err());
     }
 }

@@ -28,7 +28,7 @@ pub use password::Passwords;
 pub use session::Sessions;
 
 use crate::Gate;
-use crate::authorize::unauthenticated;
+use crate::problem::unauthenticated;
 
 /// What a scheme's check returns.
 pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Principal>, Problem>> + Send + 'a>>;
@@ -150,13 +150,6 @@ impl Gate for Authenticate {
         }
         Ok(())
     }
-}
-
-/// The one answer to a credential that does not hold, whatever is wrong with it.
-pub(crate) fn invalid_token() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "the credential does not hold, or holds no longer: sign in again")
-        .with_code("invalid_token")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer error="invalid_token""#))
 }
 
 /// Names under which credentials are put into addresses (RFC 6750 §2.3, which RFC 9700 forbids).

@@ -12,19 +12,19 @@ use std::time::Duration;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier as _};
 use async_trait::async_trait;
-use bank_sdk::http::{Body, ReadError};
+use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
 use bank_stores::Error;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderValue, Request, StatusCode};
+use http::{Request, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::authorization;
+use crate::problem::{invalid_credentials, unreadable_body};
 
 const MAX_BODY: usize = 16 * 1024;
 const MAX_PASSWORD: usize = 512;
@@ -106,7 +106,7 @@ impl Passwords {
     pub(crate) async fn identify(&self, request: &mut Request<Body>) -> Result<Arc<Principal>, Problem> {
         let Login { username, password } = credentials(request).await?;
         if password.len() > MAX_PASSWORD || username.len() > 128 {
-            return Err(refused());
+            return Err(invalid_credentials());
         }
         self.throttle(&username)?;
         let stored = self.store.password(&username).await?;
@@ -131,7 +131,7 @@ impl Passwords {
             }
             _ => {
                 self.note_failure(username);
-                Err(refused())
+                Err(invalid_credentials())
             }
         }
     }
@@ -181,19 +181,14 @@ impl Passwords {
 
 async fn credentials(request: &mut Request<Body>) -> Result<Login, Problem> {
     if request.headers().contains_key(http::header::AUTHORIZATION) {
-        let encoded = authorization(request.headers(), "basic").ok_or_else(refused)?;
+        let encoded = authorization(request.headers(), "basic").ok_or_else(invalid_credentials)?;
         let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let (username, password) =
-            decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(refused)?;
+            decoded.as_deref().and_then(|text| text.split_once(':')).ok_or_else(invalid_credentials)?;
         return Ok(Login { username: username.to_owned(), password: password.to_owned() });
     }
     let body = std::mem::take(request.body_mut());
-    let bytes: Bytes = body.read(MAX_BODY).await.map_err(|error| match error {
-        ReadError::TooLarge(_) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the login is too large").with_code("body_too_large")
-        }
-        _ => Problem::bad_request("the body ended early").with_code("incomplete_body"),
-    })?;
+    let bytes: Bytes = body.read(MAX_BODY).await.map_err(|error| unreadable_body(&error))?;
     let login = serde_json::from_slice(&bytes).map_err(|_| {
         Problem::bad_request("give `username` and `password` as JSON, or use HTTP Basic")
             .with_code("invalid_input")
@@ -202,15 +197,91 @@ async fn credentials(request: &mut Request<Body>) -> Result<Login, Problem> {
     login
 }
 
-/// The same for a wrong password and an unknown user.
-fn refused() -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "the user name or the password is wrong")
-        .with_code("invalid_credentials")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="bank", charset="UTF-8""#))
-}
-
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::PasswordHasher as _;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct One(String);
+
+    #[async_trait]
+    impl PasswordStore for One {
+        async fn password(&self, username: &str) -> Result<Option<StoredPassword>, Error> {
+            let stored = || StoredPassword::new(self.0.clone(), Arc::new(Principal::customer("cus_1")));
+            Ok((username == "alice").then(stored))
+        }
+    }
+
+    fn passwords() -> Passwords {
+        // Cheap parameters: what is tested here is what is done with the outcome.
+        let params = argon2::Params::new(8, 1, 1, None).unwrap();
+        let argon = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let hash = argon.hash_password_with_salt(b"right", b"0123456789abcdef").unwrap();
+        Passwords::new(Arc::new(One(hash.to_string())))
+    }
+
+    fn json(username: &str, password: &str) -> Request<Body> {
+        Request::new(Body::from(format!(r#"{{"username":"{username}","password":"{password}"}}"#)))
+    }
+
+    async fn status(passwords: &Passwords, mut request: Request<Body>) -> u16 {
+        passwords.identify(&mut request).await.map_or_else(|problem| problem.status().as_u16(), |_| 200)
+    }
+
+    #[tokio::test]
+    async fn s13_json_and_basic_prove_the_same_and_the_body_stays_whole() {
+        let passwords = passwords();
+        let mut request = json("alice", "right");
+        assert_eq!(passwords.identify(&mut request).await.unwrap().subject, "cus_1");
+        let body = std::mem::take(request.body_mut()).read(1_000).await.unwrap();
+        assert_eq!(body, r#"{"username":"alice","password":"right"}"#);
+        let basic = |text: &str| {
+            let value = format!("Basic {}", STANDARD.encode(text));
+            Request::get("/").header("authorization", value).body(Body::empty()).unwrap()
+        };
+        assert_eq!(status(&passwords, basic("alice:right")).await, 200);
+        assert_eq!(status(&passwords, basic("alice:wrong")).await, 401);
+        assert_eq!(status(&passwords, basic("alice")).await, 401);
+        assert_eq!(status(&passwords, Request::new(Body::from("[]"))).await, 400);
+    }
+
+    #[tokio::test]
+    async fn s13_an_unknown_user_is_answered_like_a_wrong_password() {
+        let passwords = passwords();
+        let mut answers = Vec::new();
+        for username in ["alice", "nobody"] {
+            let problem = passwords.identify(&mut json(username, "wrong")).await.unwrap_err();
+            answers.push((
+                problem.status(),
+                problem.code().map(ToOwned::to_owned),
+                problem.detail().to_owned(),
+            ));
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert!(PasswordHash::new(NOBODY).is_ok(), "the stand-in must cost a real check");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s13_after_five_failures_an_account_waits_longer_each_time_and_success_forgives() {
+        let passwords = passwords();
+        for _ in 0..5 {
+            assert_eq!(status(&passwords, json("alice", "wrong")).await, 401);
+        }
+        assert_eq!(status(&passwords, json("alice", "right")).await, 429);
+        tokio::time::advance(Duration::from_millis(1_001)).await;
+        assert_eq!(status(&passwords, json("alice", "wrong")).await, 401);
+        tokio::time::advance(Duration::from_millis(1_500)).await;
+        assert_eq!(status(&passwords, json("alice", "right")).await, 429, "the wait doubles");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(status(&passwords, json("alice", "right")).await, 200);
+        assert_eq!(status(&passwords, json("alice", "wrong")).await, 401);
     }
 }

@@ -18,7 +18,8 @@ use http::{HeaderMap, Request, StatusCode};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use super::{Checked, Scheme, invalid_token};
+use super::{Checked, Scheme};
+use crate::problem::invalid_token;
 
 /// The session cookie's name.
 pub const COOKIE_NAME: &str = "__Host-session";
@@ -221,5 +222,87 @@ impl Scheme for Sessions {
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Store {
+        ended: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl SessionStore for Store {
+        async fn session(&self, id: &str) -> Result<Option<Session>, Error> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if id != "ses_1" || self.ended.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let far = Timestamp::from_seconds(4_000_000_000);
+            Ok(Some(Session::new(
+                Arc::new(Principal::customer("cus_1")),
+                sha256(b"secret"),
+                sha256(b"csrf"),
+                far,
+            )))
+        }
+    }
+
+    fn request(method: http::Method, cookies: &[&str], csrf: Option<&str>) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        for cookie in cookies {
+            request.headers_mut().append(COOKIE, cookie.parse().unwrap());
+        }
+        if let Some(csrf) = csrf {
+            request.headers_mut().insert(CSRF_TOKEN, csrf.parse().unwrap());
+        }
+        request
+    }
+
+    fn good() -> String {
+        format!("theme=dark; {COOKIE_NAME}=ses_1.{}", URL_SAFE_NO_PAD.encode("secret"))
+    }
+
+    #[tokio::test]
+    async fn s17_a_cookie_needs_its_secret_and_on_unsafe_methods_its_csrf_token() {
+        let sessions = Sessions::new(Arc::new(Store::default()));
+        let (get, post) = (http::Method::GET, http::Method::POST);
+        let status = async |mut request| {
+            sessions.check(&mut request).await.map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(status(request(get.clone(), &[&good()], None)).await.unwrap().subject, "cus_1");
+        assert!(status(request(post.clone(), &[&good()], Some("csrf"))).await.is_ok());
+        assert_eq!(status(request(post.clone(), &[&good()], None)).await.unwrap_err(), 403);
+        assert_eq!(status(request(post, &[&good()], Some("other"))).await.unwrap_err(), 403);
+        let other = format!("{COOKIE_NAME}=ses_1.{}", URL_SAFE_NO_PAD.encode("Secret"));
+        for bad in [&other, "__Host-session=ses_2.c2VjcmV0", "__Host-session=ses_1", "__Host-session="] {
+            assert_eq!(status(request(get.clone(), &[bad], None)).await.unwrap_err(), 401, "{bad}");
+        }
+        assert_eq!(status(request(get, &[&good(), &good()], None)).await.unwrap_err(), 401, "two cookies");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_ended_elsewhere_is_refused_within_a_second_and_one_that_ended_here_at_once() {
+        let store = Arc::new(Store::default());
+        let sessions = Sessions::new(store.clone());
+        assert!(sessions.is_live("ses_1").await.unwrap() && sessions.is_live("ses_1").await.unwrap());
+        assert_eq!(store.asked.load(Ordering::Relaxed), 1);
+        store.ended.store(true, Ordering::Relaxed);
+        tokio::time::advance(Duration::from_millis(999)).await;
+        assert!(!sessions.is_live("ses_1").await.unwrap());
+
+        let store = Arc::new(Store::default());
+        let sessions = Sessions::new(store);
+        assert!(sessions.is_live("ses_1").await.unwrap());
+        sessions.forget_session("ses_1");
+        assert!(!sessions.known_live("ses_1"));
+        assert!(!sessions.is_live("ses_1").await.unwrap());
     }
 }

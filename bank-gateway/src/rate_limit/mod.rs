@@ -12,7 +12,7 @@ use std::time::Duration;
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
 use bank_stores::limit::{Charge, LimitKey, LimitTable, Rate, Verdict};
-use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 
 pub use quota::Quota;
@@ -20,6 +20,7 @@ pub use total::TotalLimit;
 
 use crate::client_addr::ClientAddr;
 use crate::gate::{AnswerHeaders, Gate};
+use crate::problem::too_many;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -88,12 +89,6 @@ impl Limit {
         }
         AnswerHeaders::add(request, RATE_LIMIT_POLICY, self.policy.clone());
     }
-}
-
-pub(crate) fn too_many(verdict: &Verdict) -> Problem {
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; wait as long as `Retry-After` says")
-        .with_code("rate_limited")
-        .with_retry_after(verdict.retry_after.unwrap_or(Duration::from_secs(1)))
 }
 
 fn ceil_seconds(time: Duration) -> u64 {

@@ -321,7 +321,7 @@ pub fn shared(program: &Path, module: &str) -> &'static Bank {
 /// Where it cannot be started.
 #[must_use]
 pub fn exit_of(program: &Path, arguments: &[&str], directory: &Path) -> (Option<i32>, String, String) {
-    let output = Command::new(program).args(arguments).current_dir(directory).env_remove("RUST_LOG").output().unwrap();
+    let output = Command::new(program).args(arguments).current_dir(directory).env_remove("BANK_LOG").output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

@@ -30,7 +30,7 @@ impl Process {
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(directory)
-            .env_remove("RUST_LOG")
+            .env_remove("BANK_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -1,0 +1,78 @@
+//! Tokens that were verified, until they expire, within a bound (S11).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bank_sdk::Principal;
+
+const SHARDS: usize = 16;
+const EACH: usize = 2_048;
+
+/// Verified tokens and whose they are.
+pub(super) struct KnownTokens {
+    hasher: RandomState,
+    shards: [Mutex<HashMap<Box<str>, Known>>; SHARDS],
+}
+
+struct Known {
+    principal: Arc<Principal>,
+    expires: i64,
+}
+
+impl KnownTokens {
+    pub(super) fn new() -> Self {
+        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// Whose token it is, where it was verified and has not expired.
+    pub(super) fn find(&self, token: &str, now: i64) -> Option<Arc<Principal>> {
+        let shard = self.shard(token).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(token).filter(|known| now < known.expires).map(|known| known.principal.clone())
+    }
+
+    pub(super) fn keep(&self, token: &str, principal: Arc<Principal>, expires: i64, now: i64) {
+        let mut shard = self.shard(token).lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.len() >= EACH {
+            shard.retain(|_, known| known.expires > now);
+            // Forgetting costs a signature check and nothing else, so that any may go.
+            while shard.len() >= EACH {
+                let Some(any) = shard.keys().next().cloned() else { break };
+                shard.remove(&any);
+            }
+        }
+        shard.insert(token.into(), Known { principal, expires });
+    }
+
+    /// The signature is the part that differs; its end is as good as random.
+    fn shard(&self, token: &str) -> &Mutex<HashMap<Box<str>, Known>> {
+        let tail = token.as_bytes().last_chunk::<12>().map_or(&[][..], |tail| tail);
+        &self.shards[self.hasher.hash_one(tail) as usize % SHARDS]
+    }
+}
+
+impl fmt::Debug for KnownTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KnownTokens")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s11_known_tokens_are_bounded_and_never_outlive_their_expiry() {
+        let known = KnownTokens::new();
+        let alice = Arc::new(Principal::customer("alice"));
+        for number in 0..SHARDS * EACH * 2 {
+            known.keep(&format!("a.b.{number:012}"), alice.clone(), 100, 0);
+        }
+        let kept: usize = known.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert!(kept <= SHARDS * EACH);
+        known.keep("a.b.signature-here", alice, 100, 0);
+        assert!(known.find("a.b.signature-here", 99).is_some());
+        assert!(known.find("a.b.signature-here", 100).is_none());
+    }
+}

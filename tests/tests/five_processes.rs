@@ -1,0 +1,8 @@
+//! The same promises with five parts as five processes on one data directory, and two gateways that are asked in turn.
+
+#[path = "contract.rs"]
+mod contract;
+#[path = "idempotency.rs"]
+mod idempotency;
+#[path = "ownership.rs"]
+mod ownership;
