@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::audit::Record;
 use crate::gateway::Shared;
-use crate::route::Entry;
+use crate::route::{Entry, Target};
 use crate::state::State;
 
 /// What is known of a request on its way.
@@ -61,11 +61,15 @@ impl Trip {
         }
     }
 
-    pub(crate) fn request_id(&self) -> &RequestId {
-        &self.id
+    /// Whether the answer is the bank's own; what a foreign upstream shows is its own business.
+    fn is_ours(&self) -> bool {
+        match self.entry.as_ref().map(|entry| &entry.target) {
+            Some(Target::Backend(backend)) => backend.is_bank_service(),
+            _ => true,
+        }
     }
 
-    pub(crate) fn is_tls(&self) -> bool {
+    fn is_tls(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.tls.is_some())
     }
 
@@ -126,12 +130,7 @@ impl Trip {
 }
 
 /// The fields that every answer carries.
-pub(crate) fn dress(
-    mut response: Response<Body>,
-    own: &mut HeaderMap,
-    id: &RequestId,
-    is_tls: bool,
-) -> Response<Body> {
+pub(crate) fn dress(mut response: Response<Body>, own: &mut HeaderMap, trip: &Trip) -> Response<Body> {
     const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
     const DENY: HeaderValue = HeaderValue::from_static("DENY");
@@ -141,7 +140,7 @@ pub(crate) fn dress(
     let headers = response.headers_mut();
     headers.extend(own.drain());
     // An id of our own making is visible ASCII.
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+    if let Ok(value) = HeaderValue::from_str(trip.id.as_str()) {
         headers.insert(REQUEST_ID, value);
     }
     let mut default = |name: HeaderName, value: HeaderValue| {
@@ -150,9 +149,11 @@ pub(crate) fn dress(
     default(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     default(REFERRER_POLICY, NO_REFERRER);
     default(X_FRAME_OPTIONS, DENY);
-    default(CACHE_CONTROL, NO_STORE);
-    default(CONTENT_SECURITY_POLICY, NOTHING);
-    if is_tls {
+    if trip.is_ours() {
+        default(CACHE_CONTROL, NO_STORE);
+        default(CONTENT_SECURITY_POLICY, NOTHING);
+    }
+    if trip.is_tls() {
         default(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
     }
     response

@@ -199,3 +199,61 @@ impl fmt::Debug for GatewayBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bank_sdk::Access;
+    use bank_sdk::declaration::{Idempotency, Method};
+
+    use super::*;
+
+    fn declared(edit: impl FnOnce(&mut bank_sdk::EndpointDeclaration)) -> Api {
+        let mut endpoint: bank_sdk::EndpointDeclaration =
+            serde_json::from_str(r#"{"method":"POST","path":"/v1/things","access":{"who":"public"}}"#)
+                .unwrap();
+        edit(&mut endpoint);
+        Api::new("things").endpoint(endpoint)
+    }
+
+    fn faults(api: Api, upstream: Upstream) -> String {
+        Gateway::builder().service(api, upstream).build().unwrap_err().to_string()
+    }
+
+    fn elsewhere() -> Upstream {
+        let keys = IdentityKeys::new([("k", [1; 32])]).unwrap();
+        Upstream::at(["http://127.0.0.1:1"]).identity_keys(keys)
+    }
+
+    #[test]
+    fn s19_a_route_without_a_policy_does_not_build_and_is_named() {
+        let text = faults(declared(|endpoint| endpoint.access = None), elsewhere());
+        assert!(text.contains("things POST /v1/things: says not who may call it"), "{text}");
+    }
+
+    #[test]
+    fn s21_a_configuration_that_could_repeat_an_unsafe_call_does_not_build() {
+        let text = faults(declared(|endpoint| endpoint.idempotency = Idempotency::Safe), elsewhere());
+        assert!(text.contains("declared safe, which only GET is"), "{text}");
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_what_to_change() {
+        let api = declared(|endpoint| {
+            endpoint.access = Some(Access::Authenticated { scopes: vec![], roles: vec![] })
+        });
+        let text = Gateway::builder()
+            .service(api.clone(), Upstream::at(["http://127.0.0.1:1"]))
+            .rate_limit("none", Quota::per_second(0))
+            .build()
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains(".identity_keys(…)") && text.contains("the quota `none`"), "{text}");
+        assert!(faults(api.clone(), elsewhere()).contains(".authenticate(…)"));
+        assert!(faults(api, Upstream::at(["127.0.0.1:1"])).contains("must start with http://"));
+        let login = declared(|endpoint| endpoint.access = Some(Access::Login));
+        assert!(faults(login, elsewhere()).contains(".passwords(…)"));
+        let get =
+            declared(|endpoint| (endpoint.method, endpoint.access) = (Method::Get, Some(Access::Login)));
+        assert!(faults(get, elsewhere()).contains("must be a POST"));
+    }
+}

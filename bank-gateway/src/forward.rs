@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bank_sdk::client::{Connections, SendError};
 use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
-use bank_sdk::{Problem, Service};
+use bank_sdk::{Access, Problem, Service};
 use http::header::{
     AUTHORIZATION, CONNECTION, COOKIE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -66,18 +66,33 @@ impl Backend {
     ) -> Result<Response<Body>, Problem> {
         let balancer = match &self.place {
             Place::Local(service) => {
-                prepare(&mut request, deadline, entry.stream);
+                self.prepare(&mut request, entry, deadline);
                 let Ok(mut response) = service.clone().call(request).await;
                 remove_hop_by_hop(response.headers_mut());
                 return Ok(response);
             }
             Place::Remote(balancer) => balancer,
         };
-        prepare(&mut request, deadline, entry.stream);
+        self.prepare(&mut request, entry, deadline);
         let (request, kept) =
             Kept::keep(entry.idempotency, request).await.map_err(|error| unreadable_body(&error))?;
         self.budget.deposit();
         self.try_endpoints(balancer, request, kept, pools).await
+    }
+
+    /// Whether it is told who calls.
+    pub(crate) const fn is_bank_service(&self) -> bool {
+        !matches!(self.mint, Mint::Nothing)
+    }
+
+    fn prepare(&self, request: &mut Request<Body>, entry: &Entry, deadline: Instant) {
+        prepare(request, deadline, entry.stream);
+        // A foreign upstream behind a public route has its own ways to know its callers.
+        if self.is_bank_service() || entry.access != Access::Public {
+            for credential in [AUTHORIZATION, COOKIE, X_API_KEY] {
+                request.headers_mut().remove(credential);
+            }
+        }
     }
 
     async fn try_endpoints(
@@ -163,9 +178,7 @@ fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {
         .and_then(|address| HeaderValue::from_str(&address.0.to_string()).ok());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
-    for credential in [AUTHORIZATION, COOKIE, X_API_KEY, EXPECT] {
-        headers.remove(credential);
-    }
+    headers.remove(EXPECT);
     if let Some(id) = id {
         headers.insert(REQUEST_ID, id);
     }

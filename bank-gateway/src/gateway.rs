@@ -123,7 +123,6 @@ impl Gateway {
         request.extensions_mut().insert(id);
         let admitted = self.admit(state, &mut request, &mut trip).await;
         let mut headers = AnswerHeaders::take(&mut request);
-        let is_tls = trip.is_tls();
         let outcome = match admitted {
             Ok(admitted) => {
                 let connection = trip.connection.clone();
@@ -138,7 +137,7 @@ impl Gateway {
             Err(problem) => Err(problem),
         };
         let response = trip.end(outcome, &self.shared, state);
-        dress(response, &mut headers, trip.request_id(), is_tls)
+        dress(response, &mut headers, &trip)
     }
 
     /// Everything that is asked before a request is passed on. The order is the design's; `docs/layers.md` says why.

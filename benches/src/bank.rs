@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use accounts::wire::{Account, NewAccount, NewDeposit};
 use bank_sdk::client::{Client, ConnectOptions, Connections};
-use bank_sdk::{Empty, IdempotencyKey};
+use bank_sdk::IdempotencyKey;
 use bank_stores::{Currency, Money, SystemRandom, random};
 use http::Uri;
 use identity::wire::{Credentials, NewCustomer};
@@ -131,8 +131,6 @@ async fn sign_in(connections: &Connections, username: &str, password: &str) -> R
     let credentials = Credentials { username: Some(username.to_owned()), password: Some(password.into()) };
     let client = Client::new(connections.clone());
     let tokens = client.call(identity::endpoints::SIGN_IN, &credentials).send().await?;
-    // The connection serves whoever comes next.
-    client.call(identity::endpoints::JWKS, &Empty {}).send().await?;
     Ok(tokens.access_token.expose().to_owned())
 }
 

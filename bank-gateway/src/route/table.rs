@@ -116,3 +116,86 @@ fn host_of(request: &Request<Body>) -> Option<&str> {
     let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
     Some(&host[..end.unwrap_or(host.len())])
 }
+
+#[cfg(test)]
+mod tests {
+    use bank_sdk::Access;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::route::{Route, Target};
+
+    fn entry(name: &str, route: Route) -> Entry {
+        let route = route.access(Access::Public);
+        let metrics = Metrics::new().route(name, &route.declaration.operation());
+        let target = Target::Answer(Arc::new(|| Box::pin(async { http::Response::new(Body::empty()) })));
+        let mut entry = Entry::of(&name.into(), &route.declaration, route.when, target, metrics).unwrap();
+        if route.all_methods {
+            entry.method = None;
+        }
+        entry
+    }
+
+    fn found(table: &Table, request: http::request::Builder) -> String {
+        match table.find(&request.body(Body::empty()).unwrap()) {
+            Ok(entry) => entry.service.to_string(),
+            Err(NoRoute::NotFound) => "404".to_owned(),
+            Err(NoRoute::Method(methods)) => format!("405 {methods:?}"),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_route_wins() {
+        let get = |path: &str| Route::new(Method::Get, path);
+        let table = Table::build(vec![
+            entry("rest", Route::all("/{*rest}")),
+            entry("one", get("/v1/things/{id}")),
+            entry("special", get("/v1/things/special")),
+            entry("host", get("/v1/things/{id}").host("Partner.example")),
+            entry("beta", get("/v1/things/{id}").header("x-version", "beta")),
+            entry("other", get("/v1/others/{id}")),
+            entry("query", get("/v1/others/{id}").query("kind", "a")),
+            entry("post", Route::new(Method::Post, "/v1/things/{id}")),
+        ])
+        .unwrap();
+        let request = |path: &str| Request::get(path).header("host", "bank.example:443");
+        assert_eq!(found(&table, request("/v1/things/7")), "one");
+        assert_eq!(found(&table, request("/v1/things/special")), "special");
+        assert_eq!(found(&table, request("/v1/things/7").header("x-version", "beta")), "beta");
+        assert_eq!(found(&table, request("/v1/things/7").header("x-version", "gamma")), "one");
+        assert_eq!(found(&table, request("/v1/others/7?x=1&kind=a")), "query");
+        assert_eq!(found(&table, request("/v1/others/7?kind=b")), "other");
+        assert_eq!(
+            found(&table, Request::get("/v1/things/7").header("host", "partner.example:8443")),
+            "host"
+        );
+        assert_eq!(found(&table, request("/v1/things/7").method("POST")), "post");
+        assert_eq!(found(&table, request("/v1/things/7").method("HEAD")), "one");
+        assert_eq!(found(&table, request("/v1/things/7").method("DELETE")), "405 [Get, Post]");
+        assert_eq!(found(&table, request("/elsewhere").method("DELETE")), "rest");
+    }
+
+    #[test]
+    fn two_routes_that_could_both_win_are_an_error_that_names_both() {
+        let route = |name, route: Route| entry(name, route);
+        let faults = Table::build(vec![
+            route("a", Route::new(Method::Get, "/x").header("k", "1")),
+            route("b", Route::new(Method::Get, "/x").query("q", "1")),
+        ])
+        .unwrap_err();
+        assert!(faults[0].contains("a GET /x and b GET /x"), "{faults:?}");
+        assert!(
+            Table::build(vec![
+                route("a", Route::new(Method::Get, "/x").header("k", "1")),
+                route("b", Route::new(Method::Get, "/x").header("k", "2")),
+            ])
+            .is_ok()
+        );
+        let faults = Table::build(vec![
+            route("a", Route::new(Method::Get, "/x/{id}")),
+            route("b", Route::new(Method::Get, "/x/{name}")),
+        ])
+        .unwrap_err();
+        assert!(faults[0].contains("/x/{name}"), "{faults:?}");
+    }
+}

@@ -18,6 +18,9 @@ use tokio::time::Instant;
 
 use crate::http::{Body, Lease};
 
+/// A connection that is lent again gets so long to finish what it was doing.
+const SETTLE: Duration = Duration::from_millis(50);
+
 /// Connections to one `http` or `https` address. Clones share them.
 #[derive(Clone)]
 pub struct Connections {
@@ -178,7 +181,7 @@ impl Connections {
                     Err(source) => return Err(SendError::Connect { source, request: Box::new(request) }),
                 },
             };
-            if sender.ready().await.is_err() {
+            if !is_usable(&mut sender).await {
                 if reused {
                     continue;
                 }
@@ -258,6 +261,12 @@ impl Connections {
         }
         drive(stream).await
     }
+}
+
+/// Whether a connection takes a request now. One that was lent again while its last request was still being sent may take
+/// long, or for ever: another is used then.
+async fn is_usable(sender: &mut SendRequest<Body>) -> bool {
+    sender.is_ready() || matches!(tokio::time::timeout(SETTLE, sender.ready()).await, Ok(Ok(())))
 }
 
 async fn drive<T>(stream: T) -> io::Result<SendRequest<Body>>
