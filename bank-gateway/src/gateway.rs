@@ -23,13 +23,14 @@ use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
 use crate::answer::{Trip, dress, until_drained};
 use crate::authorize::authorize;
+use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;
 use crate::forward::Pools;
 use crate::gate::AnswerHeaders;
 use crate::idempotency::check_key;
 use crate::internal::Internal;
 use crate::metrics::Metrics;
-use crate::problem::{body_too_large, too_many};
+use crate::problem::too_many;
 use crate::rate_limit::{self, Buckets};
 use crate::route::{Entry, NoRoute, Target};
 use crate::state::{Lasting, State};
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
 pub(crate) struct Admitted {
     pub(crate) entry: Arc<Entry>,
     pub(crate) deadline: Instant,
+    /// Whether its body was cut.
+    pub(crate) cut: Option<Cut>,
 }
 
 impl Gateway {
@@ -179,8 +182,8 @@ impl Gateway {
             request.extensions_mut().insert(principal);
         }
         check_key(entry.idempotency, request.headers())?;
-        limit_body(request, entry.body_limit)?;
-        Ok(Admitted { entry, deadline })
+        let cut = limit_body(request, entry.body_limit)?;
+        Ok(Admitted { entry, deadline, cut })
     }
 
     fn no_route(&self, no: NoRoute) -> Problem {
@@ -198,7 +201,7 @@ impl Gateway {
         mut request: Request<Body>,
         admitted: &Admitted,
     ) -> Result<Response<Body>, Problem> {
-        let Admitted { entry, deadline } = admitted;
+        let Admitted { entry, deadline, cut } = admitted;
         let backend = match &entry.target {
             Target::Answer(answer) => return Ok(answer().await),
             Target::Backend(backend) => backend,
@@ -206,10 +209,11 @@ impl Gateway {
         trace::advance(&mut request, &*self.shared.random);
         backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
         let forwarded = backend.forward(request, entry, *deadline, self.pools.as_deref());
-        let mut response = match tokio::time::timeout_at(*deadline, forwarded).await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(Problem::deadline_exceeded()),
-        };
+        let outcome = tokio::time::timeout_at(*deadline, forwarded).await;
+        if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
+            return Err(problem);
+        }
+        let mut response = outcome.map_err(|_| Problem::deadline_exceeded())??;
         if let Some(id) = response.headers_mut().remove(BANK_SESSION_ENDED) {
             state.authenticate.forget_session(id.to_str().unwrap_or_default());
         }
@@ -258,20 +262,6 @@ fn take_quota(
 pub(crate) fn time_left(request: &Request<Body>) -> Duration {
     let header = request.headers().get(BANK_TIMEOUT_MS).and_then(|value| value.to_str().ok()?.parse().ok());
     header.map_or(Duration::MAX, Duration::from_millis)
-}
-
-/// Refuses a body that says it is too large, and cuts one that turns out to be.
-fn limit_body(request: &mut Request<Body>, limit: u64) -> Result<(), Problem> {
-    let size = request.body().size_hint();
-    if size.lower() > limit {
-        return Err(body_too_large(limit));
-    }
-    if size.upper().is_none_or(|upper| upper > limit) {
-        let body = std::mem::take(request.body_mut());
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        *request.body_mut() = Body::new(http_body_util::Limited::new(body, limit));
-    }
-    Ok(())
 }
 
 impl<B> Service<Request<B>> for Gateway

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tower::{BoxError, Service};
 
 use crate::authorize::authorize;
+use crate::body_limit::limit_body;
 use crate::gateway::{Admitted, Gateway, GatewayFuture, time_left};
 use crate::problem::unknown_service;
 use crate::state::State;
@@ -65,7 +66,8 @@ impl Internal {
         request.extensions_mut().insert(RequestId(identity.request_id.into()));
         request.extensions_mut().insert(Arc::new(principal));
         let deadline = start + entry.timeout.min(time_left(request));
-        Ok(Admitted { entry, deadline })
+        let cut = limit_body(request, entry.body_limit)?;
+        Ok(Admitted { entry, deadline, cut })
     }
 
     async fn within_budget(

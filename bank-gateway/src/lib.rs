@@ -6,6 +6,7 @@ pub mod audit;
 pub mod auth;
 mod authorize;
 mod balance;
+mod body_limit;
 mod breaker;
 mod builder;
 mod client_addr;

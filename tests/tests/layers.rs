@@ -1,0 +1,297 @@
+//! Each layer alone in front of any service, and edge and services that agree on what is declared.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bank_gateway::auth::Authenticate;
+use bank_gateway::auth::Scheme;
+use bank_gateway::{
+    Authorize, Buckets, ClientAddr, ClientAddress, Gate, GateLayer, Gateway, Quota, RateLimit, RequireIdempotencyKey, StrictHttp,
+    TotalLimit, Upstream,
+};
+use bank_sdk::declaration::{Access, Api};
+use bank_sdk::http::Body;
+use bank_sdk::{Principal, Problem};
+use bank_tests::{Edge, OneKey, Recorder, Shape, Bank, identity_keys, program};
+use http::{Request, Response, StatusCode};
+use tower::{Service, ServiceBuilder, ServiceExt as _};
+
+/// A service that counts what reaches it and echoes who called.
+fn counting() -> (Arc<AtomicUsize>, impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static) {
+    let count = Arc::<AtomicUsize>::default();
+    let reached = count.clone();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        reached.fetch_add(1, Ordering::SeqCst);
+        let caller = request.extensions().get::<Arc<Principal>>().map(|principal| principal.subject.clone());
+        let address = request.extensions().get::<ClientAddr>().map(|address| address.0.to_string());
+        async move { Ok(Response::new(Body::from(format!("{caller:?} {address:?}").into_bytes()))) }
+    });
+    (count, service)
+}
+
+fn request(path: &str) -> http::request::Builder {
+    Request::get(path).header("host", "bank.example")
+}
+
+/// The answer of a gate in front of a counting service, and how often that was reached.
+async fn through<G: Gate>(gate: G, requests: impl IntoIterator<Item = Request<Body>>) -> (Vec<(StatusCode, String)>, usize) {
+    let (count, inner) = counting();
+    let service = ServiceBuilder::new().layer(GateLayer::new(gate)).service(inner);
+    let mut answers = Vec::new();
+    for request in requests {
+        let response = service.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().read(10_000).await.unwrap();
+        answers.push((status, String::from_utf8(bytes.to_vec()).unwrap()));
+    }
+    (answers, count.load(Ordering::SeqCst))
+}
+
+fn empty(builder: http::request::Builder) -> Request<Body> {
+    builder.body(Body::empty()).unwrap()
+}
+
+fn statuses(answers: &[(StatusCode, String)]) -> Vec<u16> {
+    answers.iter().map(|(status, _)| status.as_u16()).collect()
+}
+
+#[tokio::test]
+async fn strict_http_stands_alone() {
+    let requests = [empty(request("/a")), empty(request("/a/%2e%2e/b")), empty(Request::get("/a"))];
+    let (answers, reached) = through(StrictHttp::default(), requests).await;
+    assert_eq!((statuses(&answers), reached), (vec![200, 400, 400], 1));
+    assert!(answers[1].1.contains("ambiguous_path"));
+}
+
+#[tokio::test]
+async fn client_address_stands_alone() {
+    let requests = [empty(request("/").header("x-forwarded-for", "9.9.9.9"))];
+    let (answers, _) = through(ClientAddress::default(), requests).await;
+    assert!(answers[0].1.contains("127.0.0.1"), "nobody is believed who is not trusted: {}", answers[0].1);
+    let requests = [empty(request("/").header("x-forwarded-for", "6.6.6.6, 9.9.9.9"))];
+    let (answers, _) = through(ClientAddress::behind(["127.0.0.0/8"]).unwrap(), requests).await;
+    assert!(answers[0].1.contains("9.9.9.9"), "{}", answers[0].1);
+}
+
+#[tokio::test]
+async fn authenticate_and_authorize_stand_alone_and_together() {
+    let scheme: Arc<dyn Scheme> = Arc::new(OneKey::of([Principal::customer("ann").with_scope("read")]));
+    let authenticate = Authenticate::new([scheme]);
+    let known = || empty(request("/").header("x-api-key", "bk_ann_secret"));
+    let wrong = || empty(request("/").header("x-api-key", "bk_ann_wrong"));
+    let (answers, reached) = through(authenticate.clone(), [known(), wrong(), empty(request("/"))]).await;
+    assert_eq!((statuses(&answers), reached), (vec![200, 401, 200], 2));
+    assert!(answers[0].1.contains("ann") && answers[2].1.contains("None"));
+
+    let needs = |scope: &str| Authorize::new(Access::Authenticated { scopes: vec![scope.to_owned()], roles: Vec::new() });
+    let (answers, reached) = through(needs("read"), [known()]).await;
+    assert_eq!((statuses(&answers), reached), (vec![401], 0), "a credential that nobody checked is none");
+
+    let (count, inner) = counting();
+    let both = |scope: &str| {
+        ServiceBuilder::new()
+            .layer(GateLayer::new(authenticate.clone()))
+            .layer(GateLayer::new(needs(scope)))
+            .service(inner.clone())
+    };
+    assert_eq!(both("read").oneshot(known()).await.unwrap().status(), 200);
+    assert_eq!(both("write").oneshot(known()).await.unwrap().status(), 403);
+    assert_eq!(both("read").oneshot(empty(request("/"))).await.unwrap().status(), 401);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn rate_limit_stands_alone_and_tells_how_the_caller_stands() {
+    let (count, inner) = counting();
+    let limit = RateLimit::new("mine", Quota::per_minute(2), Buckets::new(100)).unwrap();
+    let service = ServiceBuilder::new().layer(GateLayer::new(limit)).service(inner);
+    let call = |who: &'static str| {
+        let mut request = empty(request("/"));
+        request.extensions_mut().insert(Arc::new(Principal::customer(who)));
+        service.clone().oneshot(request)
+    };
+    let mut seen = Vec::new();
+    for who in ["ann", "ann", "ann", "bea"] {
+        let response = call(who).await.unwrap();
+        assert_eq!(response.headers()["ratelimit-policy"], "\"mine\";q=2;w=60");
+        seen.push(response.status().as_u16());
+    }
+    assert_eq!((seen, count.load(Ordering::SeqCst)), (vec![200, 200, 429, 200], 3));
+    assert!(RateLimit::new("none", Quota::per_second(0), Buckets::new(1)).is_err());
+}
+
+#[tokio::test]
+async fn s20_a_full_table_resets_nobody() {
+    let (_, inner) = counting();
+    let limit = RateLimit::new("mine", Quota::per_hour(1), Buckets::new(16)).unwrap();
+    let service = ServiceBuilder::new().layer(GateLayer::new(limit)).service(inner);
+    let call = |who: String| {
+        let mut request = empty(request("/"));
+        request.extensions_mut().insert(Arc::new(Principal::customer(who)));
+        let service = service.clone();
+        async move { service.oneshot(request).await.unwrap().status().as_u16() }
+    };
+    assert_eq!((call("ann".to_owned()).await, call("ann".to_owned()).await), (200, 429));
+    for stranger in 0..1_000 {
+        call(format!("stranger {stranger}")).await;
+    }
+    assert_eq!(call("ann".to_owned()).await, 429, "a crowd of strangers gives nobody a new quota");
+}
+
+#[tokio::test]
+async fn the_total_limit_and_the_need_for_a_key_stand_alone() {
+    let requests = (0..3).map(|_| empty(request("/")));
+    let (answers, reached) = through(TotalLimit::new(Quota::per_hour(2)).unwrap(), requests).await;
+    assert_eq!((statuses(&answers), reached), (vec![200, 200, 503], 2));
+    let requests = [empty(request("/").header("idempotency-key", "\"k\"")), empty(request("/"))];
+    let (answers, reached) = through(RequireIdempotencyKey::default(), requests).await;
+    assert_eq!((statuses(&answers), reached), (vec![200, 400], 1));
+}
+
+/// A gate of somebody else's, as the trait's documentation invites.
+#[derive(Clone)]
+struct NoMondays(bool);
+
+impl Gate for NoMondays {
+    async fn check(&self, _: &mut Request<Body>) -> Result<(), Problem> {
+        if self.0 { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not on a Monday")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn anybody_may_write_a_layer() {
+    assert_eq!(through(NoMondays(true), [empty(request("/"))]).await.1, 0);
+    assert_eq!(through(NoMondays(false), [empty(request("/"))]).await.1, 1);
+}
+
+#[tokio::test]
+async fn a_layer_calls_the_service_that_was_polled_ready() {
+    /// Panics when it is called without having been polled.
+    struct Picky(bool);
+    impl Clone for Picky {
+        fn clone(&self) -> Self {
+            Self(false)
+        }
+    }
+    impl Service<Request<Body>> for Picky {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+            self.0 = true;
+            std::task::Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            assert!(self.0, "called without having been polled ready");
+            std::future::ready(Ok(Response::new(Body::empty())))
+        }
+    }
+    let mut service = ServiceBuilder::new().layer(GateLayer::new(StrictHttp::default())).service(Picky(false));
+    for _ in 0..2 {
+        let ready = service.ready().await.unwrap();
+        assert_eq!(ready.call(empty(request("/"))).await.unwrap().status(), 200);
+    }
+}
+
+#[test]
+fn a_gateway_is_mounted_in_a_server_of_the_team_s_own() {
+    let upstream = Recorder::start();
+    let edge = Edge::start(|builder| builder);
+    let _inside = edge.runtime().enter();
+    let route = bank_gateway::Route::all("/bank/{*rest}").access(Access::Public);
+    let gateway = Gateway::builder().route(route, Upstream::at([upstream.url()]).foreign()).build().unwrap();
+    // Their own pages beside the bank's, with any body type.
+    let own = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let gateway = gateway.clone();
+        async move {
+            if request.uri().path().starts_with("/bank/") {
+                return gateway.oneshot(request).await;
+            }
+            Ok(Response::new(Body::from("their own".as_bytes().to_vec())))
+        }
+    });
+    let client = edge.beside(own);
+    assert_eq!(client.send(bank_tests::Request::get("/about")).text(), "their own");
+    client.send(bank_tests::Request::get("/bank/accounts")).expect(200);
+    client.send(bank_tests::Request::get("/bank/%2e%2e/about")).problem(400);
+    assert!(upstream.only().line.starts_with("GET /bank/accounts "));
+}
+
+#[test]
+fn a_configuration_that_would_not_hold_is_not_built_and_every_fault_is_named() {
+    let upstream = || Upstream::at(["http://127.0.0.1:1"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let error = Gateway::builder()
+        .service(identity::api(), upstream().identity_keys(identity_keys()))
+        .service(accounts::api(), upstream())
+        .route(bank_gateway::Route::all("/x"), upstream().foreign())
+        .build()
+        .unwrap_err();
+    let faults = error.faults().join("\n");
+    for wanted in ["POST /v1/sessions: is a login", "identity keys", "/x: says not who may call it"] {
+        assert!(faults.contains(wanted), "no `{wanted}` in:\n{faults}");
+    }
+    let twice = Gateway::builder()
+        .authenticate(OneKey::of([]))
+        .service(accounts::api(), upstream().identity_keys(identity_keys()))
+        .service(Api { name: "other".to_owned(), ..accounts::api() }, upstream().identity_keys(identity_keys()))
+        .build()
+        .unwrap_err();
+    assert!(twice.to_string().contains("/v1/accounts"), "{twice}");
+}
+
+/// Who may call what, by the declarations of all four services.
+fn declared() -> BTreeMap<String, (String, serde_json::Value)> {
+    [accounts::api(), transactions::api(), identity::api(), partners::api()]
+        .into_iter()
+        .flat_map(|api| {
+            let name = api.name;
+            api.endpoints.into_iter().map(move |endpoint| {
+                (endpoint.operation(), (name.clone(), serde_json::to_value(endpoint.access).unwrap()))
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn the_running_bank_routes_every_declared_call_with_its_policy_and_no_other() {
+    let bank = Bank::start(program!(), Shape::One);
+    let routes = bank.admin().send(bank_tests::Request::get("/admin/routes")).expect(200);
+    let mut routed = BTreeMap::new();
+    for route in routes["items"].as_array().unwrap() {
+        let service = route["service"].as_str().unwrap().to_owned();
+        if ["accounts", "transactions", "identity", "partners"].contains(&&*service) {
+            let operation = route["operation"].as_str().unwrap().to_owned();
+            assert!(routed.insert(operation, (service, route["access"].clone())).is_none(), "{route}");
+        } else {
+            assert_eq!(route["access"]["who"], "public", "what no service declares is pages for everybody: {route}");
+        }
+    }
+    assert_eq!(routed, declared());
+    let public: BTreeSet<_> = declared().into_iter().filter(|(_, (_, access))| access["who"] == "public").map(|(operation, _)| operation).collect();
+    assert_eq!(
+        public,
+        ["GET /.well-known/jwks.json", "POST /v1/customers", "POST /v1/sessions/refresh"].map(ToOwned::to_owned).into(),
+        "what is open to everybody is on this list on purpose"
+    );
+}
+
+#[test]
+fn every_declaration_stands_by_itself_and_survives_being_written_to_a_file() {
+    for api in [accounts::api(), transactions::api(), identity::api(), partners::api()] {
+        api.check().unwrap();
+        let text = serde_json::to_string(&api).unwrap();
+        let read: Api = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&api).unwrap(), "{}", api.name);
+        for endpoint in &api.endpoints {
+            assert!(!endpoint.summary.is_empty(), "{}: no summary", endpoint.operation());
+            let money = endpoint.operation() == "POST /v1/transfers" || endpoint.operation() == "POST /v1/deposits";
+            assert_eq!(endpoint.idempotency == bank_sdk::declaration::Idempotency::Key, money, "{}", endpoint.operation());
+        }
+    }
+}
