@@ -1,20 +1,16 @@
 //! The end of a request's way: refusals become documents, and what is counted, logged and recorded is.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bank_sdk::http::{Body, BodyError, REQUEST_ID, RequestId};
+use bank_sdk::http::{Body, REQUEST_ID, RequestId};
 use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
-use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
@@ -157,38 +153,4 @@ pub(crate) fn dress(mut response: Response<Body>, own: &mut HeaderMap, trip: &Tr
         default(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
     }
     response
-}
-
-/// Ends a stream when the server drains: it has no deadline of its own.
-pub(crate) fn until_drained(response: Response<Body>, connection: &Connection) -> Response<Body> {
-    let mut draining = connection.draining.clone();
-    let drained = Box::pin(async move {
-        // A server that is gone has drained.
-        let _ = draining.wait_for(|draining| *draining).await;
-    });
-    response.map(|body| Body::new(UntilDrained { body, drained }))
-}
-
-struct UntilDrained {
-    body: Body,
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl HttpBody for UntilDrained {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.drained.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bank_sdk::declaration::Access;
 use bank_sdk::http::{BANK_SESSION_ENDED, BANK_TIMEOUT_MS, Body, RequestId};
+use bank_sdk::serve::until_drained;
 use bank_sdk::{Principal, Problem, method_not_allowed};
 use bank_stores::{Clock, Random};
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
-use crate::answer::{Trip, dress, until_drained};
+use crate::answer::{Trip, dress};
 use crate::authorize::authorize;
 use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;

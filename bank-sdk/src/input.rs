@@ -57,7 +57,7 @@ where
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
     let decoded = serde_ignored::deserialize(tracked, |path| {
-        unknown.get_or_insert_with(|| path.to_string());
+        unknown.get_or_insert_with(|| plain_path(&path));
     });
     let input = decoded.map_err(|error| {
         let path = track.path().to_string();
@@ -66,6 +66,23 @@ where
     match unknown {
         Some(field) => Err(invalid(&field, "is not a field of this call; remove it")),
         None => Ok(input),
+    }
+}
+
+/// The path as a caller would write it: what is optional or wrapped has no step of its own.
+fn plain_path(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    let step = |parent: &Path<'_>, name: &str| match plain_path(parent) {
+        above if above.is_empty() => name.to_owned(),
+        above => format!("{above}.{name}"),
+    };
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => step(parent, &index.to_string()),
+        Path::Map { parent, key } => step(parent, key),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            plain_path(parent)
+        }
     }
 }
 

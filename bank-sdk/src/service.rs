@@ -21,6 +21,7 @@ use crate::declaration::{Access, Api, DeclarationError, EndpointDeclaration, Ide
 use crate::handler::{Endpoints, Handled, RawCall};
 use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, RequestId};
 use crate::identity::{Identity, IdentityError, IdentityKeys, LocalIdentity, LocalKey};
+use crate::serve::{Connection, until_drained};
 use crate::{Problem, input};
 
 /// A banking service: what it declares, and the handlers that serve it.
@@ -213,7 +214,12 @@ impl Shared {
             .map(|(name, value)| Ok((name.to_owned(), input::percent_decode(value, false)?)))
             .collect::<Result<_, Problem>>()?;
         let deadline = Instant::now() + endpoint.timeout.min(time_left(&request));
-        Ok(handler(RawCall { request, path, identity, endpoint: endpoint.clone(), deadline }))
+        let connection = request.extensions().get::<Arc<Connection>>().filter(|_| endpoint.stream).cloned();
+        let handled = handler(RawCall { request, path, identity, endpoint: endpoint.clone(), deadline });
+        Ok(match connection {
+            Some(connection) => Box::pin(async move { until_drained(handled.await, &connection) }),
+            None => handled,
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! HTTP/1 or 2 is chosen here, by ALPN where the acceptor speaks TLS and by the connection preface otherwise. The server
 //! starts no runtime and ends no process.
 
+mod drain;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
@@ -24,6 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::BoxError;
+
+pub use drain::until_drained;
 
 /// The facts of a connection, as the request extension `Arc<Connection>`.
 #[derive(Clone, Debug)]

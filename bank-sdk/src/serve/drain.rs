@@ -1,0 +1,46 @@
+//! Ends streams when their server drains: they have no deadline of their own.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::Connection;
+use crate::http::{Body, BodyError};
+
+/// A response whose body ends when the server of this connection drains.
+#[must_use]
+pub fn until_drained(response: Response<Body>, connection: &Connection) -> Response<Body> {
+    let mut draining = connection.draining.clone();
+    let drained = Box::pin(async move {
+        // A server that is gone has drained.
+        let _ = draining.wait_for(|draining| *draining).await;
+    });
+    response.map(|body| Body::new(UntilDrained { body, drained }))
+}
+
+struct UntilDrained {
+    body: Body,
+    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl HttpBody for UntilDrained {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.drained.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
