@@ -5,7 +5,7 @@
 //! # use bank_sdk::{Api, BankService, Call, Empty, Endpoint, Endpoints, Principal, Problem};
 //! # use bank_sdk::testing::Harness;
 //! # use serde::{Deserialize, Serialize};
-//! # #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+//! # #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema)]
 //! # struct Greeting { text: String }
 //! # const GREET: Endpoint<Empty, Greeting> = Endpoint::get("/v1/greeting").scope("greet");
 //! # struct Greeter;
