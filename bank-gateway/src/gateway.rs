@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bank_sdk::declaration::Access;
-use bank_sdk::http::{BANK_SESSION_ENDED, BANK_TIMEOUT_MS, Body, RequestId};
+use bank_sdk::http::{BANK_SESSION_ENDED, BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
 use bank_sdk::serve::until_drained;
 use bank_sdk::{Principal, Problem, method_not_allowed};
 use bank_stores::{Clock, Random};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -105,24 +105,23 @@ impl Gateway {
         Admin::new(self.clone())
     }
 
-    async fn serve(self, mut request: Request<Body>) -> Response<Body> {
+    async fn serve(self, mut request: Request<Body>, id: RequestId) -> Response<Body> {
         let state = self.shared.state.load_full();
         if let Some(cors) = state.cors.clone() {
             // A preflight has no credentials: it is answered before anybody asks for them.
             let gateway = self.clone();
             let pass = tower::service_fn(move |request| {
-                let (gateway, state) = (gateway.clone(), state.clone());
-                async move { Ok::<_, Infallible>(gateway.answer(&state, request).await) }
+                let (gateway, state, id) = (gateway.clone(), state.clone(), id.clone());
+                async move { Ok::<_, Infallible>(gateway.answer(&state, request, id).await) }
             });
             let Ok(response) = cors.layer(pass).oneshot(request).await;
             return response;
         }
         request.extensions_mut().remove::<AnswerHeaders>();
-        self.answer(&state, request).await
+        self.answer(&state, request, id).await
     }
 
-    async fn answer(&self, state: &State, mut request: Request<Body>) -> Response<Body> {
-        let id = RequestId(bank_stores::random::id(&*self.shared.random, "req_").into());
+    async fn answer(&self, state: &State, mut request: Request<Body>, id: RequestId) -> Response<Body> {
         let mut trip = Trip::begin(id.clone(), &self.shared, state, &request);
         request.extensions_mut().insert(id);
         let admitted = self.admit(state, &mut request, &mut trip).await;
@@ -280,16 +279,20 @@ where
 
     fn call(&mut self, request: Request<B>) -> GatewayFuture {
         let gateway = self.clone();
-        GatewayFuture::new(gateway.serve(request.map(Body::new)))
+        let id = RequestId(bank_stores::random::id(&*self.shared.random, "req_").into());
+        GatewayFuture { id: Some(id.clone()), answer: Box::pin(gateway.serve(request.map(Body::new), id)) }
     }
 }
 
 /// The answer of a [`Gateway`]. A panic on its way becomes a 500, and ends nothing else.
-pub struct GatewayFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+pub struct GatewayFuture {
+    id: Option<RequestId>,
+    answer: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
+}
 
 impl GatewayFuture {
     pub(crate) fn new(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
-        Self(Box::pin(future))
+        Self { id: None, answer: Box::pin(future) }
     }
 }
 
@@ -298,12 +301,17 @@ impl Future for GatewayFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The future is not polled again after a panic: what it left half done is dropped with it.
-        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.answer.as_mut().poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(_) => {
-                tracing::error!("a request ended in a panic");
-                self.0 = Box::pin(std::future::pending());
-                Poll::Ready(Ok(Problem::internal().into_response("")))
+                let id = self.id.as_ref().map_or("", RequestId::as_str);
+                tracing::error!(request = id, "a request ended in a panic");
+                let mut response = Problem::internal().into_response(id);
+                if let Ok(value) = HeaderValue::from_str(id) {
+                    response.headers_mut().insert(REQUEST_ID, value);
+                }
+                self.answer = Box::pin(std::future::pending());
+                Poll::Ready(Ok(response))
             }
         }
     }

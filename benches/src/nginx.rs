@@ -36,14 +36,14 @@ pub async fn start(directory: &Path, upstream: SocketAddr) -> Result<(Process, S
     Err(format!("{failure}; install it, on Debian with apt-get install nginx").into())
 }
 
-/// One worker, connections to the upstream kept, no log.
+/// One process that is its own worker, connections to the upstream kept, no log.
 fn configuration(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", directory.display()))
         .concat();
     format!(
         "daemon off;
-worker_processes 1;
+master_process off;
 pid {directory}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
 
@@ -79,6 +80,19 @@ impl Process {
     /// What the system says.
     pub async fn end(mut self) -> io::Result<()> {
         self.child.kill().await
+    }
+}
+
+/// Does something, unless a signal comes to end it: then too, what was started is dropped and so ends.
+///
+/// # Errors
+/// A signal.
+pub async fn unless_signalled<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        done = work => done,
+        _ = terminate.recv() => Err("ended by a signal".into()),
+        _ = interrupt.recv() => Err("ended by a signal".into()),
     }
 }
 

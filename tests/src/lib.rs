@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this package is tests only: what fails here fails the test")]
 
+mod docs;
 mod support;
 
 pub use support::bank::{Bank, Part, Shape, exit_of, line_of, shared};

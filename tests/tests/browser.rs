@@ -1,6 +1,7 @@
 //! The web bank in a real Chromium, as a customer uses it.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use bank_tests::{Bank, Browser, cents, shared_bank, until};
 
@@ -33,7 +34,8 @@ fn quiet(browser: &Browser) {
 
 /// The cents of the first account on the page.
 fn balance(browser: &Browser) -> i64 {
-    let script = "const e = document.querySelector('#accounts [data-balance]'); return e ? e.dataset.balance : null";
+    let script =
+        "const e = document.querySelector('#accounts [data-balance]'); return e ? e.dataset.balance : null";
     until("a balance on the page", || {
         Some(cents(&serde_json::json!({ "amount": browser.script(script).as_str()? })))
     })
@@ -85,6 +87,24 @@ fn alice_signs_in_sends_money_and_bob_sees_it_arrive() {
 }
 
 #[test]
+fn what_the_page_is_not_allowed_to_do_is_noticed_by_these_tests() {
+    let Some(browser) = Browser::start("the console") else { return };
+    browser.open(&url("/"));
+    browser.see("#username");
+    quiet(&browser);
+    let inline =
+        "const s = document.createElement('script'); s.append('window.inlined = 1'); document.body.append(s)";
+    // Refused by the policy, whichever of its rules is first.
+    browser.script(&format!("try {{ {inline} }} catch (error) {{ console.error(String(error)) }}"));
+    assert_eq!(browser.script("return window.inlined ?? null"), serde_json::Value::Null);
+    until("the refusal in the log", || (!browser.complaints().is_empty()).then_some(()));
+    browser.script("console.error('complaint')");
+    until("the error in the log", || {
+        browser.complaints().iter().any(|line| line.contains("complaint")).then_some(())
+    });
+}
+
+#[test]
 fn somebody_new_registers_and_opens_an_account() {
     let Some(browser) = Browser::start("registering") else { return };
     let name = format!("new{}", std::process::id());
@@ -119,7 +139,10 @@ fn a_wrong_password_is_said_and_the_page_stays_usable() {
     browser.see("#sign-out");
     // Chromium itself notes the refused login; the page adds nothing to that.
     let complaints = browser.complaints();
-    assert!(complaints.iter().all(|line| line.contains("/v1/sessions") && line.contains("401")), "{complaints:#?}");
+    assert!(
+        complaints.iter().all(|line| line.contains("/v1/sessions") && line.contains("401")),
+        "{complaints:#?}"
+    );
 }
 
 #[test]
@@ -183,7 +206,8 @@ fn on_a_phone_nothing_is_wider_than_the_screen() {
     let _ = ann.transfer(&from, &to, 1_234_567_89);
     browser.resize(360, 740);
     let fits = |what: &str| {
-        let wide = browser.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+        let wide = browser
+            .script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assert!(wide.as_i64().unwrap() <= 0, "{what} is {wide} pixels too wide");
     };
     browser.open(&url("/"));

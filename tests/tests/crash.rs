@@ -1,6 +1,7 @@
 //! `kill -9` at any moment: no transfer is lost, none is made twice, the books balance, and each side is told once.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -52,11 +53,17 @@ impl Cast {
                         // Amounts that differ name their transfers in the balances; some are more than there is.
                         let chance = seed.wrapping_mul(n + 1) >> 7;
                         let to = (customer + 1 + (chance % (CUSTOMERS as u64 - 1)) as usize) % CUSTOMERS;
-                        let amount = if chance.is_multiple_of(13) { 50_000_00 } else { 1 + (chance % 997) as i64 };
+                        let amount =
+                            if chance.is_multiple_of(13) { 50_000_00 } else { 1 + (chance % 997) as i64 };
                         let (from, to) = (&cast.customers[customer].1, &cast.customers[to].1);
                         let body = json!({ "from": from, "to": to, "amount": euros(amount) });
-                        let mut order = Order { customer, key: format!("r{round}-{n}"), body, answered: None };
-                        order.answered = cast.send(&client, &order).ok().filter(|answer| answer.status == 201).map(|a| (a.status, a.body));
+                        let mut order =
+                            Order { customer, key: format!("r{round}-{n}"), body, answered: None };
+                        order.answered = cast
+                            .send(&client, &order)
+                            .ok()
+                            .filter(|answer| answer.status == 201)
+                            .map(|a| (a.status, a.body));
                         made.lock().unwrap().push(order);
                         n += 1;
                     }
@@ -76,7 +83,9 @@ impl Cast {
                 .chunks(share)
                 .map(|orders| {
                     let client = bank.client();
-                    scope.spawn(move || orders.iter().map(|order| self.repeat_one(&client, order)).collect::<Vec<_>>())
+                    scope.spawn(move || {
+                        orders.iter().map(|order| self.repeat_one(&client, order)).collect::<Vec<_>>()
+                    })
                 })
                 .collect();
             parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
@@ -86,7 +95,12 @@ impl Cast {
     fn repeat_one(&self, client: &Client, order: &Order) -> Value {
         let answer = until("an answer to a repeated transfer", || {
             let answer = self.send(client, order).ok()?;
-            assert!([201, 409, 429, 500, 502, 503, 504].contains(&answer.status), "{}: {}", answer.status, answer.text());
+            assert!(
+                [201, 409, 429, 500, 502, 503, 504].contains(&answer.status),
+                "{}: {}",
+                answer.status,
+                answer.text()
+            );
             (answer.status == 201).then_some(answer)
         });
         if let Some((status, body)) = &order.answered {
@@ -105,7 +119,8 @@ impl Cast {
             let mut last = answer.clone();
             if last["status"] == "pending" {
                 last = until("a pending transfer to end", || {
-                    let now = self.customers[order.customer].0.get(&format!("/v1/transfers/{id}")).expect(200);
+                    let now =
+                        self.customers[order.customer].0.get(&format!("/v1/transfers/{id}")).expect(200);
                     (now["status"] != "pending").then_some(now)
                 });
             }
@@ -122,36 +137,68 @@ impl Cast {
             *customer = customer.at(bank.client());
         }
         let outcomes = self.outcomes(answers);
-        let completed: Vec<&Value> = outcomes.values().filter(|transfer| transfer["status"] == "completed").collect();
+        let completed: Vec<&Value> =
+            outcomes.values().filter(|transfer| transfer["status"] == "completed").collect();
         eprintln!("{} transfers, {} of them completed", outcomes.len(), completed.len());
         assert!(completed.len() > ROUNDS, "too few transfers for a test");
         for (customer, account) in &self.customers {
-            let side = |name: &str| completed.iter().filter(|transfer| transfer[name] == **account).map(|t| cents(&t["amount"])).sum::<i64>();
-            assert_eq!(customer.balance(account), START - side("from") + side("to"), "the balance is what the transfers make it");
+            let side = |name: &str| {
+                completed
+                    .iter()
+                    .filter(|transfer| transfer[name] == **account)
+                    .map(|t| cents(&t["amount"]))
+                    .sum::<i64>()
+            };
+            assert_eq!(
+                customer.balance(account),
+                START - side("from") + side("to"),
+                "the balance is what the transfers make it"
+            );
             let entries = customer.all(&format!("/v1/accounts/{account}/entries"));
-            let postings: HashSet<&str> = entries.iter().map(|entry| entry["posting"].as_str().unwrap()).collect();
+            let postings: HashSet<&str> =
+                entries.iter().map(|entry| entry["posting"].as_str().unwrap()).collect();
             assert_eq!(postings.len(), entries.len(), "nothing was booked twice");
-            let own = completed.iter().filter(|transfer| transfer["from"] == **account || transfer["to"] == **account).count();
+            let own = completed
+                .iter()
+                .filter(|transfer| transfer["from"] == **account || transfer["to"] == **account)
+                .count();
             assert_eq!(entries.len(), own + 1, "an entry for each transfer, and the deposit");
-            assert_eq!(entries.iter().map(|entry| cents(&entry["amount"])).sum::<i64>(), customer.balance(account));
-            assert!(entries.iter().all(|entry| cents(&entry["balance_after"]) >= 0), "no account was ever overdrawn");
-            let listed: HashSet<String> = customer.all("/v1/transfers").iter().map(|t| t["id"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(
+                entries.iter().map(|entry| cents(&entry["amount"])).sum::<i64>(),
+                customer.balance(account)
+            );
+            assert!(
+                entries.iter().all(|entry| cents(&entry["balance_after"]) >= 0),
+                "no account was ever overdrawn"
+            );
+            let listed: HashSet<String> =
+                customer.all("/v1/transfers").iter().map(|t| t["id"].as_str().unwrap().to_owned()).collect();
             let wanted = outcomes.values().filter(|transfer| {
-                transfer["from"] == **account || (transfer["to"] == **account && transfer["status"] == "completed")
+                transfer["from"] == **account
+                    || (transfer["to"] == **account && transfer["status"] == "completed")
             });
-            assert_eq!(listed, wanted.map(|transfer| transfer["id"].as_str().unwrap().to_owned()).collect::<HashSet<_>>());
+            assert_eq!(
+                listed,
+                wanted.map(|transfer| transfer["id"].as_str().unwrap().to_owned()).collect::<HashSet<_>>()
+            );
             self.check_notifications(customer, account, &outcomes);
         }
         let trial = bank.staff("auditor").at(bank.client()).get("/v1/ledger/trial-balance").expect(200);
         assert_eq!(trial["balanced"], true, "{trial}");
-        assert!(trial["currencies"].as_array().unwrap().iter().all(|total| total["total"] == "0.00"), "{trial}");
+        assert!(
+            trial["currencies"].as_array().unwrap().iter().all(|total| total["total"] == "0.00"),
+            "{trial}"
+        );
     }
 
     /// Each side of each completed transfer is told exactly once; a rejected one concerns its sender only.
     fn check_notifications(&self, customer: &Customer, account: &str, outcomes: &HashMap<String, Value>) {
         let wanted: HashSet<&str> = outcomes
             .values()
-            .filter(|transfer| transfer["from"] == *account || (transfer["to"] == *account && transfer["status"] == "completed"))
+            .filter(|transfer| {
+                transfer["from"] == *account
+                    || (transfer["to"] == *account && transfer["status"] == "completed")
+            })
             .map(|transfer| transfer["id"].as_str().unwrap())
             .collect();
         let told = until("all notifications", || {

@@ -1,6 +1,7 @@
 //! A key pays once, whatever happens to the answers.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,8 @@ fn without_a_key_no_money_moves() {
     let (_bea, to) = bank().customer_with(0);
     assert_eq!(ann.post("/v1/transfers", &order(&from, &to, 1_00)).problem(400), "missing_idempotency_key");
     for key in ["", "\"", "\"\"", "\"a", "a b", "\"ä\"", "a,b", "\"a\\\"b\"", &"x".repeat(129)] {
-        let request = Request::post("/v1/transfers").header("idempotency-key", key).json(&order(&from, &to, 1_00));
+        let request =
+            Request::post("/v1/transfers").header("idempotency-key", key).json(&order(&from, &to, 1_00));
         assert_eq!(ann.send(request).status, 400, "{key:?}");
     }
     let twice = Request::post("/v1/transfers").key("a").key("b").json(&order(&from, &to, 1_00));
@@ -34,7 +36,8 @@ fn a_key_is_a_quoted_string_or_a_bare_token() {
     let (ann, from) = bank().customer_with(10_00);
     let (_bea, to) = bank().customer_with(0);
     let send = |key: &str| {
-        let request = Request::post("/v1/transfers").header("idempotency-key", key).json(&order(&from, &to, 1_00));
+        let request =
+            Request::post("/v1/transfers").header("idempotency-key", key).json(&order(&from, &to, 1_00));
         ann.send(request).expect(201)["id"].clone()
     };
     assert_eq!(send("\"one-key\""), send("one-key"), "the same key in both forms");
@@ -62,7 +65,10 @@ fn a_replay_answers_byte_for_byte_as_the_first_time() {
         }
     }
     assert_eq!((ann.balance(&from), bea.balance(&to)), (6_00, 4_00));
-    assert_eq!(ann.post_keyed("/v1/transfers", "rejected", &order(&from, &to, 50_00)).expect(201)["status"], "rejected");
+    assert_eq!(
+        ann.post_keyed("/v1/transfers", "rejected", &order(&from, &to, 50_00)).expect(201)["status"],
+        "rejected"
+    );
     bank().deposit(&from, 100_00);
     let again = ann.post_keyed("/v1/transfers", "rejected", &order(&from, &to, 50_00)).expect(201);
     assert_eq!(again["status"], "rejected", "the key's outcome is final, even when there is money now");
@@ -76,7 +82,8 @@ fn white_space_and_the_order_of_fields_make_no_other_content() {
     let spaced = format!(
         "{{ \"amount\": {{ \"currency\": \"EUR\", \"amount\": \"1.00\" }},\n \"to\": \"{to}\", \"from\": \"{from}\" }}"
     );
-    let request = Request::post("/v1/transfers").key("k").header("content-type", "application/json").body(spaced);
+    let request =
+        Request::post("/v1/transfers").key("k").header("content-type", "application/json").body(spaced);
     assert_eq!(ann.send(request).body, first.body);
 }
 
@@ -102,20 +109,26 @@ fn sixty_four_racers_with_one_key_make_one_transfer() {
         let racers: Vec<_> = (0..64)
             .map(|_| {
                 let (ann, body) = (&ann, &body);
-                scope.spawn(move || loop {
-                    let answer = ann.post_keyed("/v1/transfers", "race", body);
-                    // Still running: asked again, as the answer says.
-                    if answer.status != 409 {
-                        return answer;
+                scope.spawn(move || {
+                    loop {
+                        let answer = ann.post_keyed("/v1/transfers", "race", body);
+                        // Still running: asked again, as the answer says.
+                        if answer.status != 409 {
+                            return answer;
+                        }
+                        assert!(answer.header("retry-after").is_some());
+                        std::thread::sleep(std::time::Duration::from_millis(200));
                     }
-                    assert!(answer.header("retry-after").is_some());
-                    std::thread::sleep(std::time::Duration::from_millis(200));
                 })
             })
             .collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).collect()
     });
-    assert!(answers.iter().all(|answer| answer.status == 201), "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
+    assert!(
+        answers.iter().all(|answer| answer.status == 201),
+        "{:?}",
+        answers.iter().map(|a| a.status).collect::<Vec<_>>()
+    );
     let bodies: BTreeSet<_> = answers.iter().map(|answer| &answer.body).collect();
     assert_eq!(bodies.len(), 1, "all are answered alike");
     let firsts = answers.iter().filter(|answer| answer.header("idempotency-replayed").is_none()).count();

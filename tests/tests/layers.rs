@@ -1,6 +1,7 @@
 //! Each layer alone in front of any service, and edge and services that agree on what is declared.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -10,18 +11,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bank_gateway::auth::Authenticate;
 use bank_gateway::auth::Scheme;
 use bank_gateway::{
-    Authorize, Buckets, ClientAddr, ClientAddress, Gate, GateLayer, Gateway, Quota, RateLimit, RequireIdempotencyKey, StrictHttp,
-    TotalLimit, Upstream,
+    Authorize, Buckets, ClientAddr, ClientAddress, Gate, GateLayer, Gateway, Quota, RateLimit,
+    RequireIdempotencyKey, StrictHttp, TotalLimit, Upstream,
 };
 use bank_sdk::declaration::{Access, Api};
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
-use bank_tests::{Edge, OneKey, Recorder, Shape, Bank, identity_keys, program};
+use bank_tests::{Bank, Edge, OneKey, Recorder, Shape, identity_keys, program};
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 
 /// A service that counts what reaches it and echoes who called.
-fn counting() -> (Arc<AtomicUsize>, impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static) {
+fn counting() -> (
+    Arc<AtomicUsize>,
+    impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static,
+) {
     let count = Arc::<AtomicUsize>::default();
     let reached = count.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -38,7 +45,10 @@ fn request(path: &str) -> http::request::Builder {
 }
 
 /// The answer of a gate in front of a counting service, and how often that was reached.
-async fn through<G: Gate>(gate: G, requests: impl IntoIterator<Item = Request<Body>>) -> (Vec<(StatusCode, String)>, usize) {
+async fn through<G: Gate>(
+    gate: G,
+    requests: impl IntoIterator<Item = Request<Body>>,
+) -> (Vec<(StatusCode, String)>, usize) {
     let (count, inner) = counting();
     let service = ServiceBuilder::new().layer(GateLayer::new(gate)).service(inner);
     let mut answers = Vec::new();
@@ -87,7 +97,9 @@ async fn authenticate_and_authorize_stand_alone_and_together() {
     assert_eq!((statuses(&answers), reached), (vec![200, 401, 200], 2));
     assert!(answers[0].1.contains("ann") && answers[2].1.contains("None"));
 
-    let needs = |scope: &str| Authorize::new(Access::Authenticated { scopes: vec![scope.to_owned()], roles: Vec::new() });
+    let needs = |scope: &str| {
+        Authorize::new(Access::Authenticated { scopes: vec![scope.to_owned()], roles: Vec::new() })
+    };
     let (answers, reached) = through(needs("read"), [known()]).await;
     assert_eq!((statuses(&answers), reached), (vec![401], 0), "a credential that nobody checked is none");
 
@@ -190,9 +202,10 @@ async fn a_layer_calls_the_service_that_was_polled_ready() {
             std::future::ready(Ok(Response::new(Body::empty())))
         }
     }
-    let mut service = ServiceBuilder::new().layer(GateLayer::new(StrictHttp::default())).service(Picky(false));
+    let mut service =
+        ServiceBuilder::new().layer(GateLayer::new(StrictHttp::default())).service(Picky(false));
     for _ in 0..2 {
-        let ready = service.ready().await.unwrap();
+        let ready = tower::ServiceExt::<Request<Body>>::ready(&mut service).await.unwrap();
         assert_eq!(ready.call(empty(request("/"))).await.unwrap().status(), 200);
     }
 }
@@ -239,7 +252,10 @@ fn a_configuration_that_would_not_hold_is_not_built_and_every_fault_is_named() {
     let twice = Gateway::builder()
         .authenticate(OneKey::of([]))
         .service(accounts::api(), upstream().identity_keys(identity_keys()))
-        .service(Api { name: "other".to_owned(), ..accounts::api() }, upstream().identity_keys(identity_keys()))
+        .service(
+            Api { name: "other".to_owned(), ..accounts::api() },
+            upstream().identity_keys(identity_keys()),
+        )
         .build()
         .unwrap_err();
     assert!(twice.to_string().contains("/v1/accounts"), "{twice}");
@@ -269,14 +285,23 @@ fn the_running_bank_routes_every_declared_call_with_its_policy_and_no_other() {
             let operation = route["operation"].as_str().unwrap().to_owned();
             assert!(routed.insert(operation, (service, route["access"].clone())).is_none(), "{route}");
         } else {
-            assert_eq!(route["access"]["who"], "public", "what no service declares is pages for everybody: {route}");
+            assert_eq!(
+                route["access"]["who"], "public",
+                "what no service declares is pages for everybody: {route}"
+            );
         }
     }
     assert_eq!(routed, declared());
-    let public: BTreeSet<_> = declared().into_iter().filter(|(_, (_, access))| access["who"] == "public").map(|(operation, _)| operation).collect();
+    let public: BTreeSet<_> = declared()
+        .into_iter()
+        .filter(|(_, (_, access))| access["who"] == "public")
+        .map(|(operation, _)| operation)
+        .collect();
     assert_eq!(
         public,
-        ["GET /.well-known/jwks.json", "POST /v1/customers", "POST /v1/sessions/refresh"].map(ToOwned::to_owned).into(),
+        ["GET /.well-known/jwks.json", "POST /v1/customers", "POST /v1/sessions/refresh"]
+            .map(ToOwned::to_owned)
+            .into(),
         "what is open to everybody is on this list on purpose"
     );
 }
@@ -290,8 +315,14 @@ fn every_declaration_stands_by_itself_and_survives_being_written_to_a_file() {
         assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&api).unwrap(), "{}", api.name);
         for endpoint in &api.endpoints {
             assert!(!endpoint.summary.is_empty(), "{}: no summary", endpoint.operation());
-            let money = endpoint.operation() == "POST /v1/transfers" || endpoint.operation() == "POST /v1/deposits";
-            assert_eq!(endpoint.idempotency == bank_sdk::declaration::Idempotency::Key, money, "{}", endpoint.operation());
+            let money =
+                endpoint.operation() == "POST /v1/transfers" || endpoint.operation() == "POST /v1/deposits";
+            assert_eq!(
+                endpoint.idempotency == bank_sdk::declaration::Idempotency::Key,
+                money,
+                "{}",
+                endpoint.operation()
+            );
         }
     }
 }

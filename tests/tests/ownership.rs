@@ -1,6 +1,7 @@
 //! S19: what is another customer's answers exactly as what does not exist.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use bank_tests::{Bank, Customer, Request, Response, euros, shared_bank};
 use serde_json::{Value, json};
@@ -31,10 +32,18 @@ fn another_customer_s_account_is_as_one_that_does_not_exist() {
     let bea = bank().customer();
     let missing = format!("acc_{}", "0".repeat(account.len() - 4));
     for call in ["", "/balance", "/entries"] {
-        same(&bea, Request::get(format!("/v1/accounts/{account}{call}")), Request::get(format!("/v1/accounts/{missing}{call}")));
+        same(
+            &bea,
+            Request::get(format!("/v1/accounts/{account}{call}")),
+            Request::get(format!("/v1/accounts/{missing}{call}")),
+        );
         ann.get(&format!("/v1/accounts/{account}{call}")).expect(200);
     }
-    same(&bea, Request::get(format!("/v1/transfers?account={account}")), Request::get(format!("/v1/transfers?account={missing}")));
+    same(
+        &bea,
+        Request::get(format!("/v1/transfers?account={account}")),
+        Request::get(format!("/v1/transfers?account={missing}")),
+    );
 }
 
 #[test]
@@ -43,7 +52,9 @@ fn another_customer_s_account_cannot_pay() {
     let (bea, own) = bank().customer_with(0);
     let missing = format!("acc_{}", "0".repeat(account.len() - 4));
     let pay = |from: &str, key: &str| {
-        Request::post("/v1/transfers").key(key).json(&json!({ "from": from, "to": own, "amount": euros(1_00) }))
+        Request::post("/v1/transfers")
+            .key(key)
+            .json(&json!({ "from": from, "to": own, "amount": euros(1_00) }))
     };
     same(&bea, pay(&account, "a"), pay(&missing, "b"));
     // The same key again: still nothing, and no trace of the account.
@@ -64,7 +75,11 @@ fn a_transfer_is_seen_by_its_two_sides_only() {
     ann.get(&format!("/v1/transfers/{id}")).expect(200);
     bea.get(&format!("/v1/transfers/{id}")).expect(200);
     for stranger in [&cat, &bank().staff("teller"), &bank().staff("auditor")] {
-        same(stranger, Request::get(format!("/v1/transfers/{id}")), Request::get(format!("/v1/transfers/{missing}")));
+        same(
+            stranger,
+            Request::get(format!("/v1/transfers/{id}")),
+            Request::get(format!("/v1/transfers/{missing}")),
+        );
     }
     assert!(cat.all("/v1/transfers").is_empty());
 }

@@ -1,6 +1,7 @@
 //! The program as whoever runs it sees it.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -48,7 +49,11 @@ fn a_bad_file_is_said_in_one_line_with_the_line_at_fault() {
         ("data = ", "line 1"),
     ] {
         std::fs::write(directory.path().join("bank.toml"), text).unwrap();
-        for part in [&["--config", "bank.toml"][..], &["gateway", "--config", "bank.toml"], &["accounts", "--config", "bank.toml"]] {
+        for part in [
+            &["--config", "bank.toml"][..],
+            &["gateway", "--config", "bank.toml"],
+            &["accounts", "--config", "bank.toml"],
+        ] {
             let line = refusal(part, directory.path());
             assert!(line.contains("bank.toml") && line.contains(wanted), "{line}");
         }
@@ -73,9 +78,11 @@ fn a_wrong_command_line_is_said_in_one_line() {
 #[test]
 fn plain_http_is_served_on_loopback_only() {
     let directory = tempfile::tempdir().unwrap();
-    let line = refusal(&["--data", "data", "--listen", "0.0.0.0:0", "--admin", "127.0.0.1:0"], directory.path());
+    let line =
+        refusal(&["--data", "data", "--listen", "0.0.0.0:0", "--admin", "127.0.0.1:0"], directory.path());
     assert!(line.contains("--tls"), "{line}");
-    let line = refusal(&["--data", "data", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0"], directory.path());
+    let line =
+        refusal(&["--data", "data", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0"], directory.path());
     assert!(line.contains("--admin"), "{line}");
 }
 
@@ -103,9 +110,18 @@ fn the_data_of_one_part_in_use_is_said_in_one_line() {
 fn what_is_printed_is_one_line_for_each_address() {
     let bank = start(Shape::One);
     let lines = bank.printed(Part::All);
-    assert_eq!(lines.iter().filter(|line| line.starts_with("listening on http://127.0.0.1:")).count(), 1, "{lines:?}");
-    assert_eq!(lines.iter().filter(|line| line.starts_with("admin on http://127.0.0.1:")).count(), 1, "{lines:?}");
-    let demo: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("demo ")?.split(' ').next()).collect();
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("listening on http://127.0.0.1:")).count(),
+        1,
+        "{lines:?}"
+    );
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("admin on http://127.0.0.1:")).count(),
+        1,
+        "{lines:?}"
+    );
+    let demo: Vec<&str> =
+        lines.iter().filter_map(|line| line.strip_prefix("demo ")?.split(' ').next()).collect();
     assert_eq!(demo, ["alice", "bob", "teller", "auditor", "operator"]);
     assert_eq!(lines.len(), 7, "{lines:?}");
 }
@@ -118,7 +134,8 @@ fn demo_users_are_made_once_and_their_printed_passwords_work() {
     let bob = bank.staff("bob").all("/v1/accounts")[0]["id"].as_str().unwrap().to_owned();
     let sent = alice.transfer(&account, &bob, 1_00);
     assert_eq!(sent["status"], "completed");
-    let ids: Vec<String> = ["alice", "bob", "teller", "auditor", "operator"].iter().map(|name| bank.staff(name).id).collect();
+    let ids: Vec<String> =
+        ["alice", "bob", "teller", "auditor", "operator"].iter().map(|name| bank.staff(name).id).collect();
     assert!(bank.stop().iter().all(|(_, status)| status.success()));
     bank.start_missing();
     for (name, id) in ["alice", "bob", "teller", "auditor", "operator"].iter().zip(&ids) {
@@ -154,7 +171,10 @@ fn a_terminated_bank_finishes_what_is_in_flight_and_ends_with_0() {
             let mut done = 0;
             loop {
                 let body = json!({ "from": from, "to": to, "amount": euros(1) });
-                let request = Request::post("/v1/transfers").key(&format!("k{done}")).bearer(&ann.access_token).json(&body);
+                let request = Request::post("/v1/transfers")
+                    .key(&format!("k{done}"))
+                    .bearer(&ann.access_token)
+                    .json(&body);
                 match client.try_send(request) {
                     Ok(answer) => {
                         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -171,7 +191,13 @@ fn a_terminated_bank_finishes_what_is_in_flight_and_ends_with_0() {
         let (done, error) = sending.join().unwrap();
         assert!(done > 0);
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "a request in flight was cut");
-        assert!(shape == Shape::Five || { while events.next_event().is_some() {} true }, "streams end at drain");
+        assert!(
+            shape == Shape::Five || {
+                while events.next_event().is_some() {}
+                true
+            },
+            "streams end at drain"
+        );
         for (part, status) in bank.stop() {
             assert_eq!(status.code(), Some(0), "{part:?}: {}", bank.errors(part));
         }
@@ -202,7 +228,8 @@ fn no_password_or_token_is_in_the_data_or_the_log() {
     let bank = start(Shape::One);
     let (ann, account) = bank.customer_with(1_00);
     let _ = ann.transfer(&account, "acc_of_nobody", 1);
-    let secrets = [&*ann.password, &ann.access_token, &ann.refresh_token, ann.cookie.split('.').next_back().unwrap()];
+    let secrets =
+        [&*ann.password, &ann.access_token, &ann.refresh_token, ann.cookie.split('.').next_back().unwrap()];
     let mut waiting = vec![bank.data()];
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
@@ -261,7 +288,10 @@ fn a_session_ended_at_one_gateway_is_refused_at_the_other_within_a_second() {
         // Once refused it stays refused.
         assert_eq!(there.send(me()).status, 401);
     }
-    assert!(worst < Duration::from_secs(2), "a second was promised, beside the time of a slow machine: {worst:?}");
+    assert!(
+        worst < Duration::from_secs(2),
+        "a second was promised, beside the time of a slow machine: {worst:?}"
+    );
 }
 
 #[test]
@@ -275,7 +305,12 @@ fn a_service_that_is_away_is_a_503_and_back_again_when_it_is() {
     // Taken down, and carried out once accounts is back.
     let body = json!({ "from": account, "to": "acc_of_nobody", "amount": euros(1) });
     let sent = ann.client.send(Request::post("/v1/transfers").key("k").bearer(&ann.access_token).json(&body));
-    assert!(sent.status == 201 && sent.json()["status"] == "pending" || sent.status >= 500, "{} {}", sent.status, sent.text());
+    assert!(
+        sent.status == 201 && sent.json()["status"] == "pending" || sent.status >= 500,
+        "{} {}",
+        sent.status,
+        sent.text()
+    );
     bank.start_missing();
     until("the service to be asked again", || {
         let request = Request::get(format!("/v1/accounts/{account}")).bearer(&ann.access_token);
@@ -302,8 +337,12 @@ fn services_answer_their_gateway_only() {
         }
     }
     for (service, path) in [
-        ("accounts", "/v1/accounts"), ("accounts", "/internal/v1/accounts/acc_1"), ("transactions", "/v1/transfers"),
-        ("identity", "/v1/me"), ("identity", "/internal/v1/customers?username=alice"), ("partners", "/v1/notifications"),
+        ("accounts", "/v1/accounts"),
+        ("accounts", "/internal/v1/accounts/acc_1"),
+        ("transactions", "/v1/transfers"),
+        ("identity", "/v1/me"),
+        ("identity", "/internal/v1/customers?username=alice"),
+        ("partners", "/v1/notifications"),
     ] {
         let client = bank_tests::Client::new(vec![sections[service]]);
         let ann = bank.staff("alice");
@@ -319,7 +358,10 @@ fn services_answer_their_gateway_only() {
     let inside = bank.internal().unwrap();
     let ann = bank.staff("alice");
     assert_eq!(inside.send(Request::get("/internal/v1/accounts/acc_1")).status, 401);
-    assert_eq!(inside.send(Request::get("/internal/v1/accounts/acc_1").bearer(&ann.access_token)).status, 401);
+    assert_eq!(
+        inside.send(Request::get("/internal/v1/accounts/acc_1").bearer(&ann.access_token)).status,
+        401
+    );
     assert_eq!(inside.send(Request::get("/v1/me").bearer(&ann.access_token)).status, 404);
 }
 

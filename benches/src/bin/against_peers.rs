@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bank_benches::arguments::Arguments;
 use bank_benches::load::{Load, Measured};
-use bank_benches::process::{Process, Usage};
+use bank_benches::process::{Process, Usage, unless_signalled};
 use bank_benches::sample::Sample;
 use bank_benches::tokens::Issuer;
 use bank_benches::{Failure, gateways, nginx, upstream};
@@ -65,7 +65,7 @@ fn run() -> Result<bool, Failure> {
     let Some(role) = role else {
         let plan = Plan::take(&mut arguments)?;
         arguments.finish()?;
-        return one_thread()?.block_on(measure(&plan));
+        return one_thread()?.block_on(unless_signalled(measure(&plan)));
     };
     let behind = arguments.take("--upstream")?;
     arguments.finish()?;

@@ -14,6 +14,7 @@ use accounts::wire::AccountPath;
 use bank_benches::arguments::Arguments;
 use bank_benches::bank::{self, Bank, Customer, euros, new_key};
 use bank_benches::posting::Book;
+use bank_benches::process::unless_signalled;
 use bank_benches::sample::Sample;
 use bank_benches::Failure;
 use bank_sdk::Empty;
@@ -40,7 +41,7 @@ async fn main() -> ExitCode {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    match run().await {
+    match unless_signalled(run()).await {
         Ok(passed) => if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         Err(error) => {
             eprintln!("transfers: {error}");

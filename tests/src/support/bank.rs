@@ -43,7 +43,12 @@ pub enum Part {
 
 impl Part {
     const FIVE: [Self; 6] = [
-        Self::Identity, Self::Accounts, Self::Transactions, Self::Partners, Self::Gateway, Self::SecondGateway,
+        Self::Identity,
+        Self::Accounts,
+        Self::Transactions,
+        Self::Partners,
+        Self::Gateway,
+        Self::SecondGateway,
     ];
 
     const fn name(self) -> &'static str {
@@ -128,7 +133,14 @@ impl Bank {
         format!(
             "data = {:?}\n[gateway]\nlisten = \"{}\"\nadmin = \"{}\"\ninternal = \"{}\"\n[accounts]\nlisten = \"{}\"\n\
              [transactions]\nlisten = \"{}\"\n[identity]\nlisten = \"{}\"\n[partners]\nlisten = \"{}\"\n",
-            self.data(), at[0], at[1], at[2], at[3], at[4], at[5], at[6],
+            self.data(),
+            at[0],
+            at[1],
+            at[2],
+            at[3],
+            at[4],
+            at[5],
+            at[6],
         )
     }
 
@@ -149,7 +161,8 @@ impl Bank {
         let mut arguments = match part {
             Part::All => [own(&["--data", &data]), own(&anywhere)].concat(),
             Part::SecondGateway => {
-                [own(&["gateway", "--config", &config]), own(&anywhere), own(&["--internal", "127.0.0.1:0"])].concat()
+                [own(&["gateway", "--config", &config]), own(&anywhere), own(&["--internal", "127.0.0.1:0"])]
+                    .concat()
             }
             part => own(&[part.name(), "--config", &config]),
         };
@@ -159,9 +172,11 @@ impl Bank {
 
     /// Starts every process that does not run, and waits until all of them serve.
     pub fn start_missing(&mut self) {
-        let missing: Vec<Part> = self.parts().iter().copied().filter(|part| !self.processes.contains_key(part)).collect();
+        let missing: Vec<Part> =
+            self.parts().iter().copied().filter(|part| !self.processes.contains_key(part)).collect();
         for part in &missing {
-            let process = Process::start(&self.program, &self.arguments(*part), part.name(), self.directory.path());
+            let process =
+                Process::start(&self.program, &self.arguments(*part), part.name(), self.directory.path());
             self.processes.insert(*part, process);
         }
         for part in missing {
@@ -178,7 +193,8 @@ impl Bank {
                 let client = self.client_of(*part);
                 client.try_send(Request::get("/readyz")).is_ok_and(|answer| answer.status == 200)
             });
-            (ready && client.try_send(Request::get("/healthz")).is_ok_and(|answer| answer.status == 200)).then_some(())
+            (ready && client.try_send(Request::get("/healthz")).is_ok_and(|answer| answer.status == 200))
+                .then_some(())
         });
     }
 
@@ -192,7 +208,8 @@ impl Bank {
         for process in self.processes.values() {
             process.signal("TERM");
         }
-        let mut ended: Vec<_> = self.processes.drain().map(|(part, mut process)| (part, process.ended())).collect();
+        let mut ended: Vec<_> =
+            self.processes.drain().map(|(part, mut process)| (part, process.ended())).collect();
         ended.sort_by_key(|(part, _)| part.name());
         ended
     }
@@ -298,7 +315,9 @@ impl Bank {
     /// Pays cash into an account.
     pub fn deposit(&self, account: &str, cents: i64) {
         let body = serde_json::json!({ "account": account, "amount": euros(cents) });
-        self.staff("teller").post_keyed("/v1/deposits", &super::customer::fresh("deposit"), &body).expect(201);
+        self.staff("teller")
+            .post_keyed("/v1/deposits", &super::customer::fresh("deposit"), &body)
+            .expect(201);
     }
 }
 
@@ -321,7 +340,8 @@ pub fn shared(program: &Path, module: &str) -> &'static Bank {
 /// Where it cannot be started.
 #[must_use]
 pub fn exit_of(program: &Path, arguments: &[&str], directory: &Path) -> (Option<i32>, String, String) {
-    let output = Command::new(program).args(arguments).current_dir(directory).env_remove("BANK_LOG").output().unwrap();
+    let output =
+        Command::new(program).args(arguments).current_dir(directory).env_remove("BANK_LOG").output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

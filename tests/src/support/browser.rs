@@ -42,8 +42,15 @@ impl Browser {
         let profile = directory.path().join("profile");
         std::fs::create_dir(&profile).unwrap();
         let arguments = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--window-size=1280,900",
             "--lang=en-GB",
         ];
         let mut arguments: Vec<String> = arguments.map(ToOwned::to_owned).to_vec();
@@ -72,7 +79,6 @@ impl Browser {
     }
 
     /// What a script returns.
-    #[must_use]
     #[track_caller]
     pub fn script(&self, script: &str) -> Value {
         self.session.post("/execute/sync", &json!({ "script": script, "args": [] }))
@@ -118,9 +124,12 @@ impl Browser {
     pub fn press(&self, keys: &str) {
         let actions: Vec<Value> = keys
             .chars()
-            .flat_map(|key| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })])
+            .flat_map(|key| {
+                [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+            })
             .collect();
-        self.session.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+        self.session
+            .post("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
     /// The id of the element that has the focus.
@@ -196,7 +205,10 @@ fn find_program(variable: &str, names: &[&str]) -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH")?;
     let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name))).find(|file| is_file(file))
+    names
+        .iter()
+        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
+        .find(|file| is_file(file))
 }
 
 fn is_file(path: &Path) -> bool {

@@ -123,7 +123,8 @@ impl Response {
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {} {}", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {} {}", self.status, self.text()))
     }
 
     /// The body as JSON of an answer with this status.
@@ -147,7 +148,10 @@ impl Response {
         let document = self.json();
         assert_eq!(document["status"], status, "{document}");
         for member in ["type", "title", "detail"] {
-            assert!(document[member].as_str().is_some_and(|text| !text.is_empty()), "no `{member}`: {document}");
+            assert!(
+                document[member].as_str().is_some_and(|text| !text.is_empty()),
+                "no `{member}`: {document}"
+            );
         }
         assert_eq!(document["instance"].as_str(), self.header("x-request-id"), "{document}");
         document["code"].as_str().unwrap_or_default().to_owned()
@@ -320,7 +324,8 @@ impl Connection {
             if line.is_empty() {
                 return Ok((status, headers));
             }
-            let (name, value) = line.split_once(':').ok_or_else(|| io::Error::other(format!("no field: {line:?}")))?;
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| io::Error::other(format!("no field: {line:?}")))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }

@@ -97,7 +97,10 @@ impl Customer {
     #[must_use]
     #[track_caller]
     pub fn open_account(&self, currency: &str) -> String {
-        self.post("/v1/accounts", &json!({ "currency": currency })).expect(201)["id"].as_str().unwrap().to_owned()
+        self.post("/v1/accounts", &json!({ "currency": currency })).expect(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// What is on an account, in cents.

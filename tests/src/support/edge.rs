@@ -59,7 +59,11 @@ impl Edge {
     }
 
     #[track_caller]
-    fn serve(limits: Limits, tls: Option<Tls>, describe: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Self {
+    fn serve(
+        limits: Limits,
+        tls: Option<Tls>,
+        describe: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
+    ) -> Self {
         let runtime = Runtime::new().unwrap();
         let (stop, stopped) = oneshot::channel();
         let (gateway, listener) = {
@@ -107,7 +111,11 @@ impl Edge {
     /// Where no port can be had.
     pub fn beside<S, B>(&self, service: S) -> Client
     where
-        S: tower::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: tower::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send + 'static,
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<tower::BoxError>,

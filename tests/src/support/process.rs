@@ -16,7 +16,8 @@ use super::wait::patience;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// A shell that kills the child when this test's end of its input closes, however this test ends.
+    /// A shell that kills the child and removes its directory when this test's end of its input closes, however this test
+    /// ends.
     watchdog: Option<Child>,
     lines: Arc<Mutex<Vec<String>>>,
     errors: PathBuf,
@@ -37,7 +38,13 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
         let watchdog = Command::new("sh")
-            .args(["-c", &format!("read _; kill -9 {}", child.id())])
+            .args([
+                "-c",
+                "read _; kill -9 \"$1\"; sleep 0.2; rm -rf \"$2\"",
+                "watchdog",
+                &child.id().to_string(),
+            ])
+            .arg(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -57,14 +64,20 @@ impl Process {
     pub(crate) fn printed(&mut self, start: &str) -> String {
         let deadline = Instant::now() + patience();
         loop {
-            if let Some(rest) = self.lines().iter().find_map(|line| Some(line.strip_prefix(start)?.to_owned())) {
+            if let Some(rest) =
+                self.lines().iter().find_map(|line| Some(line.strip_prefix(start)?.to_owned()))
+            {
                 return rest;
             }
             let ended = self.child.try_wait().unwrap();
             let late = Instant::now() >= deadline;
             // What was printed right before the end may still be on its way.
             if late || (ended.is_some() && Instant::now() + patience() > deadline + Duration::from_secs(1)) {
-                panic!("{} printed no `{start}…` (ended: {ended:?}); its errors: {}", self.name, self.errors());
+                panic!(
+                    "{} printed no `{start}…` (ended: {ended:?}); its errors: {}",
+                    self.name,
+                    self.errors()
+                );
             }
             sleep(Duration::from_millis(5));
         }
@@ -85,7 +98,8 @@ impl Process {
 
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        let sent =
+            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(sent.success(), "{} is gone", self.name);
     }
 

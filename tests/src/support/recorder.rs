@@ -57,7 +57,11 @@ impl Received {
     /// Every value of a field, whatever its spelling.
     #[must_use]
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The one value of a field.
@@ -197,7 +201,11 @@ fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Received>> {
     let mut request = Received { line, headers, body: Vec::new(), whole: true };
     let chunked = request.all("transfer-encoding").contains(&"chunked");
     let length = request.all("content-length").first().and_then(|length| length.parse().ok()).unwrap_or(0);
-    let read = if chunked { read_chunks(reader, &mut request.body) } else { read_exactly(reader, length, &mut request.body) };
+    let read = if chunked {
+        read_chunks(reader, &mut request.body)
+    } else {
+        read_exactly(reader, length, &mut request.body)
+    };
     request.whole = read.is_ok();
     Ok(Some(request))
 }

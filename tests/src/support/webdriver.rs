@@ -29,7 +29,9 @@ impl Session {
             let status = client.try_send(Request::get("/status")).ok()?;
             (status.status == 200 && status.json()["value"]["ready"] == true).then_some(())
         });
-        let made = client.send(Request::post("/session").json(&json!({ "capabilities": { "alwaysMatch": capabilities } })));
+        let made = client.send(
+            Request::post("/session").json(&json!({ "capabilities": { "alwaysMatch": capabilities } })),
+        );
         let id = made.expect(200)["value"]["sessionId"].as_str().unwrap().to_owned();
         Self { client, path: format!("/session/{id}"), _driver: process }
     }
