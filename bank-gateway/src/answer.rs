@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use crate::audit::Record;
-use crate::gateway::Shared;
+use crate::gateway::{Shared, id_value};
 use crate::route::{Entry, Target};
 use crate::state::State;
 
@@ -135,10 +135,7 @@ pub(crate) fn dress(mut response: Response<Body>, own: &mut HeaderMap, trip: &Tr
     const TWO_YEARS: HeaderValue = HeaderValue::from_static("max-age=63072000");
     let headers = response.headers_mut();
     headers.extend(own.drain());
-    // An id of our own making is visible ASCII.
-    if let Ok(value) = HeaderValue::from_str(trip.id.as_str()) {
-        headers.insert(REQUEST_ID, value);
-    }
+    headers.insert(REQUEST_ID, id_value(&trip.id));
     let mut default = |name: HeaderName, value: HeaderValue| {
         headers.entry(name).or_insert(value);
     };

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,14 +62,18 @@ struct Line {
 }
 
 impl AuditFile {
-    /// Appends to a file, which only its owner can read, and continues its chain.
+    /// Appends to a file, which only its owner can read, and continues its chain. A line that was torn by a crash is cut
+    /// off. The chain before the last line is not checked here: that is [`verify`]'s.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or its chain is broken.
+    /// Where the file cannot be opened, another process appends to it, or its last line is no record.
     pub fn open(path: &Path) -> std::io::Result<Self> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
-        let mut last = verify(path)?.last;
+        let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+        file.try_lock().map_err(|_| {
+            std::io::Error::new(std::io::ErrorKind::WouldBlock, "another process appends to it")
+        })?;
+        let mut last = continue_chain(&mut file)?;
         let (sender, records) = sync_channel::<Record>(WAITING);
         let writer = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
             while let Ok(record) = records.recv() {
@@ -94,6 +98,27 @@ impl AuditFile {
     pub fn lost(&self) -> u64 {
         self.lost.load(std::sync::atomic::Ordering::Relaxed)
     }
+}
+
+/// The hash of the last whole line; what stands behind it was torn by a crash and is cut off.
+fn continue_chain(file: &mut File) -> std::io::Result<String> {
+    /// Longer than any record.
+    const TAIL: u64 = 64 * 1024;
+    let size = file.metadata()?.len();
+    let start = size.saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let Some(end) = tail.iter().rposition(|&byte| byte == b'\n') else {
+        file.set_len(start)?;
+        return Ok(String::new());
+    };
+    file.set_len(start + end as u64 + 1)?;
+    let line = tail[..end].rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line: Line = serde_json::from_slice(line).map_err(|_| {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, "its last line is no audit record")
+    })?;
+    Ok(line.hash)
 }
 
 fn append(record: Record, last: &mut String, text: &mut Vec<u8>) {
@@ -198,6 +223,12 @@ mod tests {
             let audit = AuditFile::open(&path).unwrap();
             part.chars().for_each(|what| audit.record(record(&what.to_string())));
         }
+        assert_eq!(verify(&path).unwrap().records, 3);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{whole}{{\"at\":\"torn by a cra")).unwrap();
+        let audit = AuditFile::open(&path).unwrap();
+        assert!(AuditFile::open(&path).is_err(), "one process appends");
+        drop(audit);
         assert_eq!(verify(&path).unwrap().records, 3);
         let good = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = good.lines().collect();

@@ -104,7 +104,7 @@ impl Backend {
     ) -> Result<Response<Body>, Problem> {
         let mut next = Some(request);
         let mut tried = [0; MAX_TRIES];
-        let mut failure = Problem::unavailable();
+        let (mut failure, mut is_lost) = (Problem::unavailable(), false);
         for tries in 0..MAX_TRIES {
             let Some(request) = next.take() else { break };
             let Some(endpoint) = balancer.pick(Instant::now(), &tried[..tries]) else { break };
@@ -125,10 +125,12 @@ impl Backend {
                     if again && self.budget.withdraw() {
                         next = Some(*request);
                     }
-                    failure = Problem::unavailable();
+                    // What an earlier try may have done stays unknown.
+                    failure = if is_lost { lost_answer() } else { Problem::unavailable() };
                 }
                 Err(error) => {
                     tracing::warn!(service = %self.name, address = %endpoint.address, %error, "an endpoint was lost");
+                    is_lost = true;
                     failure = lost_answer();
                     if let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) {
                         next = Some(kept.again());

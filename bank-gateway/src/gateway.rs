@@ -107,17 +107,21 @@ impl Gateway {
 
     async fn serve(self, mut request: Request<Body>, id: RequestId) -> Response<Body> {
         let state = self.shared.state.load_full();
+        request.extensions_mut().remove::<AnswerHeaders>();
         if let Some(cors) = state.cors.clone() {
             // A preflight has no credentials: it is answered before anybody asks for them.
-            let gateway = self.clone();
+            let (gateway, own) = (self.clone(), id.clone());
             let pass = tower::service_fn(move |request| {
-                let (gateway, state, id) = (gateway.clone(), state.clone(), id.clone());
+                let (gateway, state, id) = (gateway.clone(), state.clone(), own.clone());
                 async move { Ok::<_, Infallible>(gateway.answer(&state, request, id).await) }
             });
-            let Ok(response) = cors.layer(pass).oneshot(request).await;
+            let Ok(mut response) = cors.layer(pass).oneshot(request).await;
+            if let http::header::Entry::Vacant(vacant) = response.headers_mut().entry(REQUEST_ID) {
+                // The preflight's answer, which did not come this way.
+                vacant.insert(id_value(&id));
+            }
             return response;
         }
-        request.extensions_mut().remove::<AnswerHeaders>();
         self.answer(&state, request, id).await
     }
 
@@ -221,6 +225,11 @@ impl Gateway {
     }
 }
 
+/// An id of our own making is visible ASCII.
+pub(crate) fn id_value(id: &RequestId) -> HeaderValue {
+    HeaderValue::from_str(id.as_str()).unwrap_or(HeaderValue::from_static("req"))
+}
+
 /// Who calls, by what the route takes: a password on a login, whichever scheme elsewhere.
 async fn identify(
     state: &State,
@@ -307,8 +316,8 @@ impl Future for GatewayFuture {
                 let id = self.id.as_ref().map_or("", RequestId::as_str);
                 tracing::error!(request = id, "a request ended in a panic");
                 let mut response = Problem::internal().into_response(id);
-                if let Ok(value) = HeaderValue::from_str(id) {
-                    response.headers_mut().insert(REQUEST_ID, value);
+                if let Some(id) = &self.id {
+                    response.headers_mut().insert(REQUEST_ID, id_value(id));
                 }
                 self.answer = Box::pin(std::future::pending());
                 Poll::Ready(Ok(response))

@@ -22,8 +22,8 @@ pub fn serve(listener: TcpListener, gateway: Gateway) -> Serve<Gateway> {
     serve_service(listener, gateway)
 }
 
-/// A server with a thread, a runtime, a listener and connections to upstreams of its own for each core, which share no
-/// lock on the way of a request.
+/// A server with a thread, a runtime, a listener and connections to upstreams of its own for each core. What must be known
+/// to all (limits, sessions, endpoints' health) is shared.
 #[derive(Debug)]
 pub struct PerCore {
     listeners: Vec<std::net::TcpListener>,

@@ -11,10 +11,10 @@
 //!
 //! `CONNECT` and `TRACE` are answered with 405. Fields that only the gateway may set are removed, in any spelling.
 
-use bank_sdk::Problem;
 use bank_sdk::http::Body;
+use bank_sdk::{Problem, method_not_allowed};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, Request, Version};
 
 use crate::Gate;
 use crate::problem::ambiguous;
@@ -33,8 +33,8 @@ impl Gate for StrictHttp {
 impl StrictHttp {
     pub(crate) fn apply(self, request: &mut Request<Body>) -> Result<(), Problem> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT and TRACE are not served")
-                .with_code("method_not_allowed"));
+            use bank_sdk::declaration::Method::{Delete, Get, Patch, Post, Put};
+            return Err(method_not_allowed([Get, Post, Put, Patch, Delete]));
         }
         check_path(request.uri().path())?;
         check_host(request)?;

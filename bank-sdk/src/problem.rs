@@ -116,13 +116,15 @@ impl Problem {
     #[must_use]
     pub fn with_retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        self.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        let mut problem = self;
+        problem.headers.get_or_insert_default().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        problem
     }
 
-    /// A header field of the answer.
+    /// One more header field of the answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.get_or_insert_default().insert(name, value);
+        self.headers.get_or_insert_default().append(name, value);
         self
     }
 

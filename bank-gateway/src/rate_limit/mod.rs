@@ -33,7 +33,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// At most so many buckets at once, of about 50 bytes each. When they are all in use, callers that are new share one:
+    /// At most so many buckets at once, of 64 bytes each. When they are all in use, callers that are new share one:
     /// a crowd of strangers resets nobody's quota.
     #[must_use]
     pub fn new(capacity: usize) -> Self {

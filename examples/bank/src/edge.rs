@@ -21,6 +21,8 @@ pub(crate) struct Ground {
     pub(crate) files: Files,
     /// Identity's data.
     pub(crate) items: Arc<dyn Items>,
+    /// The port that customers reach, which tells the audit files of several gateways apart.
+    pub(crate) port: u16,
     /// Where sessions that ended are told, in the same process.
     pub(crate) cache: Option<Arc<dyn Cache>>,
 }
@@ -57,7 +59,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .ready_check("identity's data", readable(ground.items.clone()));
     builder = config.edge.apply(builder).map_err(Fatal::new)?;
     if config.audit {
-        let name = format!("audit-{}.jsonl", config.listen.port());
+        let name = format!("audit-{}.jsonl", ground.port);
         let audit = AuditFile::open(&ground.files.path(&name))
             .map_err(|error| Fatal::new(format!("{name}: {error}")))?;
         builder = builder.audit(Arc::new(audit));

@@ -60,7 +60,8 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let identity = parts::identity(&around, demo.as_ref()).await?;
     let partners = parts::partners(&around).await?;
     let services = [&accounts, &transactions, &identity.running, &partners].map(|part| part.service.clone());
-    let ground = Ground { files, items: identity.items, cache: Some(identity.cache) };
+    let port = front.public.address().port();
+    let ground = Ground { files, items: identity.items, port, cache: Some(identity.cache) };
     let gateway = gateway(config, &ground, Services::Here(services.into())).await?;
     late.arrive(gateway.internal());
     front.serve(config, &gateway, demo.as_ref(), None).await?;
@@ -74,7 +75,12 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let internal = bind("--internal", config.internal).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let items: Arc<dyn Items> = parts::identity_readers(&files).await?;
-    let gateway = gateway(config, &Ground { files, items, cache: None }, Services::There).await?;
+    let gateway = gateway(
+        config,
+        &Ground { files, items, port: front.public.address().port(), cache: None },
+        Services::There,
+    )
+    .await?;
     front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
 }
 

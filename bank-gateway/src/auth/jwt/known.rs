@@ -1,11 +1,13 @@
-//! Tokens that were verified, until they expire, within a bound (S11).
+//! Tokens that were verified, until they expire or their key leaves the key set, within a bound (S11).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bank_sdk::Principal;
+
+use crate::auth::keys::VerifyingKey;
 
 const SHARDS: usize = 16;
 const EACH: usize = 2_048;
@@ -18,7 +20,15 @@ pub(super) struct KnownTokens {
 
 struct Known {
     principal: Arc<Principal>,
+    /// Gone when the key set that held it was replaced.
+    key: Weak<VerifyingKey>,
     expires: i64,
+}
+
+impl Known {
+    fn holds(&self, now: i64) -> bool {
+        now < self.expires && self.key.strong_count() > 0
+    }
 }
 
 impl KnownTokens {
@@ -29,20 +39,27 @@ impl KnownTokens {
     /// Whose token it is, where it was verified and has not expired.
     pub(super) fn find(&self, token: &str, now: i64) -> Option<Arc<Principal>> {
         let shard = self.shard(token).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get(token).filter(|known| now < known.expires).map(|known| known.principal.clone())
+        shard.get(token).filter(|known| known.holds(now)).map(|known| known.principal.clone())
     }
 
-    pub(super) fn keep(&self, token: &str, principal: Arc<Principal>, expires: i64, now: i64) {
+    pub(super) fn keep(
+        &self,
+        token: &str,
+        principal: Arc<Principal>,
+        key: &Arc<VerifyingKey>,
+        expires: i64,
+        now: i64,
+    ) {
         let mut shard = self.shard(token).lock().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= EACH {
-            shard.retain(|_, known| known.expires > now);
+            shard.retain(|_, known| known.holds(now));
             // Forgetting costs a signature check and nothing else, so that any may go.
             while shard.len() >= EACH {
                 let Some(any) = shard.keys().next().cloned() else { break };
                 shard.remove(&any);
             }
         }
-        shard.insert(token.into(), Known { principal, expires });
+        shard.insert(token.into(), Known { principal, key: Arc::downgrade(key), expires });
     }
 
     /// The signature is the part that differs; its end is as good as random.
@@ -60,19 +77,25 @@ impl fmt::Debug for KnownTokens {
 
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::{Algorithm, DecodingKey};
+
     use super::*;
 
     #[test]
-    fn s11_known_tokens_are_bounded_and_never_outlive_their_expiry() {
+    fn s11_known_tokens_are_bounded_and_outlive_neither_their_expiry_nor_their_key() {
+        let key =
+            Arc::new(VerifyingKey { algorithm: Algorithm::HS256, key: DecodingKey::from_secret(&[1; 32]) });
         let known = KnownTokens::new();
         let alice = Arc::new(Principal::customer("alice"));
         for number in 0..SHARDS * EACH * 2 {
-            known.keep(&format!("a.b.{number:012}"), alice.clone(), 100, 0);
+            known.keep(&format!("a.b.{number:012}"), alice.clone(), &key, 100, 0);
         }
         let kept: usize = known.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
         assert!(kept <= SHARDS * EACH);
-        known.keep("a.b.signature-here", alice, 100, 0);
+        known.keep("a.b.signature-here", alice, &key, 100, 0);
         assert!(known.find("a.b.signature-here", 99).is_some());
         assert!(known.find("a.b.signature-here", 100).is_none());
+        drop(key);
+        assert!(known.find("a.b.signature-here", 99).is_none());
     }
 }

@@ -26,7 +26,7 @@ use jsonwebtoken::Validation;
 
 use self::claims::{Claims, key_id};
 use self::known::KnownTokens;
-use super::keys::KeySet;
+use super::keys::{KeySet, VerifyingKey};
 use super::session::Sessions;
 use super::{Checked, Scheme, authorization};
 use crate::problem::invalid_token;
@@ -74,7 +74,7 @@ impl Jwt {
         self
     }
 
-    /// Refuses tokens whose session (`sid`) has ended.
+    /// Asks for a session (`sid`) that goes on: a token without one, or whose session has ended, is refused.
     #[must_use]
     pub fn sessions(mut self, sessions: Sessions) -> Self {
         self.sessions = Some(sessions);
@@ -93,7 +93,7 @@ impl Jwt {
         if let Some(principal) = self.known.find(token, now) {
             return self.live(principal).await;
         }
-        let claims = self.verify_signature(token).await.ok_or_else(invalid_token)?;
+        let (claims, key) = self.verify_signature(token).await.ok_or_else(invalid_token)?;
         let (issuer, audience) = (self.issuer.as_deref(), self.audience.as_deref());
         if !claims.hold(issuer.ok_or_else(invalid_token)?, audience.ok_or_else(invalid_token)?, now) {
             return Err(invalid_token());
@@ -101,11 +101,11 @@ impl Jwt {
         let expires = claims.exp;
         let name = URL_SAFE_NO_PAD.encode(&digest(&SHA256, token.as_bytes()).as_ref()[..9]);
         let principal = Arc::new(claims.into_principal(name));
-        self.known.keep(token, principal.clone(), expires, now);
+        self.known.keep(token, principal.clone(), &key, expires, now);
         self.live(principal).await
     }
 
-    async fn verify_signature(&self, token: &str) -> Option<Claims> {
+    async fn verify_signature(&self, token: &str) -> Option<(Claims, Arc<VerifyingKey>)> {
         if token.len() > MAX_TOKEN {
             return None;
         }
@@ -116,7 +116,7 @@ impl Jwt {
             validation.validate_aud = false;
             validation.required_spec_claims.clear();
             if let Ok(data) = jsonwebtoken::decode::<Claims>(token, &key.key, &validation) {
-                return Some(data.claims);
+                return Some((data.claims, key));
             }
         }
         None
@@ -125,8 +125,9 @@ impl Jwt {
     /// Whether the token's session goes on.
     async fn live(&self, principal: Arc<Principal>) -> Result<Arc<Principal>, Problem> {
         match (&self.sessions, &principal.session) {
-            (Some(sessions), Some(id)) if !sessions.is_live(id).await? => Err(invalid_token()),
-            _ => Ok(principal),
+            (None, _) => Ok(principal),
+            (Some(sessions), Some(id)) if sessions.is_live(id).await? => Ok(principal),
+            (Some(_), _) => Err(invalid_token()),
         }
     }
 }
@@ -144,8 +145,9 @@ impl Scheme for Jwt {
         let token = authorization(request.headers(), "bearer")?;
         let principal = self.known.find(token, self.clock.now().seconds())?;
         match (&self.sessions, &principal.session) {
+            (None, _) => Some(principal),
             (Some(sessions), Some(id)) => sessions.known_live(id).then_some(principal),
-            _ => Some(principal),
+            (Some(_), None) => None,
         }
     }
 
