@@ -18,7 +18,7 @@ use tower::Service as _;
 use crate::balance::{Balancer, Endpoint};
 use crate::client_addr::ClientAddr;
 use crate::identity::Mint;
-use crate::problem::{lost_answer, unreadable_body};
+use crate::problem::{incomplete_body, lost_answer, unreadable_body};
 use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
 use crate::route::Entry;
 
@@ -56,24 +56,21 @@ impl Pools {
 }
 
 impl Backend {
-    /// Sends the request on. `deadline` is when its answer is no longer wanted.
+    /// Sends on a request that was [prepared](Self::prepare).
     pub(crate) async fn forward(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         entry: &Entry,
-        deadline: Instant,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
         let balancer = match &self.place {
             Place::Local(service) => {
-                self.prepare(&mut request, entry, deadline);
                 let Ok(mut response) = service.clone().call(request).await;
                 remove_hop_by_hop(response.headers_mut());
                 return Ok(response);
             }
             Place::Remote(balancer) => balancer,
         };
-        self.prepare(&mut request, entry, deadline);
         let (request, kept) =
             Kept::keep(entry.idempotency, request).await.map_err(|error| unreadable_body(&error))?;
         self.budget.deposit();
@@ -85,7 +82,9 @@ impl Backend {
         !matches!(self.mint, Mint::Nothing)
     }
 
-    fn prepare(&self, request: &mut Request<Body>, entry: &Entry, deadline: Instant) {
+    /// Makes a request ready for its service: without what is for the gateway only, with what the service needs to know.
+    /// `deadline` is when its answer is no longer wanted.
+    pub(crate) fn prepare(&self, request: &mut Request<Body>, entry: &Entry, deadline: Instant) {
         prepare(request, deadline, entry.stream);
         // A foreign upstream behind a public route has its own ways to know its callers.
         if self.is_bank_service() || entry.access != Access::Public {
@@ -128,6 +127,10 @@ impl Backend {
                     // What an earlier try may have done stays unknown.
                     failure = if is_lost { lost_answer() } else { Problem::unavailable() };
                 }
+                Err(SendError::Lost(error)) if error.is_user() => {
+                    // The caller's own body broke off: the endpoint did nothing wrong.
+                    return Err(incomplete_body());
+                }
                 Err(error) => {
                     tracing::warn!(service = %self.name, address = %endpoint.address, %error, "an endpoint was lost");
                     is_lost = true;
@@ -160,6 +163,7 @@ async fn send(
             endpoint.load.answered(now - start, now);
             endpoint.breaker.succeeded();
         }
+        Err(SendError::Lost(error)) if error.is_user() => {}
         _ => {
             endpoint.load.failed(now - start, now);
             endpoint.breaker.failed(now);
@@ -171,7 +175,6 @@ async fn send(
     })
 }
 
-/// Makes a request ready for a service: without what is for the gateway only, with what the service needs to know.
 fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {
     let id = request.extensions().get::<RequestId>().and_then(|id| HeaderValue::from_str(id.as_str()).ok());
     let client = request

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bank_sdk::declaration::Access;
 use bank_sdk::http::{BANK_SESSION_ENDED, BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
-use bank_sdk::serve::until_drained;
+use bank_sdk::serve::{until, until_drained};
 use bank_sdk::{Principal, Problem, method_not_allowed};
 use bank_stores::{Clock, Random};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
 use crate::answer::{Trip, dress};
+use crate::auth::check_query;
 use crate::authorize::authorize;
 use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;
@@ -132,13 +133,11 @@ impl Gateway {
         let mut headers = AnswerHeaders::take(&mut request);
         let outcome = match admitted {
             Ok(admitted) => {
-                let connection = trip.connection.clone();
                 let outcome = self.pass_on(state, request, &admitted).await;
-                match (outcome, connection) {
-                    (Ok(response), Some(connection)) if admitted.entry.stream => {
-                        Ok(until_drained(response, &connection))
-                    }
-                    (outcome, _) => outcome,
+                if admitted.entry.stream {
+                    outcome.map(|response| bounded(response, state, &trip))
+                } else {
+                    outcome
                 }
             }
             Err(problem) => Err(problem),
@@ -172,6 +171,7 @@ impl Gateway {
             // Nobody is known yet, or guesses: the address is counted, before anything is computed.
             take_quota(state, &entry, &address, request)?;
         }
+        check_query(request)?;
         let principal = identify(state, &entry, request, deadline).await?;
         trip.principal.clone_from(&principal);
         if principal.is_none() && matches!(entry.access, Access::Authenticated { .. }) {
@@ -210,9 +210,11 @@ impl Gateway {
             Target::Answer(answer) => return Ok(answer().await),
             Target::Backend(backend) => backend,
         };
+        // First of all, so that naming a field in `Connection` never removes what is set below.
+        backend.prepare(&mut request, entry, *deadline);
         trace::advance(&mut request, &*self.shared.random);
         backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
-        let forwarded = backend.forward(request, entry, *deadline, self.pools.as_deref());
+        let forwarded = backend.forward(request, entry, self.pools.as_deref());
         let outcome = tokio::time::timeout_at(*deadline, forwarded).await;
         if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
             return Err(problem);
@@ -228,6 +230,18 @@ impl Gateway {
 /// An id of our own making is visible ASCII.
 pub(crate) fn id_value(id: &RequestId) -> HeaderValue {
     HeaderValue::from_str(id.as_str()).unwrap_or(HeaderValue::from_static("req"))
+}
+
+/// A stream, which has no deadline: it ends when the server drains, and when the session of its reader ends.
+fn bounded(response: Response<Body>, state: &State, trip: &Trip) -> Response<Body> {
+    let response = match &trip.connection {
+        Some(connection) => until_drained(response, connection),
+        None => response,
+    };
+    match trip.principal.as_ref().and_then(|principal| principal.session.clone()) {
+        Some(session) => until(response, state.authenticate.clone().session_ended(session)),
+        None => response,
+    }
 }
 
 /// Who calls, by what the route takes: a password on a login, whichever scheme elsewhere.

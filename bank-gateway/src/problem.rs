@@ -62,8 +62,13 @@ pub(crate) fn body_too_large(limit: u64) -> Problem {
 pub(crate) fn unreadable_body(error: &ReadError) -> Problem {
     match error {
         ReadError::TooLarge(limit) => body_too_large(*limit as u64),
-        _ => Problem::bad_request("the body ended early").with_code("incomplete_body"),
+        _ => incomplete_body(),
     }
+}
+
+/// 400 for a body that broke off.
+pub(crate) fn incomplete_body() -> Problem {
+    Problem::bad_request("the body ended early").with_code("incomplete_body")
 }
 
 /// 429 with how long to wait.

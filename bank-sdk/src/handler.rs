@@ -107,6 +107,10 @@ where
                 )
                 .with_code("unsupported_media_type"));
             }
+            // What is asked for is never silently left out.
+            if let Some((name, _)) = input::query_pairs(parts.uri.query().unwrap_or_default())?.first() {
+                return Err(input::invalid(name, "belongs into the body, not into the address"));
+            }
             input::from_json(&bytes, path)?
         } else {
             let mut pairs = path;

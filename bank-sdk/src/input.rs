@@ -86,7 +86,7 @@ fn plain_path(path: &serde_ignored::Path<'_>) -> String {
     }
 }
 
-fn invalid(field: &str, message: &str) -> Problem {
+pub(crate) fn invalid(field: &str, message: &str) -> Problem {
     Problem::bad_request(format!("`{field}` is not valid: {message}"))
         .with_code("invalid_input")
         .with_field(field, message)

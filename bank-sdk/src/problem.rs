@@ -240,7 +240,8 @@ impl From<Error> for Problem {
             tracing::warn!(error = %Chain(&error), "a store failed");
         }
         match error.field() {
-            Some(field) if problem.status.is_client_error() => {
+            // Of what does not exist nothing is told: it may be another's.
+            Some(field) if problem.status.is_client_error() && error.kind() != ErrorKind::NotFound => {
                 problem.with_field(field.to_owned(), error.to_string())
             }
             _ => problem,

@@ -763,6 +763,19 @@ fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
+fn s7_an_http_2_preface_that_breaks_off_is_not_waited_for() {
+    let mut limits = Limits::default();
+    limits.header_read_timeout = Duration::from_millis(400);
+    limits.handshake_timeout = Duration::from_millis(400);
+    let edge = Edge::start_with(limits, |builder| builder);
+    for start in ["PRI * HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
+        let mut connection = edge.client().connect().unwrap();
+        connection.write(start.as_bytes()).unwrap();
+        assert!(connection.ends_within(Duration::from_secs(10)), "{start:?} keeps its connection");
+    }
+}
+
+#[test]
 fn connections_are_bounded_in_all_and_for_one_address() {
     let mut limits = Limits::default();
     limits.connections_per_address = 2;

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
 use bank_stores::{Clock, Error, SystemClock, Timestamp};
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::{Checked, Scheme};
 use crate::problem::invalid_token;
@@ -88,6 +88,10 @@ impl Scheme for ApiKeys {
 
     fn is_presented(&self, headers: &HeaderMap) -> bool {
         headers.contains_key(X_API_KEY)
+    }
+
+    fn challenge(&self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static("ApiKey"))
     }
 
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {

@@ -14,6 +14,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
@@ -29,6 +30,9 @@ pub use session::Sessions;
 
 use crate::Gate;
 use crate::problem::unauthenticated;
+
+/// How soon a stream notices that its session has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What a scheme's check returns.
 pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Principal>, Problem>> + Send + 'a>>;
@@ -54,6 +58,11 @@ pub trait Scheme: fmt::Debug + Send + Sync + 'static {
 
     /// A session has ended: nothing that was remembered of it holds any longer.
     fn forget_session(&self, _id: &str) {}
+
+    /// Whether a session goes on, as far as this scheme knows. It ends streams that would outlive their session.
+    fn is_session_live<'a>(&'a self, _id: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(std::future::ready(true))
+    }
 
     /// What to offer in `WWW-Authenticate`.
     fn challenge(&self) -> Option<HeaderValue> {
@@ -86,6 +95,18 @@ impl Authenticate {
         self.schemes.iter().for_each(|scheme| scheme.forget_session(id));
     }
 
+    /// Completes when a session has ended.
+    pub(crate) async fn session_ended(self, id: String) {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            for scheme in &*self.schemes {
+                if !scheme.is_session_live(&id).await {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Whether there is any scheme at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.schemes.is_empty()
@@ -96,12 +117,6 @@ impl Authenticate {
         &self,
         request: &mut Request<Body>,
     ) -> Result<Option<Arc<Principal>>, Problem> {
-        if request.uri().query().is_some_and(has_credential) {
-            return Err(Problem::bad_request(
-                "a credential must not stand in the address: it ends up in logs",
-            )
-            .with_code("credential_in_query"));
-        }
         let presented = |headers: &HeaderMap| {
             let mut presented = self.schemes.iter().filter(|scheme| scheme.is_presented(headers));
             (presented.next().cloned(), presented.next().is_some())
@@ -126,10 +141,12 @@ impl Authenticate {
     /// 401, with what each scheme offers.
     fn refuse(&self, detail: &'static str) -> Problem {
         let problem = Problem::new(StatusCode::UNAUTHORIZED, detail).with_code("unauthenticated");
-        self.schemes
-            .iter()
-            .filter_map(|scheme| scheme.challenge())
-            .fold(problem, |problem, challenge| problem.with_header(WWW_AUTHENTICATE, challenge))
+        let mut challenges = self.schemes.iter().filter_map(|scheme| scheme.challenge()).peekable();
+        if challenges.peek().is_none() {
+            // RFC 9110 §15.5.2 wants one; a session begins with a cookie.
+            return problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie"));
+        }
+        challenges.fold(problem, |problem, challenge| problem.with_header(WWW_AUTHENTICATE, challenge))
     }
 
     /// Refuses nobody where somebody is needed.
@@ -145,11 +162,21 @@ impl Authenticate {
 impl Gate for Authenticate {
     async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
         request.extensions_mut().remove::<Arc<Principal>>();
+        check_query(request)?;
         if let Some(principal) = self.identify(request).await? {
             request.extensions_mut().insert(principal);
         }
         Ok(())
     }
+}
+
+/// Refuses a credential in the address, on whichever route (S16).
+pub(crate) fn check_query(request: &Request<Body>) -> Result<(), Problem> {
+    if request.uri().query().is_some_and(has_credential) {
+        let problem = Problem::bad_request("a credential must not stand in the address: it ends up in logs");
+        return Err(problem.with_code("credential_in_query"));
+    }
+    Ok(())
 }
 
 /// Names under which credentials are put into addresses (RFC 6750 §2.3, which RFC 9700 forbids).

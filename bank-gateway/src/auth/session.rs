@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -198,6 +199,11 @@ impl Scheme for Sessions {
 
     fn is_presented(&self, headers: &HeaderMap) -> bool {
         cookie_value(headers).is_some()
+    }
+
+    fn is_session_live<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        // While the store is away nobody can say; the next look will.
+        Box::pin(async move { self.is_live(id).await.unwrap_or(true) })
     }
 
     fn forget_session(&self, id: &str) {

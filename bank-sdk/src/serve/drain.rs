@@ -14,19 +14,24 @@ use crate::http::{Body, BodyError};
 #[must_use]
 pub fn until_drained(response: Response<Body>, connection: &Connection) -> Response<Body> {
     let mut draining = connection.draining.clone();
-    let drained = Box::pin(async move {
+    until(response, async move {
         // A server that is gone has drained.
         let _ = draining.wait_for(|draining| *draining).await;
-    });
-    response.map(|body| Body::new(UntilDrained { body, drained }))
+    })
 }
 
-struct UntilDrained {
+/// A response whose body ends when `end` completes, at the latest.
+#[must_use]
+pub fn until(response: Response<Body>, end: impl Future<Output = ()> + Send + 'static) -> Response<Body> {
+    response.map(|body| Body::new(Until { body, end: Box::pin(end) }))
+}
+
+struct Until {
     body: Body,
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl HttpBody for UntilDrained {
+impl HttpBody for Until {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -34,7 +39,7 @@ impl HttpBody for UntilDrained {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.drained.as_mut().poll(cx).is_ready() {
+        if self.end.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
         Pin::new(&mut self.body).poll_frame(cx)

@@ -12,6 +12,7 @@ use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::BoxError;
 
-pub use drain::until_drained;
+pub use drain::{until, until_drained};
 
 /// The facts of a connection, as the request extension `Arc<Connection>`.
 #[derive(Clone, Debug)]
@@ -278,7 +279,8 @@ where
     let h2 = preface || tls.as_ref().is_some_and(|tls| tls.protocol.as_deref() == Some(b"h2"));
     connection.tls = tls;
     let mut draining = connection.draining.clone();
-    let service = PerConnection { service, connection: Arc::new(connection) };
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = PerConnection { service, connection: Arc::new(connection), asked: asked.clone() };
     let io = TokioIo::new(io);
     // Both kinds of connection drain alike; they share no trait.
     macro_rules! until_drained {
@@ -288,12 +290,14 @@ where
                 // A sender that is gone means the same. Its guard is dropped here, before anything else is awaited.
                 let _ = draining.wait_for(|draining| *draining).await.map(|_| ());
             };
+            let silent = silent(&asked, limits.handshake_timeout);
             tokio::select! {
                 done = serving.as_mut() => done?,
                 () = drain => {
                     serving.as_mut().graceful_shutdown();
                     serving.await?;
                 }
+                () = silent => return Err("no request came".into()),
             }
         }};
     }
@@ -318,9 +322,18 @@ where
     Ok(())
 }
 
+/// Completes when no request has come in time; never, once one has. HTTP/1 has a time for the head of each request; in
+/// HTTP/2 a peer could begin a connection and leave it so.
+async fn silent(asked: &AtomicBool, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
 /// Whether a client starts with HTTP/2's preface, without taking the bytes.
 async fn prior_knowledge(stream: &TcpStream) -> io::Result<bool> {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut start = [0; PREFACE.len()];
     let mut seen = 0;
     loop {
@@ -346,6 +359,8 @@ fn is_passing(error: &io::Error) -> bool {
 struct PerConnection<S> {
     service: S,
     connection: Arc<Connection>,
+    /// Whether a request has come.
+    asked: Arc<AtomicBool>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
@@ -357,6 +372,7 @@ where
     type Future = tower::util::Oneshot<S, Request<Incoming>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.connection.clone());
         tower::util::Oneshot::new(self.service.clone(), request)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
+use tokio::time::Instant;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -365,6 +366,24 @@ impl Connection {
         match self.stream.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
             Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+impl Connection {
+    /// Whether the server closes the connection in this time, whatever it says before.
+    #[must_use]
+    pub fn ends_within(&mut self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut bytes = [0; 1024];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.stream.get_ref().set_read_timeout(Some(left)).unwrap();
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+            }
         }
     }
 }
