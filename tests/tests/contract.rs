@@ -536,6 +536,18 @@ fn events_are_for_their_customer_only() {
 }
 
 #[test]
+fn events_end_with_the_session_that_asked_for_them() {
+    let (ann, from) = bank().customer_with(10_00);
+    let (bea, to) = bank().customer_with(0);
+    let mut events = bea.client.events(Request::get("/v1/events").bearer(&bea.access_token));
+    assert_eq!(bea.send(Request::delete("/v1/sessions/current")).status, 204);
+    // Within a second the stream ends; what happens afterwards is told to nobody.
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let _ = ann.transfer(&from, &to, 1_00);
+    assert_eq!(events.next_event(), None);
+}
+
+#[test]
 fn the_bank_tells_that_it_is_alive_and_ready() {
     let client = bank().client();
     for path in ["/healthz", "/readyz"] {

@@ -235,6 +235,26 @@ fn a_gateway_is_mounted_in_a_server_of_the_team_s_own() {
 }
 
 #[test]
+fn a_gateway_is_mounted_in_axum_beside_the_team_s_own_routes() {
+    let upstream = Recorder::start();
+    let edge = Edge::start(|builder| builder);
+    let _inside = edge.runtime().enter();
+    let route = bank_gateway::Route::all("/bank/{*rest}").access(Access::Public);
+    let gateway = Gateway::builder().route(route, Upstream::at([upstream.url()]).foreign()).build().unwrap();
+    let app = axum::Router::new()
+        .route("/own", axum::routing::get(|| async { "our own" }))
+        .fallback_service(gateway);
+    let listener = edge.runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let client = bank_tests::Client::new(vec![listener.local_addr().unwrap()]);
+    edge.runtime().spawn(async move { axum::serve(listener, app).await });
+    assert_eq!(client.send(bank_tests::Request::get("/own")).text(), "our own");
+    client.send(bank_tests::Request::get("/bank/x")).expect(200);
+    assert_eq!(upstream.count(), 1);
+    assert_eq!(client.send(bank_tests::Request::get("/bank/%2e%2e/x")).status, 400);
+    assert_eq!(client.send(bank_tests::Request::get("/elsewhere")).status, 404);
+}
+
+#[test]
 fn a_configuration_that_would_not_hold_is_not_built_and_every_fault_is_named() {
     let upstream = || Upstream::at(["http://127.0.0.1:1"]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
