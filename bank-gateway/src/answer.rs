@@ -10,8 +10,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use prometheus_client::metrics::gauge::Gauge;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::audit::Record;
@@ -19,41 +18,40 @@ use crate::gateway::{Shared, id_value};
 use crate::route::{Entry, Target};
 use crate::state::State;
 
-/// What is known of a request on its way.
+/// What is known of a request on its way. However it ends, it is counted, logged and recorded once: a caller that hangs up
+/// leaves a record of what it asked for.
 pub(crate) struct Trip {
     id: RequestId,
     pub(crate) start: Instant,
+    method: Method,
     pub(crate) client: Option<IpAddr>,
     pub(crate) entry: Option<Arc<Entry>>,
     pub(crate) principal: Option<Arc<Principal>>,
     pub(crate) connection: Option<Arc<Connection>>,
-    /// Kept only where somebody wants to read it.
-    target: Option<(Method, Uri)>,
-    _in_flight: InFlight,
-}
-
-struct InFlight(Gauge);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
+    shared: Arc<Shared>,
+    state: Arc<State>,
+    ended: bool,
 }
 
 impl Trip {
-    pub(crate) fn begin(id: RequestId, shared: &Shared, state: &State, request: &Request<Body>) -> Self {
-        let wanted =
-            state.audit.is_some() || tracing::enabled!(target: "bank_gateway::access", tracing::Level::INFO);
+    pub(crate) fn begin(
+        id: RequestId,
+        shared: &Arc<Shared>,
+        state: &Arc<State>,
+        request: &Request<Body>,
+    ) -> Self {
         shared.metrics.in_flight.inc();
         Self {
             id,
             start: Instant::now(),
+            method: request.method().clone(),
             client: None,
             entry: None,
             principal: None,
             connection: request.extensions().get::<Arc<Connection>>().cloned(),
-            target: wanted.then(|| (request.method().clone(), request.uri().clone())),
-            _in_flight: InFlight(shared.metrics.in_flight.clone()),
+            shared: shared.clone(),
+            state: state.clone(),
+            ended: false,
         }
     }
 
@@ -69,59 +67,79 @@ impl Trip {
         self.connection.as_ref().is_some_and(|connection| connection.tls.is_some())
     }
 
-    /// The answer, counted, logged and recorded.
-    pub(crate) fn end(
-        &self,
-        outcome: Result<Response<Body>, Problem>,
-        shared: &Shared,
-        state: &State,
-    ) -> Response<Body> {
-        let took = self.start.elapsed();
-        let (response, reason) = match outcome {
-            Ok(response) => (response, None),
-            Err(problem) => {
-                shared.metrics.refused(problem.status(), problem.code());
-                let reason = problem.code().unwrap_or("unspecified").to_owned();
-                (problem.into_response(self.id.as_str()), Some(reason))
+    /// The answer to the caller.
+    pub(crate) fn end(&mut self, outcome: Result<Response<Body>, Problem>) -> Response<Body> {
+        self.ended = true;
+        match outcome {
+            Ok(response) => {
+                self.note(response.status(), None);
+                response
             }
-        };
-        let status = response.status();
+            Err(problem) => {
+                self.shared.metrics.refused(problem.status(), problem.code());
+                self.note(problem.status(), Some(problem.code().unwrap_or("unspecified")));
+                problem.into_response(self.id.as_str())
+            }
+        }
+    }
+
+    /// Counts, logs and records how the request ended.
+    fn note(&self, status: StatusCode, reason: Option<&str>) {
+        let took = self.start.elapsed();
         if let Some(entry) = &self.entry {
             entry.metrics.answered(status, took);
         }
-        if let Some((method, uri)) = &self.target {
-            let what = self.entry.as_ref().map_or_else(|| uri.path(), |entry| &entry.operation);
-            let who = self.principal.as_deref();
-            tracing::info!(
-                target: "bank_gateway::access",
-                request = self.id.as_str(),
-                client = self.client.map(tracing::field::display),
-                who = who.map(tracing::field::display),
-                %method,
-                operation = what,
-                status = status.as_u16(),
-                reason = reason.as_deref(),
-                micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "answered"
-            );
-            if let Some(audit) = state.audit.as_ref().filter(|_| self.is_audited(method, status)) {
-                audit.record(Record {
-                    at: shared.clock.now(),
-                    request: self.id.as_str().to_owned(),
-                    who: who.map(ToString::to_string),
-                    from: self.client.map(|address| address.to_string()).unwrap_or_default(),
-                    what: what.to_owned(),
-                    status: status.as_u16(),
-                    reason,
-                });
-            }
+        // The operation, never the path: what somebody else puts into an address is not ours to keep.
+        let what = self.entry.as_ref().map_or("unrouted", |entry| &entry.operation);
+        let who = self.principal.as_deref();
+        tracing::info!(
+            target: "bank_gateway::access",
+            request = self.id.as_str(),
+            client = self.client.map(tracing::field::display),
+            who = who.map(tracing::field::display),
+            method = %self.method,
+            operation = what,
+            status = status.as_u16(),
+            reason,
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        if let Some(audit) = self.state.audit.as_ref().filter(|_| self.is_audited(status)) {
+            audit.record(Record {
+                at: self.shared.clock.now(),
+                request: self.id.as_str().to_owned(),
+                who: who.map(ToString::to_string),
+                from: self.client.map(|address| address.to_string()).unwrap_or_default(),
+                what: what.to_owned(),
+                status: status.as_u16(),
+                reason: reason.map(ToOwned::to_owned),
+            });
         }
-        response
     }
 
-    /// Every login, every refusal, and everything that changes something.
-    fn is_audited(&self, method: &Method, status: StatusCode) -> bool {
-        !method.is_safe() || status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN
+    /// Every login, every refusal of a credential, and everything that changes something. What strangers ask for in vain is
+    /// counted, and not recorded: they could fill the disk with it.
+    fn is_audited(&self, status: StatusCode) -> bool {
+        let known = self.principal.is_some() || status.is_success() || status.is_server_error();
+        status == StatusCode::UNAUTHORIZED
+            || status == StatusCode::FORBIDDEN
+            || (!self.method.is_safe() && known)
+    }
+}
+
+impl Drop for Trip {
+    fn drop(&mut self) {
+        self.shared.metrics.in_flight.dec();
+        if !self.ended {
+            // The caller hung up, or the request ended in a panic: it may have had its effect all the same.
+            let (status, reason) = if std::thread::panicking() {
+                (StatusCode::INTERNAL_SERVER_ERROR, "panic")
+            } else {
+                (StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT), "client_gone")
+            };
+            self.shared.metrics.refused(status, Some(reason));
+            self.note(status, Some(reason));
+        }
     }
 }
 

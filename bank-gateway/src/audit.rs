@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -49,7 +50,7 @@ pub trait Audit: fmt::Debug + Send + Sync + 'static {
 pub struct AuditFile {
     sender: Mutex<Option<SyncSender<Record>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    lost: Arc<std::sync::atomic::AtomicU64>,
+    lost: Arc<AtomicU64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,28 +76,39 @@ impl AuditFile {
         })?;
         let mut last = continue_chain(&mut file)?;
         let (sender, records) = sync_channel::<Record>(WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = lost.clone();
         let writer = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
             while let Ok(record) = records.recv() {
                 // What waits together is written together.
-                let mut text = Vec::new();
+                let (mut text, mut next) = (Vec::new(), last.clone());
                 let mut batch = vec![record];
                 batch.extend(records.try_iter().take(WAITING));
-                for record in batch {
-                    append(record, &mut last, &mut text);
+                for record in &batch {
+                    append(record, &mut next, &mut text);
                 }
-                if let Err(error) = (&file).write_all(&text) {
-                    tracing::error!(%error, "audit records cannot be written");
+                let before = file.metadata().map(|metadata| metadata.len());
+                match (&file).write_all(&text) {
+                    Ok(()) => last = next,
+                    Err(error) => {
+                        tracing::error!(%error, records = batch.len(), "audit records cannot be written");
+                        counted.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                        // What was written of them would break the chain.
+                        if let Ok(before) = before {
+                            let _ = file.set_len(before);
+                        }
+                    }
                 }
             }
             let _ = file.sync_data();
         })?;
-        Ok(Self { sender: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)), lost: Arc::default() })
+        Ok(Self { sender: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)), lost })
     }
 
     /// How many records were lost because the writer did not keep up.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost.load(std::sync::atomic::Ordering::Relaxed)
+        self.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -121,9 +133,9 @@ fn continue_chain(file: &mut File) -> std::io::Result<String> {
     Ok(line.hash)
 }
 
-fn append(record: Record, last: &mut String, text: &mut Vec<u8>) {
-    let hash = hash(&record, last);
-    let line = Line { record, previous: std::mem::replace(last, hash.clone()), hash };
+fn append(record: &Record, last: &mut String, text: &mut Vec<u8>) {
+    let hash = hash(record, last);
+    let line = Line { record: record.clone(), previous: std::mem::replace(last, hash.clone()), hash };
     // Strings and numbers always serialize.
     if serde_json::to_writer(&mut *text, &line).is_ok() {
         text.push(b'\n');
@@ -177,7 +189,7 @@ impl Audit for AuditFile {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else { return };
         if matches!(sender.try_send(record), Err(TrySendError::Full(_))) {
-            self.lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -87,7 +87,8 @@ impl Breaker {
     /// The endpoint answered.
     pub(crate) fn succeeded(&self) {
         let mut state = self.lock();
-        if !matches!(*state, State::Closed { failures: 0 }) {
+        // An answer that was on its way when the breaker opened says nothing about now.
+        if !matches!(*state, State::Closed { failures: 0 } | State::Open { .. }) {
             *state = State::default();
         }
     }

@@ -16,6 +16,7 @@ use crate::audit::Audit;
 use crate::auth::Passwords;
 use crate::auth::Scheme;
 use crate::client_addr::ClientAddress;
+use crate::gate::{AnyGate, Gate};
 use crate::rate_limit::TotalLimit;
 use crate::route::Route;
 use crate::{BuildError, Gateway, Quota, Upstream};
@@ -42,6 +43,7 @@ pub struct GatewayBuilder {
     pub(crate) schemes: Vec<Arc<dyn Scheme>>,
     #[cfg(feature = "passwords")]
     pub(crate) passwords: Option<Passwords>,
+    pub(crate) gates: Vec<Arc<dyn AnyGate>>,
     pub(crate) quotas: HashMap<String, Quota>,
     pub(crate) coarse: Quota,
     pub(crate) total: Option<TotalLimit>,
@@ -68,6 +70,7 @@ impl GatewayBuilder {
             schemes: Vec::new(),
             #[cfg(feature = "passwords")]
             passwords: None,
+            gates: Vec::new(),
             quotas: HashMap::from([("default".to_owned(), Quota::per_second(100).burst(200))]),
             coarse: Quota::per_second(5_000).burst(10_000),
             total: None,
@@ -102,7 +105,14 @@ impl GatewayBuilder {
         self
     }
 
-    /// The quota of a class of routes for each caller. `default` counts what has no class of its own.
+    /// A step of the team's own: it runs when the caller is known and allowed (the request extension `Arc<Principal>`), and
+    /// before the request is passed on.
+    pub fn gate(mut self, gate: impl Gate) -> Self {
+        self.gates.push(Arc::new(gate));
+        self
+    }
+
+    /// The quota of a class of routes for each caller. `default` is the class of what names none.
     pub fn rate_limit(mut self, class: impl Into<String>, quota: Quota) -> Self {
         self.quotas.insert(class.into(), quota);
         self

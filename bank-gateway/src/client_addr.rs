@@ -15,6 +15,9 @@ use crate::Gate;
 pub struct ClientAddr(pub IpAddr);
 
 /// Finds the client's address. Without trusted proxies it is the peer's, whatever the request says.
+///
+/// The peer is known by the request extension `Arc<Connection>`, which [`bank_sdk::serve`] sets. Behind another server put
+/// `Arc::new(Connection::new(peer))` there; without it every client counts as this machine.
 #[derive(Clone, Debug, Default)]
 pub struct ClientAddress {
     trusted: Arc<[Network]>,
@@ -35,8 +38,11 @@ impl ClientAddress {
         if !self.trusts(address) {
             return address;
         }
-        let fields: Vec<&str> =
-            headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+        let fields: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .map(|value| value.to_str().unwrap_or_default())
+            .collect();
         for text in fields.iter().rev().flat_map(|field| field.rsplit(',')) {
             // Something else than an address ends what can be believed.
             let Ok(next) = text.trim().parse::<IpAddr>() else { break };
@@ -54,8 +60,11 @@ impl ClientAddress {
 
     pub(crate) fn apply(&self, request: &mut Request<Body>) -> ClientAddr {
         let peer = request.extensions().get::<Arc<Connection>>().map(|connection| connection.peer.ip());
-        // Called in process, without a connection: the caller is this machine.
-        let found = ClientAddr(self.find(peer.unwrap_or(IpAddr::from([127, 0, 0, 1])), request.headers()));
+        let found = match peer {
+            Some(peer) => ClientAddr(self.find(peer, request.headers())),
+            // Without a known peer nothing that the request says is believed, not even that a proxy passed it on.
+            None => ClientAddr(IpAddr::from([127, 0, 0, 1])),
+        };
         request.extensions_mut().insert(found);
         found
     }

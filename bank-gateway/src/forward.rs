@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bank_sdk::client::{Connections, SendError};
 use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
-use bank_sdk::{Access, Problem, Service};
+use bank_sdk::{Problem, Service};
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tower::Service as _;
 
+use crate::auth::Authenticate;
 use crate::balance::{Balancer, Endpoint};
 use crate::client_addr::ClientAddr;
 use crate::identity::Mint;
@@ -23,7 +23,6 @@ use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
 use crate::route::Entry;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -61,6 +60,7 @@ impl Backend {
         &self,
         request: Request<Body>,
         entry: &Entry,
+        deadline: Instant,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
         let balancer = match &self.place {
@@ -74,7 +74,7 @@ impl Backend {
         let (request, kept) =
             Kept::keep(entry.idempotency, request).await.map_err(|error| unreadable_body(&error))?;
         self.budget.deposit();
-        self.try_endpoints(balancer, request, kept, pools).await
+        self.try_endpoints(balancer, request, kept, deadline, pools).await
     }
 
     /// Whether it is told who calls.
@@ -84,14 +84,15 @@ impl Backend {
 
     /// Makes a request ready for its service: without what is for the gateway only, with what the service needs to know.
     /// `deadline` is when its answer is no longer wanted.
-    pub(crate) fn prepare(&self, request: &mut Request<Body>, entry: &Entry, deadline: Instant) {
+    pub(crate) fn prepare(
+        &self,
+        request: &mut Request<Body>,
+        entry: &Entry,
+        deadline: Instant,
+        authenticate: &Authenticate,
+    ) {
         prepare(request, deadline, entry.stream);
-        // A foreign upstream behind a public route has its own ways to know its callers.
-        if self.is_bank_service() || entry.access != Access::Public {
-            for credential in [AUTHORIZATION, COOKIE, X_API_KEY] {
-                request.headers_mut().remove(credential);
-            }
-        }
+        authenticate.strip(request.headers_mut());
     }
 
     async fn try_endpoints(
@@ -99,6 +100,7 @@ impl Backend {
         balancer: &Balancer,
         request: Request<Body>,
         kept: Option<Kept>,
+        deadline: Instant,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
         let mut next = Some(request);
@@ -108,7 +110,9 @@ impl Backend {
             let Some(request) = next.take() else { break };
             let Some(endpoint) = balancer.pick(Instant::now(), &tried[..tries]) else { break };
             tried[tries] = endpoint.id;
-            let outcome = send(endpoint, request, pools).await;
+            let Some(outcome) = send(endpoint, request, deadline, pools).await else {
+                return Err(Problem::deadline_exceeded());
+            };
             let again = tries + 1 < MAX_TRIES && balancer.endpoints().len() > tries + 1;
             match outcome {
                 Ok(response) if !is_worth_another(response.status()) => return Ok(response),
@@ -145,34 +149,67 @@ impl Backend {
     }
 }
 
-/// One try at one endpoint, which its breaker and its load learn from.
+/// One try at one endpoint, which its breaker and its load learn from; nothing where the time ran out.
 async fn send(
     endpoint: &Arc<Endpoint>,
     request: Request<Body>,
+    deadline: Instant,
     pools: Option<&Pools>,
-) -> Result<Response<Body>, SendError> {
+) -> Option<Result<Response<Body>, SendError>> {
     let _in_flight = endpoint.load.enter();
-    let start = Instant::now();
-    let sent = match pools {
-        Some(pools) => pools.of(endpoint).send(request).await,
-        None => endpoint.connections.send(request).await,
+    let mut attempt = Attempt { endpoint, start: Instant::now(), learned: false };
+    let sending = async {
+        match pools {
+            Some(pools) => pools.of(endpoint).send(request).await,
+            None => endpoint.connections.send(request).await,
+        }
     };
-    let now = Instant::now();
+    let Ok(sent) = tokio::time::timeout_at(deadline, sending).await else {
+        attempt.failed();
+        return None;
+    };
     match &sent {
-        Ok(response) if !is_worth_another(response.status()) => {
-            endpoint.load.answered(now - start, now);
-            endpoint.breaker.succeeded();
-        }
-        Err(SendError::Lost(error)) if error.is_user() => {}
-        _ => {
-            endpoint.load.failed(now - start, now);
-            endpoint.breaker.failed(now);
-        }
+        Ok(response) if !is_worth_another(response.status()) => attempt.answered(),
+        // The caller's own body broke off: that says nothing of the endpoint.
+        Err(SendError::Lost(error)) if error.is_user() => attempt.learned = true,
+        _ => attempt.failed(),
     }
-    sent.map(|mut response| {
+    Some(sent.map(|mut response| {
         remove_hop_by_hop(response.headers_mut());
         response
-    })
+    }))
+}
+
+/// A try whose end teaches something. Dropped without one, its caller went away: the time so far counts as latency.
+struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    start: Instant,
+    learned: bool,
+}
+
+impl Attempt<'_> {
+    fn answered(&mut self) {
+        self.learned = true;
+        let now = Instant::now();
+        self.endpoint.load.answered(now - self.start, now);
+        self.endpoint.breaker.succeeded();
+    }
+
+    fn failed(&mut self) {
+        self.learned = true;
+        let now = Instant::now();
+        self.endpoint.load.failed(now - self.start, now);
+        self.endpoint.breaker.failed(now);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.learned {
+            let now = Instant::now();
+            self.endpoint.load.answered(now - self.start, now);
+        }
+    }
 }
 
 fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {

@@ -46,6 +46,23 @@ pub trait Gate: Clone + Send + Sync + 'static {
     fn check(&self, request: &mut Request<Body>) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
+/// A gate of any type.
+pub(crate) trait AnyGate: Send + Sync + 'static {
+    fn check_any<'a>(
+        &'a self,
+        request: &'a mut Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
+}
+
+impl<G: Gate> AnyGate for G {
+    fn check_any<'a>(
+        &'a self,
+        request: &'a mut Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>> {
+        Box::pin(self.check(request))
+    }
+}
+
 /// Header fields that gates add to the answer, whatever it will be.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerHeaders(HeaderMap);

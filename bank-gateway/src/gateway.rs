@@ -126,7 +126,7 @@ impl Gateway {
         self.answer(&state, request, id).await
     }
 
-    async fn answer(&self, state: &State, mut request: Request<Body>, id: RequestId) -> Response<Body> {
+    async fn answer(&self, state: &Arc<State>, mut request: Request<Body>, id: RequestId) -> Response<Body> {
         let mut trip = Trip::begin(id.clone(), &self.shared, state, &request);
         request.extensions_mut().insert(id);
         let admitted = self.admit(state, &mut request, &mut trip).await;
@@ -142,7 +142,7 @@ impl Gateway {
             }
             Err(problem) => Err(problem),
         };
-        let response = trip.end(outcome, &self.shared, state);
+        let response = trip.end(outcome);
         dress(response, &mut headers, &trip)
     }
 
@@ -155,23 +155,26 @@ impl Gateway {
     ) -> Result<Admitted, Problem> {
         let client = state.client_address.apply(request);
         trip.client = Some(client.0);
-        StrictHttp.apply(request)?;
-        if let Some(total) = &state.total {
-            total.take()?;
-        }
         let address = rate_limit::address(request);
         let coarse = state.limits.buckets.take(&state.coarse, &address);
         if !coarse.allowed {
             return Err(too_many(&coarse));
         }
+        StrictHttp.apply(request)?;
+        if let Some(total) = &state.total {
+            total.take()?;
+        }
         let entry = state.outside.find(request).map_err(|no| self.no_route(no))?.clone();
         trip.entry = Some(entry.clone());
         let deadline = trip.start + entry.timeout.min(time_left(request));
+        check_site(&entry.access, request)?;
         if entry.access == Access::Public || entry.access == Access::Login {
             // Nobody is known yet, or guesses: the address is counted, before anything is computed.
             take_quota(state, &entry, &address, request)?;
         }
         check_query(request)?;
+        // Before anybody reads the body to find out who calls.
+        let cut = limit_body(request, entry.body_limit)?;
         let principal = identify(state, &entry, request, deadline).await?;
         trip.principal.clone_from(&principal);
         if principal.is_none() && matches!(entry.access, Access::Authenticated { .. }) {
@@ -185,8 +188,10 @@ impl Gateway {
         if let Some(principal) = principal {
             request.extensions_mut().insert(principal);
         }
+        for gate in &*state.gates {
+            gate.check_any(request).await?;
+        }
         check_key(entry.idempotency, request.headers())?;
-        let cut = limit_body(request, entry.body_limit)?;
         Ok(Admitted { entry, deadline, cut })
     }
 
@@ -211,16 +216,17 @@ impl Gateway {
             Target::Backend(backend) => backend,
         };
         // First of all, so that naming a field in `Connection` never removes what is set below.
-        backend.prepare(&mut request, entry, *deadline);
+        backend.prepare(&mut request, entry, *deadline, &state.authenticate);
         trace::advance(&mut request, &*self.shared.random);
         backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
-        let forwarded = backend.forward(request, entry, self.pools.as_deref());
+        let forwarded = backend.forward(request, entry, *deadline, self.pools.as_deref());
         let outcome = tokio::time::timeout_at(*deadline, forwarded).await;
         if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
             return Err(problem);
         }
         let mut response = outcome.map_err(|_| Problem::deadline_exceeded())??;
-        if let Some(id) = response.headers_mut().remove(BANK_SESSION_ENDED) {
+        let ended = response.headers_mut().remove(BANK_SESSION_ENDED).filter(|_| backend.is_bank_service());
+        if let Some(id) = ended {
             state.authenticate.forget_session(id.to_str().unwrap_or_default());
         }
         Ok(response)
@@ -267,6 +273,19 @@ async fn identify(
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
             .with_code("timeout"))
     })
+}
+
+/// A page of another site may not sign its visitors in, nor send what changes something with their cookie (Fetch Metadata).
+fn check_site(access: &Access, request: &Request<Body>) -> Result<(), Problem> {
+    let changes = *access == Access::Login
+        || (!request.method().is_safe() && request.headers().contains_key(http::header::COOKIE));
+    match request.headers().get("sec-fetch-site") {
+        Some(site) if changes && site == "cross-site" => {
+            Err(Problem::new(StatusCode::FORBIDDEN, "a page of another site may not do this")
+                .with_code("cross_site"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn take_quota(

@@ -42,7 +42,8 @@ impl Mint {
             Self::Signed(keys) => {
                 let token = keys.sign(&identity(request));
                 // Base64url and dots always fit into a header field.
-                if let Ok(value) = HeaderValue::try_from(token) {
+                if let Ok(mut value) = HeaderValue::try_from(token) {
+                    value.set_sensitive(true);
                     request.headers_mut().insert(BANK_IDENTITY, value);
                 }
             }

@@ -21,10 +21,10 @@ pub(crate) fn unauthenticated() -> Problem {
 }
 
 /// The one answer to a credential that does not hold, whatever is wrong with it.
-pub(crate) fn invalid_token() -> Problem {
+#[must_use]
+pub fn invalid_credential() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "the credential does not hold, or holds no longer: sign in again")
         .with_code("invalid_token")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer error="invalid_token""#))
 }
 
 /// The same for a wrong password and an unknown user.

@@ -43,9 +43,9 @@ impl fmt::Debug for RetryBudget {
     }
 }
 
-/// Whether an answer says that another endpoint might do better.
+/// Whether an answer says that another endpoint might do better. A 504 does not: the time is over.
 pub(crate) const fn is_worth_another(status: StatusCode) -> bool {
-    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// A request that can be sent again.
@@ -63,7 +63,8 @@ impl Kept {
         request: Request<Body>,
     ) -> Result<(Request<Body>, Option<Self>), bank_sdk::http::ReadError> {
         let small = request.body().size_hint().upper().is_some_and(|size| size <= MAX_KEPT);
-        if !class.may_repeat() || !small {
+        let may_repeat = class.may_repeat() && (class != Idempotency::Safe || request.method().is_safe());
+        if !may_repeat || !small {
             return Ok((request, None));
         }
         let (parts, body) = request.into_parts();

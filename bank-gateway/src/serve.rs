@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use bank_sdk::serve::{Acceptor, Limits, Serve, serve as serve_service};
+use bank_sdk::serve::{Acceptor, Held, Limits, Serve, serve as serve_service};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
@@ -62,9 +62,11 @@ impl PerCore {
         shutdown: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         let (stop, stopped) = watch::channel(false);
+        let held = Held::new(&limits);
         let (done, mut ended) = tokio::sync::mpsc::channel::<io::Error>(1);
         for (number, listener) in self.listeners.into_iter().enumerate() {
-            let (gateway, acceptor, limits) = (gateway.worker(), acceptor.clone(), limits.clone());
+            let (gateway, acceptor, limits, held) =
+                (gateway.worker(), acceptor.clone(), limits.clone(), held.clone());
             let (mut stopped, done) = (stopped.clone(), done.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             std::thread::Builder::new().name(format!("gateway-{number}")).spawn(move || {
@@ -74,7 +76,12 @@ impl PerCore {
                         // A sender that is gone means the same.
                         let _ = stopped.wait_for(|stop| *stop).await;
                     };
-                    serve(listener, gateway).acceptor(acceptor).limits(limits).shutdown(signal).await
+                    serve(listener, gateway)
+                        .acceptor(acceptor)
+                        .limits(limits)
+                        .together(held)
+                        .shutdown(signal)
+                        .await
                 });
                 if let Err(error) = served {
                     let _ = done.blocking_send(error);

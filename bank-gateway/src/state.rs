@@ -16,6 +16,7 @@ use crate::auth::Authenticate;
 use crate::auth::Passwords;
 use crate::builder::{GatewayBuilder, ReadyCheck};
 use crate::client_addr::ClientAddress;
+use crate::gate::AnyGate;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::rate_limit::{Buckets, Limit, Limits, TotalLimit};
 use crate::route::{Answer, Conditions, Entry, Route, Table, Target};
@@ -29,6 +30,7 @@ pub(crate) struct State {
     pub(crate) authenticate: Authenticate,
     #[cfg(feature = "passwords")]
     pub(crate) passwords: Option<Passwords>,
+    pub(crate) gates: Arc<[Arc<dyn AnyGate>]>,
     pub(crate) limits: Limits,
     pub(crate) coarse: Limit,
     pub(crate) total: Option<TotalLimit>,
@@ -48,11 +50,10 @@ pub(crate) struct Lasting<'a> {
 
 impl State {
     pub(crate) fn build(builder: GatewayBuilder, lasting: &Lasting<'_>) -> Result<Self, Vec<String>> {
-        let mut faults: Vec<String> =
-            builder.schemes.iter().filter_map(|scheme| scheme.fault()).map(ToOwned::to_owned).collect();
+        let mut faults: Vec<String> = builder.schemes.iter().filter_map(|scheme| scheme.fault()).collect();
         let mut keep = |found: Result<_, Vec<String>>| found.map_err(|more| faults.extend(more)).ok();
         let limits = keep(Limits::new(lasting.buckets.clone(), &builder.quotas).map(Some)).flatten();
-        let coarse = Limit::new("address", builder.coarse).map_err(|fault| faults.push(fault)).ok();
+        let coarse = Limit::new("gateway-address", builder.coarse).map_err(|fault| faults.push(fault)).ok();
         let checks: Arc<[(String, ReadyCheck)]> = builder.checks.clone().into();
         let mut outside = own_routes(&builder, lasting.metrics, &checks);
         let mut inside = Vec::new();
@@ -85,6 +86,22 @@ impl State {
         for (route, upstream) in builder.routes {
             let service: Arc<str> = "route".into();
             let operation = route.declaration.operation();
+            let declared = Api::new("route").endpoint(route.declaration.clone());
+            if let Err(error) = declared.check() {
+                faults.extend(error.faults().iter().cloned());
+                continue;
+            }
+            match &route.declaration.access {
+                Some(Access::Internal { .. }) => {
+                    faults.push(format!("{operation}: only a service can declare an internal endpoint"));
+                    continue;
+                }
+                Some(Access::Login) if !can_login => {
+                    faults.push(format!("{operation}: is a login, but the gateway checks no passwords"));
+                    continue;
+                }
+                _ => {}
+            }
             match lasting.endpoints.backend(&operation, upstream) {
                 Ok(backend) => {
                     let metrics = lasting.metrics.route(&service, &operation);
@@ -104,6 +121,14 @@ impl State {
                 "some routes need a credential, but no scheme is accepted; add .authenticate(…)".to_owned(),
             );
         }
+        if let Some(limits) = &limits {
+            for entry in outside.iter().filter(|entry| !limits.has(&entry.rate)) {
+                faults.push(format!(
+                    "{} {}: is counted in the class `{}`, which has no quota; add .rate_limit(\"{}\", …)",
+                    entry.service, entry.operation, entry.rate, entry.rate
+                ));
+            }
+        }
         let mut table = |entries| Table::build(entries).map_err(|more| faults.extend(more)).ok();
         let (outside, inside) = (table(outside), table(inside));
         match (limits, coarse, outside, inside) {
@@ -112,6 +137,7 @@ impl State {
                 outside,
                 inside,
                 authenticate: Authenticate::new(builder.schemes),
+                gates: builder.gates.into(),
                 #[cfg(feature = "passwords")]
                 passwords: builder.passwords,
                 limits,

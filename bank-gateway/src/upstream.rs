@@ -83,7 +83,10 @@ impl Upstream {
 
 /// Endpoints by address. They outlive a reload, with what is known of their health.
 #[derive(Debug, Default)]
-pub(crate) struct Endpoints(Mutex<HashMap<String, Arc<Endpoint>>>);
+pub(crate) struct Endpoints(Mutex<HashMap<Reached, Arc<Endpoint>>>);
+
+/// An address, and the TLS configuration by which it is reached.
+type Reached = (String, Option<usize>);
 
 impl Endpoints {
     /// Builds what stands behind a service's routes.
@@ -140,7 +143,8 @@ impl Endpoints {
         options: &ConnectOptions,
     ) -> Result<Arc<Endpoint>, String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(endpoint) = known.get(address) {
+        let reached = (address.to_owned(), tls.map(|tls| Arc::as_ptr(tls).addr()));
+        if let Some(endpoint) = known.get(&reached) {
             return Ok(endpoint.clone());
         }
         let uri: Uri = address.parse().map_err(|error| format!("`{address}`: {error}"))?;
@@ -153,7 +157,7 @@ impl Endpoints {
         };
         let endpoint =
             Arc::new(Endpoint::new(address.to_owned(), connections.map_err(|error| error.to_string())?));
-        known.insert(address.to_owned(), endpoint.clone());
+        known.insert(reached, endpoint.clone());
         Ok(endpoint)
     }
 }

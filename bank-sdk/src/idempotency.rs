@@ -63,7 +63,8 @@ impl TryFrom<String> for IdempotencyKey {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        let fits = (1..=128).contains(&text.len())
+            && text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
         if fits { Ok(Self(text)) } else { Err("must have 1 to 128 visible ASCII characters") }
     }
 }

@@ -90,8 +90,8 @@ impl Identity {
         }
         let lifetime = self.expires_at.saturating_sub(self.issued_at);
         if lifetime > MAX_LIFETIME.as_secs() as i64
-            || now >= self.expires_at + skew
-            || self.issued_at > now + skew
+            || now >= self.expires_at.saturating_add(skew)
+            || self.issued_at > now.saturating_add(skew)
         {
             return Err(IdentityError::Expired);
         }

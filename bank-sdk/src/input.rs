@@ -1,6 +1,7 @@
 //! From a request's path, query and body to the endpoint's one input value. Whatever is wrong is named by its field.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Deserializer;
 use serde::de::value::MapDeserializer;
@@ -9,12 +10,14 @@ use serde_json::Value;
 
 use crate::Problem;
 
+/// More fields than any call has.
+const MAX_PAIRS: usize = 64;
+
 /// Input of an endpoint whose other fields come from the query.
 pub(crate) fn from_pairs<I: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<I, Problem> {
-    for (at, (name, _)) in pairs.iter().enumerate() {
-        if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-            return Err(invalid(name, "is given twice"));
-        }
+    let mut names = HashSet::new();
+    if let Some((name, _)) = pairs.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        return Err(invalid(name, "is given twice"));
     }
     let map = MapDeserializer::<_, serde::de::value::Error>::new(
         pairs.into_iter().map(|(name, value)| (name, Text(value))),
@@ -108,6 +111,9 @@ fn without_position(message: &str) -> String {
 
 /// The pairs of a query string or form, percent-decoded.
 pub(crate) fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
+    if query.bytes().filter(|&byte| byte == b'&').count() >= MAX_PAIRS {
+        return Err(Problem::bad_request("the query has too many fields").with_code("invalid_input"));
+    }
     query
         .split('&')
         .filter(|pair| !pair.is_empty())

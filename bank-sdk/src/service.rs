@@ -183,7 +183,7 @@ impl Shared {
                 request.extensions_mut().remove::<LocalIdentity>().ok_or(IdentityError::Missing)?.open(key)?
             }
             Trust::Signed(keys) => {
-                let token = request.headers().get(BANK_IDENTITY).ok_or(IdentityError::Missing)?;
+                let token = request.headers_mut().remove(BANK_IDENTITY).ok_or(IdentityError::Missing)?;
                 keys.verify(token.to_str().map_err(|_| IdentityError::Forged)?)?
             }
         };

@@ -156,6 +156,32 @@ async fn files_are_for_their_owner_only() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn files_that_others_could_read_are_taken_from_them() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path();
+    set_permissions(home, Permissions::from_mode(0o755)).unwrap();
+    let path = home.join("items.db");
+    SqliteItems::open(SqliteOptions::new(&path)).await.unwrap().close().await;
+    for name in ["items.db", "items.db.lock", "items.db-wal", "items.db-shm"] {
+        let file = home.join(name);
+        std::fs::OpenOptions::new().append(true).create(true).open(&file).unwrap();
+        set_permissions(&file, Permissions::from_mode(0o664)).unwrap();
+    }
+    let items = SqliteItems::open(SqliteOptions::new(&path)).await.unwrap();
+    let change = Change::put(Key::new("p", "s"), &1).unwrap();
+    items.commit_one(Transaction::new("w").change(change)).await.unwrap();
+    for entry in std::fs::read_dir(home).unwrap() {
+        let file = entry.unwrap().path();
+        assert_eq!(metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+    assert_eq!(metadata(home).unwrap().permissions().mode() & 0o777, 0o755, "not ours to change");
+}
+
 #[tokio::test]
 async fn booking_time_never_goes_back() {
     let clock = ManualClock::at(Timestamp::from_seconds(1_000));

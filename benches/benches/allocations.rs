@@ -47,7 +47,8 @@ fn main() -> Result<(), Failure> {
         }
     });
     let change = region.change();
-    let (count, bytes) = ((change.allocations + change.reallocations) / REQUESTS, change.bytes_allocated / REQUESTS);
+    let (count, bytes) =
+        ((change.allocations + change.reallocations) / REQUESTS, change.bytes_allocated / REQUESTS);
     println!("pipeline, known token, local service: {count} allocations and {bytes} bytes a request");
     match max {
         Some(max) if count > max => Err(format!("at most {max} allocations are allowed").into()),

@@ -28,7 +28,9 @@ fn main() -> Result<(), Failure> {
     let jwt = Jwt::new(KeySet::fixed(issuer.keys())?).issuer(ISSUER).audience(AUDIENCE);
     let gate = Authenticate::new([Arc::new(jwt) as Arc<dyn Scheme>]);
     let known = issuer.token("cus_bench")?;
-    assert!(runtime.block_on(async { gate.check(&mut request(&known).expect("a token fits")).await }).is_ok());
+    assert!(
+        runtime.block_on(async { gate.check(&mut request(&known).expect("a token fits")).await }).is_ok()
+    );
 
     let mut group = criterion.benchmark_group("jwt_check");
     group.bench_function("known", |bencher| {

@@ -37,7 +37,8 @@ fn main() -> Result<(), Failure> {
         );
     });
     let keys = IdentityKeys::new([("1", [7; 32])])?;
-    let principal = Arc::new(Principal::customer("cus_bench").with_scope("accounts:read").with_scope("profile"));
+    let principal =
+        Arc::new(Principal::customer("cus_bench").with_scope("accounts:read").with_scope("profile"));
     let identity = || {
         Identity::new("gateway", "kilobyte", "GET /v1/kilobyte", "req_bench", Timestamp::from_seconds(1_000))
             .for_principal(principal.clone())

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use accounts::wire::{Account, NewAccount, NewDeposit};
-use bank_sdk::client::{Client, ConnectOptions, Connections};
 use bank_sdk::IdempotencyKey;
+use bank_sdk::client::{Client, ConnectOptions, Connections};
 use bank_stores::{Currency, Money, SystemRandom, random};
 use http::Uri;
 use identity::wire::{Credentials, NewCustomer};
@@ -36,7 +36,7 @@ pub struct Bank {
     process: Process,
     address: Uri,
     passwords: BTreeMap<String, String>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// Somebody with an account.
@@ -68,7 +68,7 @@ impl Bank {
                 }
             })
             .await?;
-        Ok(Self { process, address: address.parse()?, passwords, _data: data })
+        Ok(Self { process, address: address.parse()?, passwords, data })
     }
 
     /// A connection of its own.
@@ -84,7 +84,8 @@ impl Bank {
     /// # Errors
     /// A user that is not there.
     pub async fn demo_user(&self, name: &str) -> Result<Client, Failure> {
-        let password = self.passwords.get(name).ok_or_else(|| format!("the bank printed no password of {name}"))?;
+        let password =
+            self.passwords.get(name).ok_or_else(|| format!("the bank printed no password of {name}"))?;
         let connections = self.connect()?;
         let token = sign_in(&connections, name, password).await?;
         Ok(Client::new(connections).bearer(&token)?)
@@ -110,7 +111,8 @@ impl Bank {
             let token = sign_in(&connections, &username, &password).await?;
             let customer = Client::new(connections.clone()).bearer(&token)?;
             let new = NewAccount { currency: money.currency(), name: None };
-            let account: Account = customer.call(accounts::endpoints::OPEN, &new).key(&new_key()?).send().await?;
+            let account: Account =
+                customer.call(accounts::endpoints::OPEN, &new).key(&new_key()?).send().await?;
             let deposit = NewDeposit { account: account.id.clone(), amount: money, reference: None };
             teller.call(accounts::endpoints::DEPOSIT, &deposit).key(&new_key()?).send().await?;
             customers.push(Customer { token, account: account.id });
@@ -124,6 +126,15 @@ impl Bank {
     /// A bank that is gone.
     pub fn usage(&self) -> io::Result<Usage> {
         self.process.usage()
+    }
+
+    /// Ends the process, then removes its data.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn end(self) -> io::Result<()> {
+        self.process.end().await?;
+        self.data.close()
     }
 }
 

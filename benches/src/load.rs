@@ -54,16 +54,26 @@ impl Load {
     ///
     /// # Errors
     /// Where `wrk` is missing, or a request failed.
-    pub async fn run(&self, address: SocketAddr, path: &str, token: &str, seconds: u32) -> Result<Measured, Failure> {
+    pub async fn run(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        token: &str,
+        seconds: u32,
+    ) -> Result<Measured, Failure> {
         let output = Command::new("wrk")
             .args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s"), "-s"])
             .arg(&self.script)
             .args(["-H", &format!("Authorization: Bearer {token}"), &format!("http://{address}{path}")])
             .output()
             .await
-            .map_err(|error| format!("wrk does not start ({error}); install it, on Debian with apt-get install wrk"))?;
+            .map_err(|error| {
+                format!("wrk does not start ({error}); install it, on Debian with apt-get install wrk")
+            })?;
         let text = String::from_utf8_lossy(&output.stdout);
-        parse(&text).ok_or_else(|| format!("wrk against {address} failed: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
+        parse(&text).ok_or_else(|| {
+            format!("wrk against {address} failed: {text}{}", String::from_utf8_lossy(&output.stderr)).into()
+        })
     }
 }
 
@@ -84,7 +94,10 @@ mod tests {
     #[test]
     fn a_run_with_a_failed_request_is_none() {
         let measured = parse("Running 3s test\nmeasured 300 3000000 0 1500 9000\n").unwrap();
-        assert_eq!((measured.requests, measured.took, measured.p99.as_millis()), (300, Duration::from_secs(3), 9));
+        assert_eq!(
+            (measured.requests, measured.took, measured.p99.as_millis()),
+            (300, Duration::from_secs(3), 9)
+        );
         assert_eq!(parse("measured 300 3000000 1 1500 9000"), None);
         assert_eq!(parse("unable to connect"), None);
     }

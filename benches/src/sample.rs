@@ -11,7 +11,11 @@ pub struct Sample {
 impl Sample {
     /// The value below which so many hundredths of all lie; zero where there is none.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is small and not negative")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank is small and not negative"
+    )]
     pub fn percentile(&self, hundredths: f64) -> f64 {
         let last = self.sorted.len().saturating_sub(1);
         let rank = (hundredths / 100.0 * last as f64).round() as usize;

@@ -115,6 +115,17 @@ impl Admin {
     }
 }
 
+/// Whether the request was meant for this listener. A page elsewhere that lets its own name point here (DNS rebinding) is not
+/// shown anything.
+fn is_local_name<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.or_else(|| request.uri().host()) else { return false };
+    let name =
+        host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
 fn page(mut response: Response<Body>) -> Response<Body> {
     let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
@@ -135,6 +146,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> GatewayFuture {
+        if !is_local_name(&request) {
+            return GatewayFuture::new(async { Problem::not_found().into_response("") });
+        }
         let admin = self.clone();
         GatewayFuture::new(admin.answer(request.method().clone(), request.uri().path().to_owned()))
     }

@@ -8,10 +8,10 @@ use aws_lc_rs::hmac;
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
 use bank_stores::{Clock, Error, SystemClock, Timestamp};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request};
 
 use super::{Checked, Scheme};
-use crate::problem::invalid_token;
+use crate::problem::invalid_credential;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The visible start of every key, by which scanners find leaked ones.
@@ -25,7 +25,7 @@ pub trait ApiKeyStore: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A key as it is kept: nothing in it gives the key back.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct StoredKey {
     /// The keyed hash that [`ApiKeys::hash`] gave when the key was made.
@@ -34,6 +34,12 @@ pub struct StoredKey {
     pub principal: Arc<Principal>,
     /// When it holds no longer.
     pub expires_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredKey").field("principal", &self.principal.subject).finish_non_exhaustive()
+    }
 }
 
 impl StoredKey {
@@ -86,8 +92,12 @@ impl Scheme for ApiKeys {
         "api-key"
     }
 
-    fn is_presented(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(X_API_KEY)
+    fn is_presented(&self, request: &Request<Body>) -> bool {
+        request.headers().contains_key(X_API_KEY)
+    }
+
+    fn credential_fields(&self) -> &[&'static str] {
+        &["x-api-key"]
     }
 
     fn challenge(&self) -> Option<HeaderValue> {
@@ -98,14 +108,17 @@ impl Scheme for ApiKeys {
         Box::pin(async move {
             let mut fields = request.headers().get_all(X_API_KEY).iter();
             let key = fields.next().and_then(|value| value.to_str().ok()).filter(|_| fields.next().is_none());
-            let key = key.filter(|key| key.len() <= 256).ok_or_else(invalid_token)?;
-            let (id, _) =
-                key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or_else(invalid_token)?;
-            let stored = self.store.api_key(id).await.map_err(Problem::from)?.ok_or_else(invalid_token)?;
+            let key = key.filter(|key| key.len() <= 256).ok_or_else(invalid_credential)?;
+            let (id, _) = key
+                .strip_prefix(PREFIX)
+                .and_then(|rest| rest.split_once('_'))
+                .ok_or_else(invalid_credential)?;
+            let stored =
+                self.store.api_key(id).await.map_err(Problem::from)?.ok_or_else(invalid_credential)?;
             // In constant time, by HMAC's own verification.
-            hmac::verify(&self.pepper, key.as_bytes(), &stored.hash).map_err(|_| invalid_token())?;
+            hmac::verify(&self.pepper, key.as_bytes(), &stored.hash).map_err(|_| invalid_credential())?;
             if stored.expires_at.is_some_and(|at| at <= self.clock.now()) {
-                return Err(invalid_token());
+                return Err(invalid_credential());
             }
             Ok(stored.principal)
         })

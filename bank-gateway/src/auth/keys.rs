@@ -24,7 +24,14 @@ pub struct KeySet {
 struct Shared {
     keys: ArcSwap<Keys>,
     file: Option<PathBuf>,
-    asked: Mutex<Option<Instant>>,
+    asked: Mutex<Asked>,
+}
+
+/// When the source was last asked, and what it said.
+#[derive(Default)]
+struct Asked {
+    at: Option<Instant>,
+    bytes: Vec<u8>,
 }
 
 type Keys = HashMap<String, Vec<Arc<VerifyingKey>>>;
@@ -56,7 +63,7 @@ impl KeySet {
     }
 
     fn build(keys: Keys, file: Option<PathBuf>) -> Self {
-        let shared = Shared { keys: ArcSwap::from_pointee(keys), file, asked: Mutex::new(None) };
+        let shared = Shared { keys: ArcSwap::from_pointee(keys), file, asked: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -73,13 +80,21 @@ impl KeySet {
     async fn refresh(&self) {
         let Some(path) = self.shared.file.clone() else { return };
         let mut asked = self.shared.asked.lock().await;
-        if asked.is_some_and(|at| at.elapsed() < COOL_DOWN) {
+        if asked.at.is_some_and(|at| at.elapsed() < COOL_DOWN) {
             return;
         }
-        *asked = Some(Instant::now());
-        let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+        asked.at = Some(Instant::now());
+        let read = tokio::task::spawn_blocking(move || {
+            Ok::<_, KeyError>((std::fs::read(&path).unwrap_or_default(), read_file(&path)?))
+        })
+        .await;
         match read {
-            Ok(Ok(keys)) => self.shared.keys.store(Arc::new(keys)),
+            // The same keys are kept as they are, with all that was verified by them.
+            Ok(Ok((bytes, _))) if bytes == asked.bytes => {}
+            Ok(Ok((bytes, keys))) => {
+                asked.bytes = bytes;
+                self.shared.keys.store(Arc::new(keys));
+            }
             Ok(Err(error)) => tracing::warn!(%error, "the key set stays as it is"),
             Err(error) => tracing::warn!(%error, "the key set stays as it is"),
         }

@@ -29,7 +29,7 @@ pub use password::Passwords;
 pub use session::Sessions;
 
 use crate::Gate;
-use crate::problem::unauthenticated;
+pub use crate::problem::invalid_credential;
 
 /// How soon a stream notices that its session has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -43,7 +43,12 @@ pub trait Scheme: fmt::Debug + Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Whether the request carries this scheme's credential, right or wrong.
-    fn is_presented(&self, headers: &HeaderMap) -> bool;
+    fn is_presented(&self, request: &Request<Body>) -> bool;
+
+    /// The header fields that carry it, beside `Authorization` and `Cookie`: they are for the gateway, not for services.
+    fn credential_fields(&self) -> &[&'static str] {
+        &[]
+    }
 
     /// Who a credential belongs to that was checked lately and needs no wait: the fast path.
     fn recall(&self, _request: &Request<Body>) -> Option<Arc<Principal>> {
@@ -53,7 +58,8 @@ pub trait Scheme: fmt::Debug + Send + Sync + 'static {
     /// Checks the credential. It may read the body within a bound and must leave it whole for the service.
     ///
     /// # Errors
-    /// 401 for a credential that does not hold, the same whatever is wrong with it; 503 where it cannot be checked now.
+    /// [`invalid_credential`] for one that does not hold, the same whatever is wrong with it; 503 where it cannot be
+    /// checked now.
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a>;
 
     /// A session has ended: nothing that was remembered of it holds any longer.
@@ -69,8 +75,13 @@ pub trait Scheme: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// What to say in `WWW-Authenticate` when the credential did not hold.
+    fn refusal_challenge(&self) -> Option<HeaderValue> {
+        self.challenge()
+    }
+
     /// What is missing for the scheme to be safe; the gateway does not build then.
-    fn fault(&self) -> Option<&'static str> {
+    fn fault(&self) -> Option<String> {
         None
     }
 }
@@ -107,9 +118,13 @@ impl Authenticate {
         }
     }
 
-    /// Whether there is any scheme at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.schemes.is_empty()
+    /// Removes every scheme's credential.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        headers.remove(http::header::AUTHORIZATION);
+        headers.remove(http::header::COOKIE);
+        for name in self.schemes.iter().flat_map(|scheme| scheme.credential_fields()) {
+            headers.remove(*name);
+        }
     }
 
     /// Who calls, or nobody.
@@ -117,11 +132,12 @@ impl Authenticate {
         &self,
         request: &mut Request<Body>,
     ) -> Result<Option<Arc<Principal>>, Problem> {
-        let presented = |headers: &HeaderMap| {
-            let mut presented = self.schemes.iter().filter(|scheme| scheme.is_presented(headers));
+        let (first, second) = {
+            let mut presented = self.schemes.iter().filter(|scheme| scheme.is_presented(request));
             (presented.next().cloned(), presented.next().is_some())
         };
-        let scheme = match presented(request.headers()) {
+        let second = second || first.as_ref().is_some_and(|first| has_another(&**first, request));
+        let scheme = match (first, second) {
             (Some(scheme), false) => scheme,
             (Some(_), true) => {
                 let problem = Problem::bad_request("the request carries two credentials; send one");
@@ -135,7 +151,12 @@ impl Authenticate {
         if let Some(principal) = scheme.recall(request) {
             return Ok(Some(principal));
         }
-        scheme.check(request).await.map(Some)
+        scheme.check(request).await.map(Some).map_err(|problem| match scheme.refusal_challenge() {
+            Some(challenge) if problem.status() == StatusCode::UNAUTHORIZED => {
+                problem.with_header(WWW_AUTHENTICATE, challenge)
+            }
+            _ => problem,
+        })
     }
 
     /// 401, with what each scheme offers.
@@ -151,11 +172,7 @@ impl Authenticate {
 
     /// Refuses nobody where somebody is needed.
     pub(crate) fn challenge(&self) -> Problem {
-        if self.is_empty() {
-            unauthenticated()
-        } else {
-            self.refuse("this needs a credential: sign in first")
-        }
+        self.refuse("this needs a credential: sign in first")
     }
 }
 
@@ -168,6 +185,19 @@ impl Gate for Authenticate {
         }
         Ok(())
     }
+}
+
+/// Whether the request carries a credential beside this scheme's, even one that nobody here knows (S16).
+fn has_another(scheme: &dyn Scheme, request: &mut Request<Body>) -> bool {
+    const KEY: &str = "x-api-key";
+    if request.headers().contains_key(KEY) && !scheme.credential_fields().contains(&KEY) {
+        return true;
+    }
+    // A scheme that finds its credential without `Authorization` has no use for what stands there.
+    let Some(value) = request.headers_mut().remove(http::header::AUTHORIZATION) else { return false };
+    let other = scheme.is_presented(request);
+    request.headers_mut().insert(http::header::AUTHORIZATION, value);
+    other
 }
 
 /// Refuses a credential in the address, on whichever route (S16).
@@ -183,10 +213,27 @@ pub(crate) fn check_query(request: &Request<Body>) -> Result<(), Problem> {
 fn has_credential(query: &str) -> bool {
     query.split('&').any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
+        let name = if name.contains('%') { &*unescape(name) } else { name };
         ["access_token", "api_key", "apikey", "token", "password", "refresh_token"]
             .iter()
             .any(|credential| name.eq_ignore_ascii_case(credential))
     })
+}
+
+/// The text with its escapes of ASCII characters undone; others do not matter here.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if byte.is_ascii() => {
+                plain.push(char::from(byte));
+                plain.push_str(&part[2..]);
+            }
+            _ => plain.push_str(part),
+        }
+    }
+    plain
 }
 
 /// The credential after a scheme's name in `Authorization`.

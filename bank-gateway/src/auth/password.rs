@@ -2,7 +2,7 @@
 //!
 //! Only routes that declare themselves a login take them: HTTP Basic (RFC 7617), or `username` and `password` in a JSON
 //! body. argon2id runs off the async threads, a bounded number at once. An unknown user costs the same. After five
-//! failures an account waits, longer each time.
+//! failures from one network an account waits there, longer each time; after a hundred, everywhere.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -108,7 +108,9 @@ impl Passwords {
         if password.len() > MAX_PASSWORD || username.len() > 128 {
             return Err(invalid_credentials());
         }
-        self.throttle(&username)?;
+        let accounts = throttled(&username, request);
+        // Counted before it is known to be one, so that many at once count as many; a success takes it back.
+        self.reserve(&accounts)?;
         let stored = self.store.password(&username).await?;
         let (hash, principal) = match stored {
             Some(stored) => (stored.hash, Some(stored.principal)),
@@ -126,56 +128,65 @@ impl Passwords {
         .map_err(|_| Problem::internal())?;
         match principal {
             Some(principal) if matches => {
-                self.lock().remove(&username);
+                let mut failures = self.lock();
+                for (account, _) in &accounts {
+                    failures.remove(account);
+                }
                 Ok(principal)
             }
-            _ => {
-                self.note_failure(username);
-                Err(invalid_credentials())
-            }
+            _ => Err(invalid_credentials()),
         }
     }
 
-    fn throttle(&self, username: &str) -> Result<(), Problem> {
-        let wait = self
-            .lock()
-            .get(username)
-            .map(|failures| failures.until.saturating_duration_since(Instant::now()));
-        match wait {
-            Some(wait) if !wait.is_zero() => Err(Problem::new(
+    /// Counts a failure for each account, unless one of them has to wait.
+    fn reserve(&self, accounts: &[(String, u32); 2]) -> Result<(), Problem> {
+        let now = Instant::now();
+        let mut failures = self.lock();
+        let wait =
+            |account: &String| failures.get(account).map(|held| held.until.saturating_duration_since(now));
+        let wait = accounts.iter().filter_map(|(account, _)| wait(account)).max().unwrap_or_default();
+        if !wait.is_zero() {
+            return Err(Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many failures for this user; wait before the next try",
             )
             .with_code("too_many_failures")
-            .with_retry_after(wait)),
-            _ => Ok(()),
+            .with_retry_after(wait));
         }
-    }
-
-    fn note_failure(&self, username: String) {
-        let now = Instant::now();
-        let mut throttled = self.lock();
-        if throttled.len() >= MAX_THROTTLED && !throttled.contains_key(&username) {
-            throttled.retain(|_, failures| failures.until + MAX_WAIT > now);
-            if throttled.len() >= MAX_THROTTLED {
-                // The limit by address still holds.
-                return;
-            }
+        for (account, free) in accounts {
+            make_room(&mut failures, account);
+            let held = failures.entry(account.clone()).or_insert(Failures { count: 0, until: now });
+            // A quarter of an hour without a failure forgives.
+            held.count = if held.until + MAX_WAIT < now { 1 } else { held.count.saturating_add(1) };
+            held.until = now + wait_after(held.count, *free);
         }
-        let failures = throttled.entry(username).or_insert(Failures { count: 0, until: now });
-        // A quarter of an hour without a failure forgives.
-        failures.count = if failures.until + MAX_WAIT < now { 1 } else { failures.count.saturating_add(1) };
-        let beyond = failures.count.saturating_sub(FREE_FAILURES);
-        let wait = if failures.count < FREE_FAILURES {
-            Duration::ZERO
-        } else {
-            FIRST_WAIT.saturating_mul(1 << beyond.min(10)).min(MAX_WAIT)
-        };
-        failures.until = now + wait;
+        Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Failures>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is throttled: the user from where this request comes, early; the user from anywhere, late, so that a stranger does
+/// not lock the owner out by guessing.
+fn throttled(username: &str, request: &Request<Body>) -> [(String, u32); 2] {
+    let network = crate::rate_limit::address(request);
+    [(format!("{username} {network}"), FREE_FAILURES), (username.to_owned(), FREE_FAILURES * 20)]
+}
+
+fn wait_after(count: u32, free: u32) -> Duration {
+    match count.checked_sub(free) {
+        None => Duration::ZERO,
+        Some(beyond) => FIRST_WAIT.saturating_mul(1 << beyond.min(10)).min(MAX_WAIT),
+    }
+}
+
+/// In a full table the account with the fewest failures of some gives way: made-up names have one each.
+fn make_room(failures: &mut HashMap<String, Failures>, account: &str) {
+    if failures.len() >= MAX_THROTTLED && !failures.contains_key(account) {
+        let least = failures.iter().take(16).min_by_key(|(_, held)| held.count).map(|(name, _)| name.clone());
+        least.map(|name| failures.remove(&name));
     }
 }
 

@@ -20,13 +20,14 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use super::{Checked, Scheme};
-use crate::problem::invalid_token;
+use crate::problem::invalid_credential;
 
 /// The session cookie's name.
 pub const COOKIE_NAME: &str = "__Host-session";
 /// How old an answer of the store may be: a session that ended elsewhere is refused after this at the latest.
 const MAX_AGE: Duration = Duration::from_millis(900);
 const MAX_KNOWN: usize = 16_384;
+const MAX_ID: usize = 64;
 
 /// Where sessions are kept.
 #[async_trait]
@@ -36,7 +37,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A session that goes on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Session {
     /// Who signed in.
@@ -47,6 +48,12 @@ pub struct Session {
     pub csrf_hash: [u8; 32],
     /// When it ends by itself.
     pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("principal", &self.principal.subject).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -122,20 +129,33 @@ impl Sessions {
         }
         let at = Instant::now();
         let session = self.store.session(id).await?.filter(|session| session.expires_at > self.clock.now());
+        if session.is_none() {
+            // What strangers make up is not worth remembering.
+            return Ok(None);
+        }
         let mut known = self.lock();
-        if known.len() >= MAX_KNOWN {
+        if known.len() >= MAX_KNOWN && !known.contains_key(id) {
             known.retain(|_, known| known.at.elapsed() < MAX_AGE);
+            if known.len() >= MAX_KNOWN {
+                let any = known.keys().next().cloned();
+                any.map(|any| known.remove(&any));
+            }
         }
         // What was asked before a session ended says nothing about it now.
-        let is_newest = known.get(id).is_none_or(|other| other.at <= at);
-        if is_newest && known.len() < MAX_KNOWN {
+        if known.get(id).is_none_or(|other| other.at <= at) {
             known.insert(id.to_owned(), Known { session: session.clone(), at });
         }
         Ok(session)
     }
 
     fn mark_ended(&self, id: &str) {
-        self.lock().insert(id.to_owned(), Known { session: None, at: Instant::now() });
+        let mut known = self.lock();
+        if known.len() < MAX_KNOWN || known.contains_key(id) {
+            known.insert(id.to_owned(), Known { session: None, at: Instant::now() });
+        } else {
+            // No place to note it: what is known is asked for anew.
+            known.clear();
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
@@ -150,7 +170,7 @@ impl Sessions {
         session: &Session,
     ) -> Result<Arc<Principal>, Problem> {
         if !bool::from(sha256(secret).ct_eq(&session.secret_hash)) {
-            return Err(invalid_token());
+            return Err(invalid_credential());
         }
         if !request.method().is_safe() {
             let token =
@@ -171,6 +191,10 @@ impl Sessions {
 fn cookie(headers: &HeaderMap) -> Option<(&str, Vec<u8>)> {
     let value = cookie_value(headers)?;
     let (id, secret) = value.split_once('.')?;
+    let is_id = id.len() <= MAX_ID && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !is_id {
+        return None;
+    }
     Some((id, URL_SAFE_NO_PAD.decode(secret).ok()?))
 }
 
@@ -197,8 +221,8 @@ impl Scheme for Sessions {
         "session"
     }
 
-    fn is_presented(&self, headers: &HeaderMap) -> bool {
-        cookie_value(headers).is_some()
+    fn is_presented(&self, request: &Request<Body>) -> bool {
+        cookie_value(request.headers()).is_some()
     }
 
     fn is_session_live<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
@@ -218,8 +242,8 @@ impl Scheme for Sessions {
 
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
         Box::pin(async move {
-            let (id, secret) = cookie(request.headers()).ok_or_else(invalid_token)?;
-            let session = self.find(id).await?.ok_or_else(invalid_token)?;
+            let (id, secret) = cookie(request.headers()).ok_or_else(invalid_credential)?;
+            let session = self.find(id).await?.ok_or_else(invalid_credential)?;
             self.admit(request, &secret, &session)
         })
     }

@@ -51,18 +51,16 @@ impl Balancer {
     /// same: refusing everything for certain is worse than trying.
     pub(crate) fn pick(&self, now: Instant, tried: &[u64]) -> Option<&Arc<Endpoint>> {
         let fresh = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.id);
-        if let [only] = &*self.endpoints {
-            return tried.is_empty().then(|| {
-                only.breaker.enter(now);
-                only
-            });
-        }
         let ready = |endpoint: &&Arc<Endpoint>| endpoint.breaker.is_ready(now);
-        let chosen = self
-            .choose(self.endpoints.iter().filter(fresh).filter(ready), now)
-            .or_else(|| self.choose(self.endpoints.iter().filter(fresh), now))?;
-        chosen.breaker.enter(now);
-        Some(chosen)
+        // Somebody else may take a probe between the look and the entry; then the others are asked.
+        for _ in 0..self.endpoints.len() {
+            match self.choose(self.endpoints.iter().filter(fresh).filter(ready), now) {
+                Some(chosen) if chosen.breaker.enter(now) => return Some(chosen),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.choose(self.endpoints.iter().filter(fresh), now)
     }
 
     /// The better of two drawn at random.

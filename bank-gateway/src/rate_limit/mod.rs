@@ -95,7 +95,7 @@ fn ceil_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// The quotas of a gateway, by class. A class that has none is counted under `default`.
+/// The quotas of a gateway, by class.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) buckets: Buckets,
@@ -116,36 +116,76 @@ impl Limits {
     }
 
     pub(crate) fn class(&self, name: &str) -> Option<&Limit> {
-        self.classes.get(name).or_else(|| self.classes.get("default"))
+        self.classes.get(name)
+    }
+
+    pub(crate) fn has(&self, class: &str) -> bool {
+        self.classes.contains_key(class)
     }
 }
 
-/// Counts a request against its caller's quota: the principal's, or the address's where nobody is known.
-#[derive(Clone, Debug)]
+/// Counts a request against its caller's quota: the principal's, the address's where nobody is known, or of whatever key a
+/// team chooses.
+#[derive(Clone)]
 pub struct RateLimit {
     buckets: Buckets,
     limit: Limit,
+    key: Option<Arc<KeyOf>>,
 }
 
+type KeyOf = dyn Fn(&Request<Body>) -> Option<String> + Send + Sync;
+
 impl RateLimit {
-    /// One quota for each caller, in buckets of its own.
+    /// One quota for each caller, in these buckets.
     ///
     /// # Errors
     /// A quota that lets nothing pass.
     pub fn new(name: &str, quota: Quota, buckets: Buckets) -> Result<Self, crate::BuildError> {
         let limit = Limit::new(name, quota).map_err(|fault| crate::BuildError::new(vec![fault]))?;
-        Ok(Self { buckets, limit })
+        Ok(Self { buckets, limit, key: None })
+    }
+
+    /// Counts by another key; a request that has none is not counted.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use bank_gateway::{Buckets, Quota, RateLimit};
+    /// # use bank_sdk::Principal;
+    /// # let runtime = tokio::runtime::Runtime::new().unwrap();
+    /// # let _inside = runtime.enter();
+    /// let by_tenant = RateLimit::new("tenant", Quota::per_second(500), Buckets::new(10_000))?
+    ///     .keyed_by(|request| request.extensions().get::<Arc<Principal>>()?.tenant.clone());
+    /// let builder = bank_gateway::Gateway::builder().gate(by_tenant);
+    /// # Ok::<(), bank_gateway::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn keyed_by(
+        mut self,
+        key: impl Fn(&Request<Body>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.key = Some(Arc::new(key));
+        self
     }
 }
 
 impl Gate for RateLimit {
     async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
-        let verdict = match request.extensions().get::<Arc<Principal>>() {
-            Some(principal) => self.buckets.take(&self.limit, &principal.subject),
-            None => self.buckets.take(&self.limit, &address(request)),
+        let verdict = match (&self.key, request.extensions().get::<Arc<Principal>>()) {
+            (Some(key), _) => match key(request) {
+                Some(key) => self.buckets.take(&self.limit, &key),
+                None => return Ok(()),
+            },
+            (None, Some(principal)) => self.buckets.take(&self.limit, &principal.subject),
+            (None, None) => self.buckets.take(&self.limit, &address(request)),
         };
         self.limit.tell(&verdict, request);
         if verdict.allowed { Ok(()) } else { Err(too_many(&verdict)) }
+    }
+}
+
+impl std::fmt::Debug for RateLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RateLimit").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 

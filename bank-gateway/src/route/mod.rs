@@ -24,7 +24,6 @@ use crate::metrics::RouteMetrics;
 
 /// A route that is not declared by a service: a pass-through, or a fixed answer of the gateway itself.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Route {
     pub(crate) declaration: EndpointDeclaration,
     pub(crate) when: Conditions,
@@ -65,13 +64,30 @@ impl Route {
 
     /// Every method of a path template.
     pub fn all(path: impl Into<String>) -> Self {
-        Self { all_methods: true, ..Self::new(Method::Get, path) }
+        let mut route = Self { all_methods: true, ..Self::new(Method::Get, path) };
+        // Among all methods are unsafe ones.
+        route.declaration.idempotency = Idempotency::None;
+        route
     }
 
     /// Who may call it. Without this the gateway does not build.
     #[must_use]
     pub fn access(mut self, access: Access) -> Self {
         self.declaration.access = Some(access);
+        self
+    }
+
+    /// Whether a request may be sent again; a `GET` may, anything else may not unless this says so.
+    #[must_use]
+    pub const fn idempotency(mut self, idempotency: Idempotency) -> Self {
+        self.declaration.idempotency = idempotency;
+        self
+    }
+
+    /// The largest body, in bytes (16 MiB by default).
+    #[must_use]
+    pub const fn body_limit(mut self, bytes: usize) -> Self {
+        self.declaration.body_limit = bytes;
         self
     }
 

@@ -195,7 +195,7 @@ where
             serde_json::Value::Object(fields) => fields,
             _ => serde_json::Map::new(),
         };
-        let (target, rest) = fill(self.endpoint.path(), fields);
+        let (target, rest) = fill(self.endpoint.path(), fields)?;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = self.endpoint.method().into();
         let mut target = target;
@@ -242,24 +242,32 @@ impl ServiceCredential {
 }
 
 /// Fills a path template from the input's fields and returns what is left of them.
-fn fill(
-    template: &str,
-    mut fields: serde_json::Map<String, serde_json::Value>,
-) -> (String, serde_json::Map<String, serde_json::Value>) {
+fn fill(template: &str, mut fields: Fields) -> Result<(String, Fields), serde_json::Error> {
     let mut path = String::new();
     for segment in template.split('/').skip(1) {
         path.push('/');
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) => {
-                if let Some(value) = fields.remove(name) {
-                    input::percent_encode(&plain(&value), &mut path);
+                let (name, is_rest) = name.strip_prefix('*').map_or((name, false), |name| (name, true));
+                let value = fields.remove(name).map(|value| plain(&value)).filter(|value| !value.is_empty());
+                let value =
+                    value.ok_or_else(|| serde::ser::Error::custom(format!("the path needs `{name}`")))?;
+                let separator = if is_rest { "/" } else { "" };
+                let mut encoded = Vec::new();
+                for part in if is_rest { value.split('/').collect() } else { vec![&*value] } {
+                    let mut text = String::new();
+                    input::percent_encode(part, &mut text);
+                    encoded.push(text);
                 }
+                path.push_str(&encoded.join(separator));
             }
             None => path.push_str(segment),
         }
     }
-    (path, fields)
+    Ok((path, fields))
 }
+
+type Fields = serde_json::Map<String, serde_json::Value>;
 
 fn append_query(target: &mut String, fields: serde_json::Map<String, serde_json::Value>) {
     let mut separator = '?';
@@ -301,7 +309,8 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the call may have had an effect: it is to be looked up or repeated under its key, not given up.
+    /// Whether the call, if it changes anything at all, may have had its effect: it is to be looked up or repeated under its
+    /// key, not given up.
     #[must_use]
     pub fn is_indeterminate(&self) -> bool {
         match self {

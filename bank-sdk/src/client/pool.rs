@@ -173,20 +173,20 @@ impl Connections {
     /// See [`SendError`]. Dropping the future drops the connection.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
         self.prepare(&mut request);
+        let mut idle_are_good = true;
         loop {
-            let (mut sender, reused) = match self.take_idle() {
+            let idle = if idle_are_good { self.take_idle() } else { None };
+            let (mut sender, reused) = match idle {
                 Some(sender) => (sender, true),
                 None => match self.connect().await {
                     Ok(sender) => (sender, false),
                     Err(source) => return Err(SendError::Connect { source, request: Box::new(request) }),
                 },
             };
-            if !is_usable(&mut sender).await {
-                if reused {
-                    continue;
-                }
-                let source = io::Error::from(io::ErrorKind::ConnectionReset);
-                return Err(SendError::Connect { source, request: Box::new(request) });
+            if reused && !is_settled(&mut sender).await {
+                // One that lingers is enough: the next is a new one.
+                idle_are_good = false;
+                continue;
             }
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(self.lend(sender, response)),
@@ -226,13 +226,14 @@ impl Connections {
 
     fn take_idle(&self) -> Option<SendRequest<Body>> {
         let mut idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // The oldest stand first.
+        let limit = self.shared.options.idle_timeout;
+        if idle.first().is_some_and(|oldest| oldest.since.elapsed() > limit) {
+            let expired = idle.partition_point(|held| held.since.elapsed() > limit);
+            idle.drain(..expired);
+        }
         loop {
             let candidate = idle.pop()?;
-            if candidate.since.elapsed() > self.shared.options.idle_timeout {
-                // The last one in is the freshest: all below it are older.
-                idle.clear();
-                return None;
-            }
             if !candidate.sender.is_closed() {
                 return Some(candidate.sender);
             }
@@ -265,7 +266,7 @@ impl Connections {
 
 /// Whether a connection takes a request now. One that was lent again while its last request was still being sent may take
 /// long, or for ever: another is used then.
-async fn is_usable(sender: &mut SendRequest<Body>) -> bool {
+async fn is_settled(sender: &mut SendRequest<Body>) -> bool {
     sender.is_ready() || matches!(tokio::time::timeout(SETTLE, sender.ready()).await, Ok(Ok(())))
 }
 

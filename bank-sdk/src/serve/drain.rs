@@ -13,22 +13,18 @@ use crate::http::{Body, BodyError};
 /// A response whose body ends when the server of this connection drains.
 #[must_use]
 pub fn until_drained(response: Response<Body>, connection: &Connection) -> Response<Body> {
-    let mut draining = connection.draining.clone();
-    until(response, async move {
-        // A server that is gone has drained.
-        let _ = draining.wait_for(|draining| *draining).await;
-    })
+    until(response, connection.drained())
 }
 
 /// A response whose body ends when `end` completes, at the latest.
 #[must_use]
 pub fn until(response: Response<Body>, end: impl Future<Output = ()> + Send + 'static) -> Response<Body> {
-    response.map(|body| Body::new(Until { body, end: Box::pin(end) }))
+    response.map(|body| Body::new(Until { body, end: Some(Box::pin(end)) }))
 }
 
 struct Until {
     body: Body,
-    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl HttpBody for Until {
@@ -39,8 +35,8 @@ impl HttpBody for Until {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+        if self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready()) {
+            (self.end, self.body) = (None, Body::empty());
         }
         Pin::new(&mut self.body).poll_frame(cx)
     }

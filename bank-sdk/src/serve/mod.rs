@@ -38,8 +38,28 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// What the handshake showed, where there was one.
     pub tls: Option<TlsFacts>,
-    /// Turns true when the server drains.
-    pub draining: watch::Receiver<bool>,
+    /// Turns true when the server drains, where that is known.
+    draining: Option<watch::Receiver<bool>>,
+}
+
+impl Connection {
+    /// The facts for a request that another server accepted.
+    #[must_use]
+    pub fn new(peer: SocketAddr) -> Self {
+        Self { peer, tls: None, draining: None }
+    }
+
+    /// Completes when the server drains.
+    fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
+        let draining = self.draining.clone();
+        async move {
+            match draining {
+                // A server that is gone has drained.
+                Some(mut draining) => drop(draining.wait_for(|draining| *draining).await),
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// What a TLS handshake showed.
@@ -123,6 +143,22 @@ pub struct Serve<S, A = Plain> {
     acceptor: A,
     limits: Limits,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    held: Option<Held>,
+}
+
+/// The connections that servers hold together: given to several, their limits are for all of them.
+#[derive(Clone, Debug)]
+pub struct Held {
+    permits: Arc<Semaphore>,
+    addresses: Addresses,
+}
+
+impl Held {
+    /// None yet, within these limits.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self { permits: Arc::new(Semaphore::new(limits.connections)), addresses: Addresses::default() }
+    }
 }
 
 /// Serves `service` on `listener` until its shutdown completes.
@@ -145,19 +181,26 @@ pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
         acceptor: Plain,
         limits: Limits::default(),
         shutdown: Box::pin(std::future::pending()),
+        held: None,
     }
 }
 
 impl<S, A> Serve<S, A> {
     /// Wraps each connection.
     pub fn acceptor<T: Acceptor>(self, acceptor: T) -> Serve<S, T> {
-        let Self { listener, service, limits, shutdown, .. } = self;
-        Serve { listener, service, acceptor, limits, shutdown }
+        let Self { listener, service, limits, shutdown, held, .. } = self;
+        Serve { listener, service, acceptor, limits, shutdown, held }
     }
 
     /// The bounds.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Counts its connections together with those of other servers.
+    pub fn together(mut self, held: Held) -> Self {
+        self.held = Some(held);
         self
     }
 
@@ -201,10 +244,9 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let Serve { listener, service, acceptor, limits, mut shutdown } = serve;
+    let Serve { listener, service, acceptor, limits, mut shutdown, held } = serve;
     let (drain, draining) = watch::channel(false);
-    let permits = Arc::new(Semaphore::new(limits.connections));
-    let addresses = Addresses::default();
+    let Held { permits, addresses } = held.unwrap_or_else(|| Held::new(&limits));
     let mut tasks = JoinSet::new();
     loop {
         let accepted = async {
@@ -232,7 +274,7 @@ where
             tracing::debug!(%peer, "too many connections of one address");
             continue;
         };
-        let connection = Connection { peer, tls: None, draining: draining.clone() };
+        let connection = Connection { peer, tls: None, draining: Some(draining.clone()) };
         let (service, acceptor, limits) = (service.clone(), acceptor.clone(), limits.clone());
         tasks.spawn(async move {
             let _held = (permit, slot);
@@ -278,7 +320,7 @@ where
     let (preface, io, tls) = tokio::time::timeout(limits.handshake_timeout, handshake).await??;
     let h2 = preface || tls.as_ref().is_some_and(|tls| tls.protocol.as_deref() == Some(b"h2"));
     connection.tls = tls;
-    let mut draining = connection.draining.clone();
+    let drained = connection.drained();
     let asked = Arc::new(AtomicBool::new(false));
     let service = PerConnection { service, connection: Arc::new(connection), asked: asked.clone() };
     let io = TokioIo::new(io);
@@ -286,14 +328,10 @@ where
     macro_rules! until_drained {
         ($serving:expr) => {{
             let mut serving = pin!($serving);
-            let drain = async {
-                // A sender that is gone means the same. Its guard is dropped here, before anything else is awaited.
-                let _ = draining.wait_for(|draining| *draining).await.map(|_| ());
-            };
             let silent = silent(&asked, limits.handshake_timeout);
             tokio::select! {
                 done = serving.as_mut() => done?,
-                () = drain => {
+                () = drained => {
                     serving.as_mut().graceful_shutdown();
                     serving.await?;
                 }
@@ -335,7 +373,7 @@ async fn silent(asked: &AtomicBool, limit: Duration) {
 async fn prior_knowledge(stream: &TcpStream) -> io::Result<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut start = [0; PREFACE.len()];
-    let mut seen = 0;
+    let (mut seen, mut pause) = (0, Duration::from_millis(2));
     loop {
         let read = stream.peek(&mut start).await?;
         if read == PREFACE.len() || !PREFACE.starts_with(&start[..read]) || read == 0 {
@@ -343,7 +381,8 @@ async fn prior_knowledge(stream: &TcpStream) -> io::Result<bool> {
         }
         if read == seen {
             // A part of the preface waits; look again when more may have come.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
         }
         seen = read;
     }
@@ -379,8 +418,19 @@ where
 }
 
 /// Connections that are open, by address.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// What counts as one address: of IPv6 a whole /64, since one subscriber has all of it.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        address => address,
+    }
+}
 
 struct Slot {
     addresses: Addresses,
@@ -389,6 +439,7 @@ struct Slot {
 
 impl Addresses {
     fn enter(&self, address: IpAddr, limit: usize) -> Option<Slot> {
+        let address = network(address);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= limit {

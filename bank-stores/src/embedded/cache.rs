@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub struct MemoryCache {
     values: moka::sync::Cache<String, Held>,
     once: Mutex<Once>,
     limits: LimitTable,
+    /// The latest time that limits have seen, in nanoseconds: theirs must not go back, and a clock may.
+    latest: AtomicU64,
     channels: Mutex<HashMap<String, broadcast::Sender<Bytes>>>,
     clock: Arc<dyn Clock>,
 }
@@ -68,6 +71,7 @@ impl MemoryCache {
             values,
             once: Mutex::new(Once { capacity: once, values: HashMap::new(), order: BTreeSet::new() }),
             limits: LimitTable::new(limits),
+            latest: AtomicU64::new(0),
             channels: Mutex::new(HashMap::new()),
             clock: Arc::new(SystemClock::new()),
         }
@@ -191,6 +195,7 @@ impl Cache for MemoryCache {
         };
         let charges: Vec<Charge> = charges.iter().map(charge).collect();
         let now = u64::try_from(self.clock.now().micros()).unwrap_or(0).saturating_mul(1_000);
+        let now = self.latest.fetch_max(now, Ordering::Relaxed).max(now);
         Ok(self.limits.take(now, &charges).verdicts().to_vec())
     }
 
@@ -230,6 +235,8 @@ impl Messages for Local {
 mod tests {
     use super::*;
     use crate::ManualClock;
+    use crate::limit::Rate;
+    use std::num::NonZeroU32;
 
     #[tokio::test]
     async fn a_full_table_of_once_only_values_says_so_and_forgets_nothing() {
@@ -245,6 +252,18 @@ mod tests {
         clock.advance(minute);
         assert!(cache.set_if_absent("c", Bytes::new(), minute).await.unwrap());
         assert!(cache.set_if_absent("a", Bytes::new(), minute).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_locks_nobody_out() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1_000));
+        let cache = MemoryCache::new().clock(Arc::new(clock.clone()));
+        let rate = Rate::per_second(NonZeroU32::new(2).unwrap());
+        let charge = [NamedCharge::new("k", rate)];
+        for (at, allowed) in [(1_000, true), (10, true), (10, false), (1_001, true)] {
+            clock.set(Timestamp::from_seconds(at));
+            assert_eq!(cache.take(&charge).await.unwrap()[0].allowed, allowed, "{at}");
+        }
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 
 use super::SqliteOptions;
 use super::database::{Database, Schema};
@@ -112,7 +113,7 @@ impl Documents for SqliteDocuments {
         let forward = find.page.direction == Direction::Forward;
         let sort = find.sort.as_deref().map_or_else(|| "created".to_owned(), expression);
         let mut sql = Sql::default();
-        sql.push(&format!("SELECT {COLUMNS}, json_quote({sort}) FROM doc_{collection} WHERE (expires_at IS NULL OR expires_at > "));
+        sql.push(&format!("SELECT {COLUMNS}, {sort} FROM doc_{collection} WHERE (expires_at IS NULL OR expires_at > "));
         sql.value(&self.now().into());
         sql.push(")");
         if let Some(filter) = &find.filter {
@@ -121,9 +122,10 @@ impl Documents for SqliteDocuments {
         }
         if let Some(cursor) = &find.page.after {
             let wrong = |_| Error::invalid("after", "not a cursor of this query");
-            let last = serde_json::from_str(&cursor.position(&identity)?).map_err(wrong)?;
+            let (value, id): (Place, String) =
+                serde_json::from_str(&cursor.position(&identity)?).map_err(wrong)?;
             sql.push(" AND ");
-            filter::behind(&mut sql, &sort, forward, &last)?;
+            filter::behind(&mut sql, &sort, forward, &(value.into(), id))?;
         }
         let order = if forward { "" } else { " DESC" };
         sql.push(&format!(" ORDER BY {sort}{order}, id{order} LIMIT "));
@@ -134,10 +136,10 @@ impl Documents for SqliteDocuments {
         let rows = query.fetch_all(self.database.readers()).await.map_err(from_sqlx)?;
         let found = rows
             .iter()
-            .map(|row| Ok((document(row)?, row.get::<String, _>(5))))
+            .map(|row| Ok((document(row)?, sorted_by(row)?)))
             .collect::<Result<Vec<_>>>()?;
-        let page = Page::cut(found, find.page.limit, |(last, value)| {
-            Cursor::new(&identity, &format!("[{value},{}]", Value::from(last.id.as_str())))
+        let page = Page::cut(found, find.page.limit, |(last, place)| {
+            Cursor::new(&identity, &serde_json::json!([place, last.id]).to_string())
         });
         Ok(page.map(|(document, _)| document))
     }
@@ -381,6 +383,39 @@ async fn uniques(connection: &mut SqliteConnection, collection: &str) -> Result<
     let keys: Vec<(String, Vec<String>)> = serde_json::from_str(&text)
         .map_err(|source| damaged(Error::invalid("uniques", "not a list").with_source(source)))?;
     Ok(keys.into_iter().map(|(name, fields)| Unique::new(name, fields)).collect())
+}
+
+/// The value by which a document was sorted, exactly as SQLite compares it: decimals would not do for every real.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Place {
+    Null,
+    Integer(i64),
+    /// Its bits.
+    Real(u64),
+    Text(String),
+}
+
+impl From<Place> for Value {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Null => Self::Null,
+            Place::Integer(number) => number.into(),
+            Place::Real(bits) => f64::from_bits(bits).into(),
+            Place::Text(text) => text.into(),
+        }
+    }
+}
+
+fn sorted_by(row: &SqliteRow) -> Result<Place> {
+    let raw = row.try_get_raw(5).map_err(from_sqlx)?;
+    if raw.is_null() {
+        return Ok(Place::Null);
+    }
+    Ok(match raw.type_info().name() {
+        "INTEGER" => Place::Integer(row.try_get_unchecked(5).map_err(from_sqlx)?),
+        "REAL" => Place::Real(row.try_get_unchecked::<f64, _>(5).map_err(from_sqlx)?.to_bits()),
+        _ => Place::Text(row.try_get_unchecked(5).map_err(from_sqlx)?),
+    })
 }
 
 fn document(row: &SqliteRow) -> Result<Document> {

@@ -19,6 +19,8 @@ mod code {
 }
 
 /// What a failed call to SQLite means, where it had no effect.
+///
+/// A broken constraint is no conflict of the caller's: where a command may break one, its engine looks for it before.
 pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
     let (kind, message) = match primary(&error) {
         Some(code::BUSY | code::LOCKED) => (ErrorKind::Unavailable, "the store is busy"),
@@ -29,7 +31,7 @@ pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
         Some(code::IOERR) => (ErrorKind::Unavailable, "the disk failed"),
         Some(code::CANTOPEN) => (ErrorKind::Unavailable, "the store's file cannot be opened"),
         Some(code::TOOBIG) => (ErrorKind::Invalid, "larger than the store takes"),
-        Some(code::CONSTRAINT) => (ErrorKind::Conflict, "a rule of the store's tables is broken"),
+        Some(code::CONSTRAINT) => (ErrorKind::Unavailable, "a rule of the store's tables would be broken"),
         Some(_) => (ErrorKind::Unavailable, "the store failed"),
         None => match &error {
             sqlx::Error::PoolTimedOut => (ErrorKind::Unavailable, "no connection became free in time"),
@@ -59,4 +61,20 @@ fn primary(error: &sqlx::Error) -> Option<i32> {
 /// A row that does not read as what was written: only a foreign hand or a failing disk does that.
 pub(super) fn damaged(source: Error) -> Error {
     Error::new(ErrorKind::Unavailable, "the store holds a row that cannot be read").with_source(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Connection;
+    use sqlx::sqlite::SqliteConnection;
+
+    #[tokio::test]
+    async fn a_constraint_that_nobody_expected_is_no_conflict_of_the_callers() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let twice = "CREATE TABLE t (k INTEGER PRIMARY KEY); INSERT INTO t VALUES (1); INSERT INTO t VALUES (1)";
+        let error = sqlx::raw_sql(twice).execute(&mut connection).await.unwrap_err();
+        assert!(is_constraint(&error));
+        assert_eq!(from_sqlx(error).kind(), ErrorKind::Unavailable);
+    }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, ErrorKind, Result, SystemRandom, random};
 
-/// Makes the directory and the database file if they are missing, readable by their owner only.
+/// Makes the directory and the database file if they are missing, readable by their owner only; files that others may
+/// read are taken from them. A directory that was there is left as it is: it may be others' too.
 ///
 /// SQLite gives the log files beside the database the database's permissions.
 pub(super) fn prepare(path: &Path) -> Result<()> {
@@ -15,15 +16,20 @@ pub(super) fn prepare(path: &Path) -> Result<()> {
             .map_err(|source| unusable("the store's directory cannot be made", source))?;
     }
     open_private(path).map_err(|source| unusable("the store's file cannot be made", source))?;
+    #[cfg(unix)]
+    for log in ["-wal", "-shm"] {
+        let log = beside(path, log);
+        if log.is_file() {
+            tighten(&log);
+        }
+    }
     Ok(())
 }
 
 /// Takes the lock that the writer holds for its life.
 pub(super) fn lock(path: &Path) -> Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file =
-        open_private(Path::new(&name)).map_err(|source| unusable("the lock file cannot be made", source))?;
+    let file = open_private(&beside(path, ".lock"))
+        .map_err(|source| unusable("the lock file cannot be made", source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -50,7 +56,32 @@ fn open_private(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    tighten(path);
+    Ok(file)
+}
+
+/// The file beside `path` whose name has this at its end.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Takes a file from all but its owner. Where it is another's we may not: then it stays as its owner wanted it.
+#[cfg(unix)]
+fn tighten(path: &Path) {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    let tightened = metadata(path).and_then(|metadata| match metadata.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => set_permissions(path, Permissions::from_mode(0o600)),
+    });
+    if let Err(error) = tightened {
+        tracing::warn!(path = %path.display(), %error, "others may read a store's file");
+    }
 }
 
 fn unusable(message: &'static str, source: io::Error) -> Error {

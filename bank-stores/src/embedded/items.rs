@@ -152,6 +152,36 @@ fn beyond(prefix: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::Change;
+    use crate::{ManualClock, Timestamp};
+
+    #[tokio::test]
+    async fn what_expires_goes_at_least_as_fast_as_more_comes() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1_000));
+        let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
+        let items = SqliteItems::open(options).await.unwrap();
+        let minute = Duration::from_secs(60);
+        let mut write = async |name: &str, count: usize| {
+            let expires_at = clock.now().saturating_add(minute);
+            let put = |n| {
+                let key = Key::new(format!("{name}{n}"), "s");
+                Change::put(key, &n).unwrap().expires_at(expires_at)
+            };
+            let transaction = |n| Transaction::new(format!("{name}{n}")).change(put(n));
+            for outcome in items.commit((0..count).map(transaction).collect()).await {
+                outcome.unwrap();
+            }
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM items")
+                .fetch_one(items.database.readers())
+                .await
+                .unwrap()
+        };
+        assert_eq!(write("a", 3_000).await, 3_000);
+        clock.advance(minute);
+        // The group that is the first of this minute removes more than the others.
+        assert!(write("b", 1).await <= 2_001);
+        assert!(write("c", 1_500).await <= 1_501);
+    }
 
     #[test]
     fn the_end_of_a_prefix_lies_just_beyond_it() {

@@ -37,9 +37,11 @@ INSERT INTO state VALUES (1, 0, 0)"],
 
 /// How long a transaction's id is remembered: a day more than is promised.
 const REMEMBERED: Duration = Duration::from_secs(8 * 86_400);
-/// How often what has expired is removed, and how much at once.
+/// What has expired is removed as fast as it may come: with each group, so many times what the group wrote.
+const SWEEP_FACTOR: usize = 2;
+/// How often much of it is removed by a group that wrote little, and how much at once.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-const SWEEP_LIMIT: i64 = 1_000;
+const SWEEP_LIMIT: usize = 1_000;
 
 /// What the writer keeps in memory.
 #[derive(Debug)]
@@ -98,8 +100,11 @@ impl Engine for ItemsEngine {
         let outcomes: Vec<Result<Committed>> =
             commands.iter().map(|command| group.evaluate(command)).collect();
         let position = group.write(connection, commands, &outcomes, self.position).await?;
-        if self.swept_at.is_none_or(|at| now.since(at) >= SWEEP_EVERY) {
-            sweep(connection, now).await?;
+        let due = self.swept_at.is_none_or(|at| now.since(at) >= SWEEP_EVERY);
+        let least = if due { SWEEP_LIMIT } else { 0 };
+        let (items, writes) = (group.left.len(), (group.sequence - self.sequence) as usize);
+        sweep(connection, now, least.max(items * SWEEP_FACTOR), least.max(writes * SWEEP_FACTOR)).await?;
+        if due {
             self.swept_at = Some(now);
         }
         (self.sequence, self.position) = (group.sequence, position);
@@ -321,21 +326,26 @@ fn check(condition: Condition, version: u64) -> Result<()> {
     }
 }
 
-/// Removes some of what has expired, and of what need not be remembered.
-async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> Result<()> {
+/// Removes up to so many of the items that have expired, and of the writes that need not be remembered.
+async fn sweep(connection: &mut SqliteConnection, now: Timestamp, items: usize, writes: usize) -> Result<()> {
     let forgotten = now.saturating_sub(REMEMBERED);
-    for (sql, before) in [
+    for (sql, before, limit) in [
         (
             "DELETE FROM items WHERE rowid IN
              (SELECT rowid FROM items WHERE expires_at IS NOT NULL AND expires_at <= ?1 LIMIT ?2)",
             now,
+            items,
         ),
         (
             "DELETE FROM writes WHERE sequence IN (SELECT sequence FROM writes WHERE at < ?1 LIMIT ?2)",
             forgotten,
+            writes,
         ),
     ] {
-        let query = sqlx::query(sql).bind(before.micros()).bind(SWEEP_LIMIT);
+        if limit == 0 {
+            continue;
+        }
+        let query = sqlx::query(sql).bind(before.micros()).bind(limit as i64);
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
     Ok(())

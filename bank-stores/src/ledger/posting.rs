@@ -12,7 +12,7 @@ use crate::{Currency, Error, Money, Result, Timestamp};
 /// The most legs of a posting.
 pub const MAX_LEGS: usize = 64;
 /// The longest reference, and the longest value of one piece of metadata, in bytes.
-pub const MAX_TEXT: usize = 500;
+pub const MAX_TEXT: usize = 1_024;
 /// The most pieces of metadata.
 pub const MAX_METADATA: usize = 32;
 
@@ -82,7 +82,7 @@ impl Posting {
         self.leg(from, taken).leg(to, amount)
     }
 
-    /// What the customer reads on the statement; at most 500 bytes.
+    /// What the customer reads on the statement; at most 1,024 bytes.
     #[must_use]
     pub fn reference(mut self, reference: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
@@ -218,13 +218,18 @@ mod tests {
             (many, "legs"),
             (posting().leg(account("c"), zero), "legs[2].amount"),
             (Posting { kind: String::new(), ..posting() }, "kind"),
-            (posting().reference("x".repeat(501)), "reference"),
+            (posting().reference("x".repeat(1_025)), "reference"),
             (posting().metadata("", "x"), "metadata"),
             (posting().metadata("x", "\0"), "metadata"),
         ];
         for (posting, field) in cases {
             assert_eq!(posting.validate().unwrap_err().field(), Some(field));
         }
+    }
+
+    #[test]
+    fn a_reference_of_140_characters_fits_whatever_they_are() {
+        assert!(posting().reference("\u{1f4b6}".repeat(140)).validate().is_ok());
     }
 
     #[test]

@@ -45,19 +45,22 @@ impl LimitTable {
         match charges {
             [charge] => {
                 let mut guards = [Some(self.lock(self.shard_of(charge.key)))];
-                self.take_locked(now_nanos, charges, &mut guards, &[self.shard_of(charge.key)])
+                let shards = [self.shard_of(charge.key)];
+                self.take_locked(now_nanos, charges, &mut guards, &shards, &mut [Bucket::None])
             }
             _ if charges.len() <= INLINE => {
                 let mut shards = [0; INLINE];
                 let mut guards = [const { None }; INLINE];
+                let mut buckets = [Bucket::None; INLINE];
                 let count = self.lock_sorted(charges, &mut shards, &mut guards);
-                self.take_locked(now_nanos, charges, &mut guards[..count], &shards[..count])
+                self.take_locked(now_nanos, charges, &mut guards[..count], &shards[..count], &mut buckets)
             }
             _ => {
                 let mut shards = vec![0; charges.len()];
                 let mut guards: Vec<Option<Guard<'_>>> = (0..charges.len()).map(|_| None).collect();
+                let mut buckets = vec![Bucket::None; charges.len()];
                 let count = self.lock_sorted(charges, &mut shards, &mut guards);
-                self.take_locked(now_nanos, charges, &mut guards[..count], &shards[..count])
+                self.take_locked(now_nanos, charges, &mut guards[..count], &shards[..count], &mut buckets)
             }
         }
     }
@@ -114,19 +117,21 @@ impl LimitTable {
         charges: &[Charge],
         guards: &mut [Option<Guard<'a>>],
         shards: &[usize],
+        buckets: &mut [Bucket],
     ) -> Decision {
         let mut hold = Hold { table: self, guards, shards, overflow: None };
         let mut decision = Decision::new(charges.len());
         let mut taken = 0;
-        for charge in charges {
-            let (filled, shared) = hold.filled(charge, now);
-            if shared {
+        for (charge, bucket) in charges.iter().zip(&mut *buckets) {
+            let filled;
+            (*bucket, filled) = hold.find(charge, now);
+            if !matches!(bucket, Bucket::Own) {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
             }
             let next = filled.saturating_add(charge.rate.interval().saturating_mul(u64::from(charge.cost)));
             let allowed = next.saturating_sub(now) <= charge.rate.span();
             if allowed && decision.allowed {
-                hold.set(charge, next, now);
+                hold.set(*bucket, charge, next, now);
                 taken += 1;
             }
             let filled = if allowed { next } else { filled };
@@ -135,19 +140,31 @@ impl LimitTable {
         if decision.allowed {
             return decision;
         }
-        // Given back in reverse; what is written is the sum of charges, so that taking it away again is exact.
-        for charge in charges[..taken].iter().rev() {
+        // Given back in reverse, each to the bucket that paid: looked for again, it might be another one by now. What is
+        // written is the sum of charges, so that taking it away again is exact.
+        for (charge, bucket) in charges[..taken].iter().zip(&*buckets).rev() {
             let cost = charge.rate.interval().saturating_mul(u64::from(charge.cost));
-            let filled = hold.filled(charge, now).0.saturating_sub(cost);
-            hold.set(charge, filled, now);
+            let filled = hold.filled(*bucket, charge, now).saturating_sub(cost);
+            hold.set(*bucket, charge, filled, now);
         }
         let mut refused = Decision::new(charges.len());
-        for (charge, verdict) in charges.iter().zip(decision.verdicts()) {
-            let (filled, _) = hold.filled(charge, now);
+        for ((charge, bucket), verdict) in charges.iter().zip(&*buckets).zip(decision.verdicts()) {
+            let filled = hold.filled(*bucket, charge, now);
             refused.push(Verdict::new(charge.rate, charge.cost, verdict.allowed, filled, now));
         }
         refused
     }
+}
+
+/// Which bucket a charge goes to.
+#[derive(Clone, Copy, Debug)]
+enum Bucket {
+    /// Its key's own.
+    Own,
+    /// One of those that strangers of one rate share.
+    Shared(usize),
+    /// None: there are too many rates.
+    None,
 }
 
 /// What one call has locked.
@@ -166,30 +183,56 @@ impl Hold<'_, '_> {
         self.guards[index].as_deref_mut().expect("every part that a charge needs was locked before")
     }
 
-    /// When the charge's bucket will be full, now at the earliest, and whether it is a shared one; makes the bucket of a
-    /// stranger.
-    fn filled(&mut self, charge: &Charge, now: u64) -> (u64, bool) {
+    /// The charge's bucket, and when it will be full, now at the earliest; makes the bucket of a stranger.
+    fn find(&mut self, charge: &Charge, now: u64) -> (Bucket, u64) {
         let shard = self.shard(charge.key);
         if let Some(filled) = shard.filled(charge.key) {
-            return (filled.max(now), false);
+            return (Bucket::Own, filled.max(now));
         }
         if shard.set(charge.key, now, now) {
-            return (now, false);
+            return (Bucket::Own, now);
         }
-        (self.shared(charge.rate, now).map_or(u64::MAX, |filled| (*filled).max(now)), true)
+        match self.share(charge.rate, now) {
+            Some((index, filled)) => (Bucket::Shared(index), filled.max(now)),
+            None => (Bucket::None, u64::MAX),
+        }
     }
 
-    fn set(&mut self, charge: &Charge, filled: u64, now: u64) {
-        let shard = self.shard(charge.key);
-        if shard.filled(charge.key).is_some() {
-            shard.set(charge.key, filled, now);
-        } else if let Some(shared) = self.shared(charge.rate, now) {
-            *shared = filled;
+    /// When a bucket that was found before will be full, now at the earliest. One that made room since then was full.
+    fn filled(&mut self, bucket: Bucket, charge: &Charge, now: u64) -> u64 {
+        let filled = match bucket {
+            Bucket::Own => self.shard(charge.key).filled(charge.key),
+            Bucket::Shared(index) => self.shared(index, charge.rate).map(|filled| *filled),
+            Bucket::None => return u64::MAX,
+        };
+        filled.map_or(now, |filled| filled.max(now))
+    }
+
+    /// Says when a bucket that was found before will be full.
+    fn set(&mut self, bucket: Bucket, charge: &Charge, filled: u64, now: u64) {
+        match bucket {
+            Bucket::Own => {
+                let shard = self.shard(charge.key);
+                if shard.filled(charge.key).is_some() {
+                    shard.set(charge.key, filled, now);
+                }
+            }
+            Bucket::Shared(index) => {
+                if let Some(shared) = self.shared(index, charge.rate) {
+                    *shared = filled;
+                }
+            }
+            Bucket::None => {}
         }
+    }
+
+    fn shared(&mut self, index: usize, rate: Rate) -> Option<&mut u64> {
+        let buckets = self.overflow.as_mut()?;
+        buckets.get_mut(index).filter(|(known, _)| *known == rate).map(|(_, filled)| filled)
     }
 
     /// The bucket of the strangers of one rate; none when there are too many rates, and then they are refused.
-    fn shared(&mut self, rate: Rate, now: u64) -> Option<&mut u64> {
+    fn share(&mut self, rate: Rate, now: u64) -> Option<(usize, u64)> {
         let table = self.table;
         let buckets = self
             .overflow
@@ -206,7 +249,7 @@ impl Hold<'_, '_> {
                 index
             }
         };
-        buckets.get_mut(index).map(|(_, filled)| filled)
+        Some((index, buckets[index].1))
     }
 }
 
@@ -287,6 +330,23 @@ mod tests {
             );
             assert_eq!(verdicts[number as usize].retry_after, None);
         }
+    }
+
+    #[test]
+    fn a_refusal_gives_back_to_the_bucket_that_paid() {
+        let table = LimitTable::new(1_000);
+        for number in 0..999 {
+            assert!(table.take(0, &[Charge::one(key(number), rate(1))]).allowed);
+        }
+        // One bucket is full again, and a stranger's search finds it sooner or later, but not each time.
+        table.take(0, &[Charge { key: key(999), rate: rate(1), cost: 0 }]);
+        let exhausted = Charge::one(key(0), rate(1));
+        for stranger in 1_000..1_200 {
+            assert!(!table.take(0, &[Charge::one(key(stranger), rate(7)), exhausted]).allowed);
+            let shared = table.overflow.lock().unwrap();
+            assert!(shared.iter().all(|(_, filled)| *filled == 0), "{shared:?}");
+        }
+        assert!(table.overflowed() > 100);
     }
 
     #[test]

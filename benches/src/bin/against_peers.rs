@@ -43,7 +43,8 @@ The contestants, each until its standard input ends:
 
 fn main() -> ExitCode {
     match run() {
-        Ok(passed) => if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("against_peers: {error}");
             ExitCode::FAILURE
@@ -190,7 +191,8 @@ async fn measure(plan: &Plan) -> Result<bool, Failure> {
         for turn in 0..count {
             let contestant = &mut contestants[(round + turn) % count];
             let before = contestant.process.usage()?;
-            let measured = load.run(contestant.address, gateways::PATH, &contestant.token, plan.seconds).await?;
+            let measured =
+                load.run(contestant.address, gateways::PATH, &contestant.token, plan.seconds).await?;
             let cpu = contestant.process.usage()?.cpu - before.cpu;
             contestant.runs.push(Run { measured, cpu });
         }
@@ -210,7 +212,8 @@ async fn start(directory: &std::path::Path, upstream: SocketAddr) -> Result<Vec<
     let nginx = nginx::start(directory, upstream).await?;
     // Those that look at no token carry one of the same length.
     let token = full.2.clone();
-    let contestant = |name, process, address, token| Contestant { name, process, address, token, runs: Vec::new() };
+    let contestant =
+        |name, process, address, token| Contestant { name, process, address, token, runs: Vec::new() };
     Ok(vec![
         contestant(NGINX, nginx.0, nginx.1, token.clone()),
         contestant("gateway, bare", bare.0, bare.1, token),
@@ -250,7 +253,11 @@ impl Contestant {
         let is_full = self.name.contains("full");
         let (status, size, identity) = self.ask(Some(&self.token)).await?;
         if (status, size, identity) != (StatusCode::OK, upstream::SIZE, is_full) {
-            return Err(format!("{} answered {status} with {size} bytes, identity told: {identity}", self.name).into());
+            return Err(format!(
+                "{} answered {status} with {size} bytes, identity told: {identity}",
+                self.name
+            )
+            .into());
         }
         let (status, ..) = self.ask(None).await?;
         if (status == StatusCode::UNAUTHORIZED) != is_full {

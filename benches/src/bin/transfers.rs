@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::wire::AccountPath;
+use bank_benches::Failure;
 use bank_benches::arguments::Arguments;
 use bank_benches::bank::{self, Bank, Customer, euros, new_key};
 use bank_benches::posting::Book;
 use bank_benches::process::unless_signalled;
 use bank_benches::sample::Sample;
-use bank_benches::Failure;
 use bank_sdk::Empty;
 use bank_sdk::client::{CallError, Client};
 use bank_stores::{Currency, Money};
@@ -42,7 +42,8 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match unless_signalled(run()).await {
-        Ok(passed) => if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("transfers: {error}");
             ExitCode::FAILURE
@@ -81,7 +82,7 @@ const START: Money = euros(100_000);
 
 async fn run() -> Result<bool, Failure> {
     let plan = Plan::take(Arguments::parse(std::env::args().skip(1))?)?;
-    let bank = Arc::new(Bank::start(&plan.program, &plan.directory).await?);
+    let bank = Bank::start(&plan.program, &plan.directory).await?;
     eprintln!("{} customers register and get an account", plan.customers);
     let customers: Arc<[Customer]> = bank.customers(plan.customers, START).await?.into();
     let before = Books::read(&bank, &customers).await?;
@@ -97,20 +98,43 @@ async fn run() -> Result<bool, Failure> {
     eprintln!("the books are checked");
     let after = Books::read(&bank, &customers).await?;
     let faults = check(&bank, &customers, &before, &after, &sent).await?;
-    drop(bank);
+    bank.end().await?;
 
     eprintln!("the ledger alone");
     let grouped = ledger_alone(&plan.directory, plan.connections).await?;
     let single = ledger_alone(&plan.directory, 1).await?;
 
     let latency: Sample = sent.done.iter().map(|done| done.took.as_secs_f64() * 1e3).collect();
-    println!("transfers through the bank      {rate:>8.0}/s   from {} connections of {} customers, {} in {:.1} s",
-        plan.connections, plan.customers, sent.done.len(), took.as_secs_f64());
-    println!("  latency                       {:>8.1} ms  median; p99 {:.1} ms", latency.median(), latency.percentile(99.0));
-    println!("  CPU of the bank's process     {cpu:>8.2} ms  a transfer; {:.0} MB of memory", used.resident as f64 / 1e6);
-    println!("Ledger::post alone, {:>3} in flight {grouped:>7.0}/s   the bank carries {:.0} % of it", plan.connections, rate / grouped * 100.0);
+    println!(
+        "transfers through the bank      {rate:>8.0}/s   from {} connections of {} customers, {} in {:.1} s",
+        plan.connections,
+        plan.customers,
+        sent.done.len(),
+        took.as_secs_f64()
+    );
+    println!(
+        "  latency                       {:>8.1} ms  median; p99 {:.1} ms",
+        latency.median(),
+        latency.percentile(99.0)
+    );
+    println!(
+        "  CPU of the bank's process     {cpu:>8.2} ms  a transfer; {:.0} MB of memory",
+        used.resident as f64 / 1e6
+    );
+    println!(
+        "Ledger::post alone, {:>3} in flight {grouped:>7.0}/s   the bank carries {:.0} % of it",
+        plan.connections,
+        rate / grouped * 100.0
+    );
     println!("Ledger::post alone,   1 in flight {single:>7.0}/s");
-    println!("books                           {}", if faults.is_empty() { "right: the trial balance is zero, no money came or went, every acknowledged transfer is there once" } else { "WRONG" });
+    println!(
+        "books                           {}",
+        if faults.is_empty() {
+            "right: the trial balance is zero, no money came or went, every acknowledged transfer is there once"
+        } else {
+            "WRONG"
+        }
+    );
     faults.iter().for_each(|fault| println!("  {fault}"));
     let fast = plan.min.is_none_or(|min| rate >= min);
     if let Some(min) = plan.min {
@@ -152,7 +176,12 @@ impl Sent {
     }
 }
 
-async fn send_all(bank: &Bank, customers: &Arc<[Customer]>, connections: usize, until: Instant) -> Result<Sent, Failure> {
+async fn send_all(
+    bank: &Bank,
+    customers: &Arc<[Customer]>,
+    connections: usize,
+    until: Instant,
+) -> Result<Sent, Failure> {
     let mut tasks = JoinSet::new();
     for first in 0..connections {
         let shared = bank.connect()?;
@@ -170,7 +199,11 @@ async fn send_all(bank: &Bank, customers: &Arc<[Customer]>, connections: usize, 
 }
 
 /// One connection, on which its customers take turns.
-async fn send(clients: Vec<(usize, Client)>, customers: Arc<[Customer]>, until: Instant) -> Result<Sent, Failure> {
+async fn send(
+    clients: Vec<(usize, Client)>,
+    customers: Arc<[Customer]>,
+    until: Instant,
+) -> Result<Sent, Failure> {
     let mut sent = Sent::default();
     for (turn, (from, client)) in clients.iter().cycle().enumerate() {
         if Instant::now() >= until {
@@ -252,7 +285,8 @@ async fn check(
             expected[done.from] -= done.amount.minor();
             expected[done.to] += done.amount.minor();
         }
-        let wrong = expected.iter().zip(&after.balances).filter(|(expected, found)| **expected != found.minor());
+        let wrong =
+            expected.iter().zip(&after.balances).filter(|(expected, found)| **expected != found.minor());
         match wrong.count() {
             0 => {}
             wrong => faults.push(format!("{wrong} balances are not what the transfers make of them")),

@@ -31,6 +31,8 @@ mod notice;
 mod record;
 #[cfg(feature = "service")]
 mod service;
+#[cfg(feature = "service")]
+mod streams;
 
 use bank_sdk::Api;
 #[cfg(feature = "service")]

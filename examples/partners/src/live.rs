@@ -40,13 +40,17 @@ impl Partners {
     /// From the notification after `Last-Event-ID`, or from now on.
     pub(crate) async fn live(self: Arc<Self>, call: Call<Empty>) -> Result<Reply<Notification>, Problem> {
         let customer = call.subject()?.to_owned();
+        let open = self.streams.enter(&customer)?;
         // Before looking, so that nothing in between is missed.
         let changed = self.changed.subscribe();
         let newest = self.stored_number(&customer).await?;
         // Nobody has read further than there is.
         let after = last_event_id(&call.headers).map_or(newest, |read| read.min(newest));
         let (events, response) = event_stream();
-        tokio::spawn(async move { self.stream(&events, &customer, after, changed).await });
+        tokio::spawn(async move {
+            let _open = open;
+            self.stream(&events, &customer, after, changed).await;
+        });
         Ok(Reply::raw(response))
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::endpoints;
 use crate::names::Names;
+use crate::streams::Streams;
 
 /// The collection of notifications.
 pub(crate) const NOTIFICATIONS: &str = "notifications";
@@ -32,6 +33,7 @@ pub struct Partners {
     pub(crate) names: Names,
     /// Whose notifications became more.
     pub(crate) changed: broadcast::Sender<Arc<str>>,
+    pub(crate) streams: Streams,
     /// The number of a customer's last notification.
     pub(crate) last: Cache<String, u64>,
 }
@@ -53,6 +55,7 @@ impl Partners {
             names: Names::new(client.clone()),
             client,
             changed: broadcast::channel(WOKEN).0,
+            streams: Streams::default(),
             last: Cache::new(REMEMBERED),
         })
     }

@@ -13,6 +13,7 @@ mod claims;
 mod known;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -21,7 +22,7 @@ use bank_sdk::{Principal, Problem};
 use bank_stores::{Clock, SystemClock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderValue, Request};
 use jsonwebtoken::Validation;
 
 use self::claims::{Claims, key_id};
@@ -29,7 +30,7 @@ use self::known::KnownTokens;
 use super::keys::{KeySet, VerifyingKey};
 use super::session::Sessions;
 use super::{Checked, Scheme, authorization};
-use crate::problem::invalid_token;
+use crate::problem::invalid_credential;
 
 const MAX_TOKEN: usize = 8 * 1024;
 
@@ -93,10 +94,11 @@ impl Jwt {
         if let Some(principal) = self.known.find(token, now) {
             return self.live(principal).await;
         }
-        let (claims, key) = self.verify_signature(token).await.ok_or_else(invalid_token)?;
+        let (claims, key) = self.verify_signature(token).await.ok_or_else(invalid_credential)?;
         let (issuer, audience) = (self.issuer.as_deref(), self.audience.as_deref());
-        if !claims.hold(issuer.ok_or_else(invalid_token)?, audience.ok_or_else(invalid_token)?, now) {
-            return Err(invalid_token());
+        if !claims.hold(issuer.ok_or_else(invalid_credential)?, audience.ok_or_else(invalid_credential)?, now)
+        {
+            return Err(invalid_credential());
         }
         let expires = claims.exp;
         let name = URL_SAFE_NO_PAD.encode(&digest(&SHA256, token.as_bytes()).as_ref()[..9]);
@@ -127,7 +129,7 @@ impl Jwt {
         match (&self.sessions, &principal.session) {
             (None, _) => Ok(principal),
             (Some(sessions), Some(id)) if sessions.is_live(id).await? => Ok(principal),
-            (Some(_), _) => Err(invalid_token()),
+            (Some(_), _) => Err(invalid_credential()),
         }
     }
 }
@@ -137,8 +139,8 @@ impl Scheme for Jwt {
         "jwt"
     }
 
-    fn is_presented(&self, headers: &HeaderMap) -> bool {
-        authorization(headers, "bearer").is_some()
+    fn is_presented(&self, request: &Request<Body>) -> bool {
+        authorization(request.headers(), "bearer").is_some()
     }
 
     fn recall(&self, request: &Request<Body>) -> Option<Arc<Principal>> {
@@ -153,7 +155,7 @@ impl Scheme for Jwt {
 
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
         Box::pin(async move {
-            let token = authorization(request.headers(), "bearer").ok_or_else(invalid_token)?;
+            let token = authorization(request.headers(), "bearer").ok_or_else(invalid_credential)?;
             self.verify(token).await
         })
     }
@@ -168,10 +170,21 @@ impl Scheme for Jwt {
         Some(HeaderValue::from_static("Bearer"))
     }
 
-    fn fault(&self) -> Option<&'static str> {
+    fn refusal_challenge(&self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static(r#"Bearer error="invalid_token""#))
+    }
+
+    fn is_session_live<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        match &self.sessions {
+            Some(sessions) => sessions.is_session_live(id),
+            None => Box::pin(std::future::ready(true)),
+        }
+    }
+
+    fn fault(&self) -> Option<String> {
         match (&self.issuer, &self.audience) {
-            (None, _) => Some("the JWT scheme believes any issuer; add .issuer(…)"),
-            (_, None) => Some("the JWT scheme accepts tokens for anybody; add .audience(…)"),
+            (None, _) => Some("the JWT scheme believes any issuer; add .issuer(…)".to_owned()),
+            (_, None) => Some("the JWT scheme accepts tokens for anybody; add .audience(…)".to_owned()),
             _ => None,
         }
     }
