@@ -238,6 +238,10 @@ fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {
 /// Removes what holds for one connection only, and what `Connection` names (RFC 9110 §7.6.1). It runs before the gateway
 /// sets its own fields, so that naming one of those removes nothing (S4).
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none of them: one look at the names instead of a search for each.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let nominated: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -274,6 +278,21 @@ impl fmt::Debug for Place {
             }
         }
     }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
 use crate::answer::{Trip, dress};
-use crate::auth::check_query;
+use crate::auth::{Chosen, check, check_query};
 use crate::authorize::authorize;
 use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;
@@ -116,7 +116,7 @@ impl Gateway {
                 let (gateway, state, id) = (gateway.clone(), state.clone(), own.clone());
                 async move { Ok::<_, Infallible>(gateway.answer(&state, request, id).await) }
             });
-            let Ok(mut response) = cors.layer(pass).oneshot(request).await;
+            let Ok(mut response) = Box::pin(cors.layer(pass).oneshot(request)).await;
             if let http::header::Entry::Vacant(vacant) = response.headers_mut().entry(REQUEST_ID) {
                 // The preflight's answer, which did not come this way.
                 vacant.insert(id_value(&id));
@@ -257,22 +257,25 @@ async fn identify(
     request: &mut Request<Body>,
     deadline: Instant,
 ) -> Result<Option<Arc<Principal>>, Problem> {
-    let identified = async {
-        match &entry.access {
-            // A stale cookie on a public page or a login is nobody's business.
-            Access::Public => Ok(None),
-            #[cfg(feature = "passwords")]
-            Access::Login => match &state.passwords {
-                Some(passwords) => passwords.identify(request).await.map(Some),
-                None => Err(Problem::internal()),
-            },
-            _ => state.authenticate.identify(request).await,
-        }
+    let identified: Pin<Box<dyn Future<Output = Result<_, Problem>> + Send>> = match &entry.access {
+        // A stale cookie on a public page or a login is nobody's business.
+        Access::Public => return Ok(None),
+        #[cfg(feature = "passwords")]
+        Access::Login => match &state.passwords {
+            Some(passwords) => Box::pin(passwords.identify(request)),
+            None => return Err(Problem::internal()),
+        },
+        _ => match state.authenticate.choose(request)? {
+            Chosen::Nobody => return Ok(None),
+            Chosen::Known(principal) => return Ok(Some(principal)),
+            Chosen::Unchecked(scheme) => Box::pin(async move { check(&*scheme, request).await }),
+        },
     };
-    tokio::time::timeout_at(deadline, identified).await.unwrap_or_else(|_| {
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
-            .with_code("timeout"))
-    })
+    match tokio::time::timeout_at(deadline, identified).await {
+        Ok(identified) => identified.map(Some),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
+            .with_code("timeout")),
+    }
 }
 
 /// A page of another site may not sign its visitors in, nor send what changes something with their cookie (Fetch Metadata).

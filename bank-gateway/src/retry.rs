@@ -68,7 +68,8 @@ impl Kept {
             return Ok((request, None));
         }
         let (parts, body) = request.into_parts();
-        let body = if body.is_end_stream() { Bytes::new() } else { body.read(MAX_KEPT as usize).await? };
+        let body =
+            if body.is_end_stream() { Bytes::new() } else { Box::pin(body.read(MAX_KEPT as usize)).await? };
         let kept = Self {
             method: parts.method.clone(),
             uri: parts.uri.clone(),

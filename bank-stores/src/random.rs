@@ -7,6 +7,7 @@
 //! assert!(id.starts_with("tr_") && id.len() == 3 + 26);
 //! ```
 
+use std::cell::RefCell;
 use std::fmt;
 
 /// Lower-case Crockford base32: no `i`, `l`, `o` or `u`, so that ids survive being read aloud.
@@ -32,8 +33,42 @@ impl SystemRandom {
 
 impl Random for SystemRandom {
     fn fill(&self, buffer: &mut [u8]) {
-        // Going on with predictable keys would be worse than stopping.
-        getrandom::fill(buffer).expect("the operating system gives random bytes");
+        if buffer.len() > SMALL {
+            return draw(buffer);
+        }
+        DRAWN.with_borrow_mut(|drawn| drawn.give(buffer));
+    }
+}
+
+fn draw(buffer: &mut [u8]) {
+    // Going on with predictable keys would be worse than stopping.
+    getrandom::fill(buffer).expect("the operating system gives random bytes");
+}
+
+/// So many bytes are drawn at once for what asks for few: a system call for each id would cost more than the id.
+const AT_ONCE: usize = 512;
+const SMALL: usize = 32;
+
+thread_local! {
+    static DRAWN: RefCell<Drawn> = const { RefCell::new(Drawn { bytes: [0; AT_ONCE], left: 0 }) };
+}
+
+/// Bytes of this thread that were drawn and not given yet. What was given is forgotten here.
+struct Drawn {
+    bytes: [u8; AT_ONCE],
+    left: usize,
+}
+
+impl Drawn {
+    fn give(&mut self, buffer: &mut [u8]) {
+        if self.left < buffer.len() {
+            draw(&mut self.bytes);
+            self.left = AT_ONCE;
+        }
+        let given = &mut self.bytes[self.left - buffer.len()..self.left];
+        buffer.copy_from_slice(given);
+        given.fill(0);
+        self.left -= buffer.len();
     }
 }
 
@@ -60,6 +95,17 @@ pub fn text(prefix: &str, bytes: [u8; 16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_requests_are_never_given_the_same_bytes() {
+        let random = SystemRandom::new();
+        let mut seen = std::collections::HashSet::new();
+        for length in (8..=40).cycle().take(2_000) {
+            let mut bytes = vec![0; length];
+            random.fill(&mut bytes);
+            assert!(seen.insert(bytes[..8].to_vec()));
+        }
+    }
 
     #[test]
     fn ids_are_fixed_in_length_and_keep_all_bits() {

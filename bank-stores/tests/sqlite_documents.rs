@@ -22,7 +22,9 @@ async fn pages_sorted_by_any_real_hold_each_document_once() {
     let reals: Vec<f64> =
         base.iter().flat_map(|real| [real.next_down(), *real, -real, -real.next_down()]).collect();
     let reals: Vec<f64> = reals.into_iter().filter(|real| *real != 0.0).collect();
-    let insert = |(at, real): (usize, &f64)| DocumentWrite::insert(format!("d{at}"), serde_json::json!({ "v": real }));
+    let insert = |(at, real): (usize, &f64)| {
+        DocumentWrite::insert(format!("d{at}"), &serde_json::json!({ "v": real })).unwrap()
+    };
     for outcome in documents.write("c", reals.iter().enumerate().map(insert).collect()).await {
         outcome.unwrap();
     }

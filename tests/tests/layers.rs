@@ -16,6 +16,7 @@ use bank_gateway::{
 };
 use bank_sdk::declaration::{Access, Api};
 use bank_sdk::http::Body;
+use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
 use bank_tests::{Bank, Edge, OneKey, Recorder, Shape, identity_keys, program};
 use http::{Request, Response, StatusCode};
@@ -82,9 +83,12 @@ async fn client_address_stands_alone() {
     let requests = [empty(request("/").header("x-forwarded-for", "9.9.9.9"))];
     let (answers, _) = through(ClientAddress::default(), requests).await;
     assert!(answers[0].1.contains("127.0.0.1"), "nobody is believed who is not trusted: {}", answers[0].1);
-    let requests = [empty(request("/").header("x-forwarded-for", "6.6.6.6, 9.9.9.9"))];
-    let (answers, _) = through(ClientAddress::behind(["127.0.0.0/8"]).unwrap(), requests).await;
+    let proxied = || empty(request("/").header("x-forwarded-for", "6.6.6.6, 9.9.9.9"));
+    let mut known = proxied();
+    known.extensions_mut().insert(Arc::new(Connection::new("127.0.0.1:9".parse().unwrap())));
+    let (answers, _) = through(ClientAddress::behind(["127.0.0.0/8"]).unwrap(), [known, proxied()]).await;
     assert!(answers[0].1.contains("9.9.9.9"), "{}", answers[0].1);
+    assert!(answers[1].1.contains("127.0.0.1"), "without a known peer nothing is believed: {}", answers[1].1);
 }
 
 #[tokio::test]

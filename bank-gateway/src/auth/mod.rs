@@ -127,11 +127,8 @@ impl Authenticate {
         }
     }
 
-    /// Who calls, or nobody.
-    pub(crate) async fn identify(
-        &self,
-        request: &mut Request<Body>,
-    ) -> Result<Option<Arc<Principal>>, Problem> {
+    /// Which scheme tells who calls, and whether anybody must be waited for to know it.
+    pub(crate) fn choose(&self, request: &mut Request<Body>) -> Result<Chosen, Problem> {
         let (first, second) = {
             let mut presented = self.schemes.iter().filter(|scheme| scheme.is_presented(request));
             (presented.next().cloned(), presented.next().is_some())
@@ -146,17 +143,21 @@ impl Authenticate {
             (None, _) if request.headers().contains_key(http::header::AUTHORIZATION) => {
                 return Err(self.refuse("this scheme of `Authorization` is not known here"));
             }
-            (None, _) => return Ok(None),
+            (None, _) => return Ok(Chosen::Nobody),
         };
-        if let Some(principal) = scheme.recall(request) {
-            return Ok(Some(principal));
-        }
-        scheme.check(request).await.map(Some).map_err(|problem| match scheme.refusal_challenge() {
-            Some(challenge) if problem.status() == StatusCode::UNAUTHORIZED => {
-                problem.with_header(WWW_AUTHENTICATE, challenge)
-            }
-            _ => problem,
+        Ok(match scheme.recall(request) {
+            Some(principal) => Chosen::Known(principal),
+            None => Chosen::Unchecked(scheme),
         })
+    }
+
+    /// Who calls, or nobody.
+    async fn identify(&self, request: &mut Request<Body>) -> Result<Option<Arc<Principal>>, Problem> {
+        match self.choose(request)? {
+            Chosen::Nobody => Ok(None),
+            Chosen::Known(principal) => Ok(Some(principal)),
+            Chosen::Unchecked(scheme) => check(&*scheme, request).await.map(Some),
+        }
     }
 
     /// 401, with what each scheme offers.
@@ -174,6 +175,29 @@ impl Authenticate {
     pub(crate) fn challenge(&self) -> Problem {
         self.refuse("this needs a credential: sign in first")
     }
+}
+
+/// How a request's caller becomes known.
+pub(crate) enum Chosen {
+    /// It carries no credential.
+    Nobody,
+    /// It was checked lately.
+    Known(Arc<Principal>),
+    /// This scheme has to check it.
+    Unchecked(Arc<dyn Scheme>),
+}
+
+/// Checks a credential; a refusal says what the scheme wants.
+pub(crate) async fn check(
+    scheme: &dyn Scheme,
+    request: &mut Request<Body>,
+) -> Result<Arc<Principal>, Problem> {
+    scheme.check(request).await.map_err(|problem| match scheme.refusal_challenge() {
+        Some(challenge) if problem.status() == StatusCode::UNAUTHORIZED => {
+            problem.with_header(WWW_AUTHENTICATE, challenge)
+        }
+        _ => problem,
+    })
 }
 
 impl Gate for Authenticate {

@@ -2,7 +2,8 @@
 //!
 //! Only routes that declare themselves a login take them: HTTP Basic (RFC 7617), or `username` and `password` in a JSON
 //! body. argon2id runs off the async threads, a bounded number at once. An unknown user costs the same. After five
-//! failures from one network an account waits there, longer each time; after a hundred, everywhere.
+//! failures an account waits, longer each time: up to a quarter of an hour for the network that guesses, up to a minute for
+//! others, and not at all for a network from which its owner signed in.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,6 +33,8 @@ const MAX_PASSWORD: usize = 512;
 const FREE_FAILURES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+/// A stranger who guesses keeps the owner out for no longer than this, and from no network where they signed in before.
+const MAX_WAIT_ANYWHERE: Duration = Duration::from_secs(60);
 const MAX_THROTTLED: usize = 65_536;
 /// A hash of nobody's password with the parameters of new ones (m = 19 MiB, t = 2, p = 1), so that an unknown user costs
 /// what a known one does.
@@ -80,6 +83,8 @@ pub struct Passwords {
 struct Failures {
     count: u32,
     until: Instant,
+    /// Whether the owner signed in from here.
+    good: bool,
 }
 
 #[derive(Deserialize)]
@@ -108,9 +113,9 @@ impl Passwords {
         if password.len() > MAX_PASSWORD || username.len() > 128 {
             return Err(invalid_credentials());
         }
-        let accounts = throttled(&username, request);
+        let account = Account::of(&username, request);
         // Counted before it is known to be one, so that many at once count as many; a success takes it back.
-        self.reserve(&accounts)?;
+        self.reserve(&account)?;
         let stored = self.store.password(&username).await?;
         let (hash, principal) = match stored {
             Some(stored) => (stored.hash, Some(stored.principal)),
@@ -128,23 +133,23 @@ impl Passwords {
         .map_err(|_| Problem::internal())?;
         match principal {
             Some(principal) if matches => {
-                let mut failures = self.lock();
-                for (account, _) in &accounts {
-                    failures.remove(account);
-                }
+                self.forgive(&account);
                 Ok(principal)
             }
             _ => Err(invalid_credentials()),
         }
     }
 
-    /// Counts a failure for each account, unless one of them has to wait.
-    fn reserve(&self, accounts: &[(String, u32); 2]) -> Result<(), Problem> {
+    /// Counts a failure, unless one has to wait.
+    fn reserve(&self, account: &Account) -> Result<(), Problem> {
         let now = Instant::now();
         let mut failures = self.lock();
-        let wait =
-            |account: &String| failures.get(account).map(|held| held.until.saturating_duration_since(now));
-        let wait = accounts.iter().filter_map(|(account, _)| wait(account)).max().unwrap_or_default();
+        let here = failures.get(&account.here);
+        // From where its owner signed in before, an account does not wait for what strangers do elsewhere.
+        let is_known = here.is_some_and(|held| held.good);
+        let anywhere = failures.get(&account.anywhere).filter(|_| !is_known);
+        let until = [here, anywhere].into_iter().flatten().map(|held| held.until).max();
+        let wait = until.map(|until| until.saturating_duration_since(now)).unwrap_or_default();
         if !wait.is_zero() {
             return Err(Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -153,14 +158,21 @@ impl Passwords {
             .with_code("too_many_failures")
             .with_retry_after(wait));
         }
-        for (account, free) in accounts {
-            make_room(&mut failures, account);
-            let held = failures.entry(account.clone()).or_insert(Failures { count: 0, until: now });
+        for (name, longest) in [(&account.here, MAX_WAIT), (&account.anywhere, MAX_WAIT_ANYWHERE)] {
+            make_room(&mut failures, name);
+            let held = failures.entry(name.clone()).or_insert(Failures { count: 0, until: now, good: false });
             // A quarter of an hour without a failure forgives.
             held.count = if held.until + MAX_WAIT < now { 1 } else { held.count.saturating_add(1) };
-            held.until = now + wait_after(held.count, *free);
+            held.until = now + wait_after(held.count, longest);
         }
         Ok(())
+    }
+
+    fn forgive(&self, account: &Account) {
+        let mut failures = self.lock();
+        failures.remove(&account.anywhere);
+        make_room(&mut failures, &account.here);
+        failures.insert(account.here.clone(), Failures { count: 0, until: Instant::now(), good: true });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Failures>> {
@@ -168,17 +180,23 @@ impl Passwords {
     }
 }
 
-/// What is throttled: the user from where this request comes, early; the user from anywhere, late, so that a stranger does
-/// not lock the owner out by guessing.
-fn throttled(username: &str, request: &Request<Body>) -> [(String, u32); 2] {
-    let network = crate::rate_limit::address(request);
-    [(format!("{username} {network}"), FREE_FAILURES), (username.to_owned(), FREE_FAILURES * 20)]
+/// What is throttled: the user from the network of this request, and from anywhere.
+struct Account {
+    here: String,
+    anywhere: String,
 }
 
-fn wait_after(count: u32, free: u32) -> Duration {
-    match count.checked_sub(free) {
+impl Account {
+    fn of(username: &str, request: &Request<Body>) -> Self {
+        let network = crate::rate_limit::address(request);
+        Self { here: format!("{username} {network}"), anywhere: username.to_owned() }
+    }
+}
+
+fn wait_after(count: u32, longest: Duration) -> Duration {
+    match count.checked_sub(FREE_FAILURES) {
         None => Duration::ZERO,
-        Some(beyond) => FIRST_WAIT.saturating_mul(1 << beyond.min(10)).min(MAX_WAIT),
+        Some(beyond) => FIRST_WAIT.saturating_mul(1 << beyond.min(10)).min(longest),
     }
 }
 

@@ -178,7 +178,8 @@ impl Connections {
             let idle = if idle_are_good { self.take_idle() } else { None };
             let (mut sender, reused) = match idle {
                 Some(sender) => (sender, true),
-                None => match self.connect().await {
+                // Boxed: it is large, and rare beside a connection that is lent again.
+                None => match Box::pin(self.connect()).await {
                     Ok(sender) => (sender, false),
                     Err(source) => return Err(SendError::Connect { source, request: Box::new(request) }),
                 },

@@ -145,7 +145,7 @@ pub async fn bad_input_is_refused_and_named(ledger: &dyn Ledger) {
         (transfer("bad", "deep", "bob", i64::MAX - 10), ErrorKind::Invalid, "legs[0].amount"),
         (Posting::new(id(), "x").transfer(alice, account("usd"), usd), ErrorKind::Invalid, "legs[0].amount"),
         (Posting::new(id(), "").leg(bob.clone(), eur(1)).leg(bob, eur(-1)), ErrorKind::Invalid, "kind"),
-        (transfer("bad", "alice", "bob", 5).reference("x".repeat(501)), ErrorKind::Invalid, "reference"),
+        (transfer("bad", "alice", "bob", 5).reference("x".repeat(1_025)), ErrorKind::Invalid, "reference"),
     ];
     for (posting, kind, field) in cases {
         let error = ledger.post(posting.clone()).await.expect_err("it has to be refused");

@@ -259,7 +259,7 @@ mod tests {
         let clock = ManualClock::at(Timestamp::from_seconds(1_000));
         let cache = MemoryCache::new().clock(Arc::new(clock.clone()));
         let rate = Rate::per_second(NonZeroU32::new(2).unwrap());
-        let charge = [NamedCharge::new("k", rate)];
+        let charge = [NamedCharge::new("k", rate, 1)];
         for (at, allowed) in [(1_000, true), (10, true), (10, false), (1_001, true)] {
             clock.set(Timestamp::from_seconds(at));
             assert_eq!(cache.take(&charge).await.unwrap()[0].allowed, allowed, "{at}");

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 
 use super::SqliteOptions;
@@ -113,7 +113,9 @@ impl Documents for SqliteDocuments {
         let forward = find.page.direction == Direction::Forward;
         let sort = find.sort.as_deref().map_or_else(|| "created".to_owned(), expression);
         let mut sql = Sql::default();
-        sql.push(&format!("SELECT {COLUMNS}, {sort} FROM doc_{collection} WHERE (expires_at IS NULL OR expires_at > "));
+        sql.push(&format!(
+            "SELECT {COLUMNS}, {sort} FROM doc_{collection} WHERE (expires_at IS NULL OR expires_at > "
+        ));
         sql.value(&self.now().into());
         sql.push(")");
         if let Some(filter) = &find.filter {
@@ -134,10 +136,8 @@ impl Documents for SqliteDocuments {
         let query = sqlx::query(AssertSqlSafe(sql.text)).persistent(false);
         let query = sql.values.iter().fold(query, filter::bind);
         let rows = query.fetch_all(self.database.readers()).await.map_err(from_sqlx)?;
-        let found = rows
-            .iter()
-            .map(|row| Ok((document(row)?, sorted_by(row)?)))
-            .collect::<Result<Vec<_>>>()?;
+        let found =
+            rows.iter().map(|row| Ok((document(row)?, sorted_by(row)?))).collect::<Result<Vec<_>>>()?;
         let page = Page::cut(found, find.page.limit, |(last, place)| {
             Cursor::new(&identity, &serde_json::json!([place, last.id]).to_string())
         });

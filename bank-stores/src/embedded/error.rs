@@ -72,7 +72,8 @@ mod tests {
     #[tokio::test]
     async fn a_constraint_that_nobody_expected_is_no_conflict_of_the_callers() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        let twice = "CREATE TABLE t (k INTEGER PRIMARY KEY); INSERT INTO t VALUES (1); INSERT INTO t VALUES (1)";
+        let twice =
+            "CREATE TABLE t (k INTEGER PRIMARY KEY); INSERT INTO t VALUES (1); INSERT INTO t VALUES (1)";
         let error = sqlx::raw_sql(twice).execute(&mut connection).await.unwrap_err();
         assert!(is_constraint(&error));
         assert_eq!(from_sqlx(error).kind(), ErrorKind::Unavailable);

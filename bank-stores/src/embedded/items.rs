@@ -153,7 +153,7 @@ fn beyond(prefix: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::items::Change;
-    use crate::{ManualClock, Timestamp};
+    use crate::{Clock, ManualClock, Timestamp};
 
     #[tokio::test]
     async fn what_expires_goes_at_least_as_fast_as_more_comes() {
@@ -161,7 +161,7 @@ mod tests {
         let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
         let items = SqliteItems::open(options).await.unwrap();
         let minute = Duration::from_secs(60);
-        let mut write = async |name: &str, count: usize| {
+        let write = async |name: &str, count: usize| {
             let expires_at = clock.now().saturating_add(minute);
             let put = |n| {
                 let key = Key::new(format!("{name}{n}"), "s");

@@ -47,13 +47,10 @@ impl Accounts {
     }
 
     pub(crate) async fn balance(self: Arc<Self>, call: Call<AccountPath>) -> Result<Balance, Problem> {
+        // Before the balance: then what was booked up to this time is in it.
+        let at = self.clock.now();
         let account = self.own(&call.input.id, call.subject()?).await?;
-        Ok(Balance {
-            account: account.id.into(),
-            balance: account.balance,
-            available: account.available,
-            at: self.clock.now(),
-        })
+        Ok(Balance { account: account.id.into(), balance: account.balance, available: account.available, at })
     }
 
     pub(crate) async fn entries(self: Arc<Self>, call: Call<EntriesOf>) -> Result<List<Entry>, Problem> {

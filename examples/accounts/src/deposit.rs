@@ -91,6 +91,9 @@ fn refused(error: Error) -> Problem {
             "amount",
             "must be in the account's currency and fit its balance",
         ),
+        (ErrorKind::Invalid, Some("legs[0].amount")) => {
+            unprocessable("invalid_amount", "amount", "is more than the bank can take in")
+        }
         _ => error.into(),
     }
 }

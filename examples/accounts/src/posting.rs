@@ -1,7 +1,7 @@
 //! Postings for customers, asked for by the transactions service.
 //!
-//! A posting that took effect is remembered by the ledger under its id. One that was refused for a reason that may pass
-//! must be remembered too: a delayed copy of the same request could otherwise move the money after somebody was told that
+//! A posting that took effect is remembered by the ledger under its id. One that the ledger refused, for a reason that may
+//! pass, must be remembered too: a delayed copy of the same request could otherwise move the money after somebody was told that
 //! it was not moved. So such a refusal takes the id: a posting of kind `refused.…` moves one minor unit from a house
 //! account back to itself. Whichever of the two postings comes first holds, and the other finds the id taken.
 
@@ -19,12 +19,13 @@ use crate::wire::{NewPosting, Posted};
 /// The kind of a posting that moves a customer's money.
 const TRANSFER: &str = "transfer";
 
-/// A refusal for a reason that may pass.
+/// A refusal by the ledger, for a reason that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     InsufficientFunds,
     PayerBlocked,
     PayeeBlocked,
+    Invalid,
 }
 
 impl Accounts {
@@ -106,13 +107,15 @@ impl Accounts {
 }
 
 impl Refusal {
-    const ALL: [Self; 3] = [Self::InsufficientFunds, Self::PayerBlocked, Self::PayeeBlocked];
+    const ALL: [Self; 4] = [Self::InsufficientFunds, Self::PayerBlocked, Self::PayeeBlocked, Self::Invalid];
 
     fn of(error: &Error) -> Option<Self> {
         match (error.kind(), error.field()) {
             (ErrorKind::InsufficientFunds, _) => Some(Self::InsufficientFunds),
             (ErrorKind::Rejected, Some("legs[0].account")) => Some(Self::PayerBlocked),
             (ErrorKind::Rejected, _) => Some(Self::PayeeBlocked),
+            // The next try would be refused as well, unless a balance that is too large now is smaller by then.
+            (ErrorKind::Invalid, _) => Some(Self::Invalid),
             _ => None,
         }
     }
@@ -122,6 +125,7 @@ impl Refusal {
             Self::InsufficientFunds => "refused.insufficient_funds",
             Self::PayerBlocked => "refused.payer_blocked",
             Self::PayeeBlocked => "refused.payee_blocked",
+            Self::Invalid => "refused.invalid",
         }
     }
 
@@ -137,6 +141,7 @@ impl From<Refusal> for Posted {
             Refusal::PayerBlocked => Self::AccountBlocked,
             // Who pays learns no more than that the account takes no money.
             Refusal::PayeeBlocked => Self::UnknownAccount,
+            Refusal::Invalid => Self::Invalid,
         }
     }
 }

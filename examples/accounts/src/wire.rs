@@ -211,6 +211,8 @@ pub enum Posted {
     NotOwner,
     /// `from` pays nothing for now.
     AccountBlocked,
+    /// The ledger cannot hold it, for example since the balance of `to` would be larger than can be held.
+    Invalid,
 }
 
 /// What other services may know of an account: all but its money.

@@ -293,6 +293,36 @@ async fn a_refusal_for_lack_of_money_is_final_even_when_money_comes() {
 }
 
 #[tokio::test]
+async fn a_posting_that_the_ledger_cannot_hold_is_refused_for_good() {
+    let bank = Bank::open().await;
+    let alice = bank.account("cus_alice", Currency::EUR).await.id;
+    let bob = bank.account("cus_bob", Currency::EUR).await.id;
+    bank.deposit(&bob, i64::MAX, "a").await.unwrap();
+    bank.deposit(&alice, 1, "b").await.unwrap();
+    assert_eq!(bank.post("trf_1", "cus_alice", &alice, &bob, eur(1)).await, Posted::Invalid);
+    // There is room now, and a delayed copy of the same request still moves nothing.
+    assert!(matches!(bank.post("trf_2", "cus_bob", &bob, &alice, eur(5)).await, Posted::Posted { .. }));
+    assert_eq!(bank.post("trf_1", "cus_alice", &alice, &bob, eur(1)).await, Posted::Invalid);
+    assert_eq!(bank.balance("cus_alice", &alice).await, "0.06");
+    assert_eq!(refused(bank.deposit(&alice, 5, "c").await), (422, "invalid_amount".to_owned()));
+}
+
+#[tokio::test]
+async fn any_reference_of_140_characters_can_be_deposited_and_posted() {
+    let bank = Bank::open().await;
+    let alice = bank.account("cus_alice", Currency::EUR).await.id;
+    let bob = bank.account("cus_bob", Currency::EUR).await.id;
+    let reference = Some("\u{1f4b6}".repeat(140));
+    let new = NewDeposit { account: alice.clone(), amount: eur(5), reference: reference.clone() };
+    let deposit = bank.teller().call(endpoints::DEPOSIT, &new).key(&key("k")).send().await.unwrap();
+    assert_eq!(deposit.reference, reference);
+    let (id, customer) = ("trf_1".to_owned(), "cus_alice".to_owned());
+    let posting = NewPosting { id, customer, from: alice, to: bob, amount: eur(5), reference };
+    let posted = bank.transactions().call(endpoints::POST, &posting).send().await.unwrap();
+    assert!(matches!(posted, Posted::Posted { .. }));
+}
+
+#[tokio::test]
 async fn s30_internal_calls_are_for_the_services_named() {
     let bank = Bank::open().await;
     let account = bank.account("cus_alice", Currency::EUR).await.id;

@@ -97,8 +97,8 @@ fn invalid() -> Problem {
 
 /// The gateway that passes this on refuses the session at once.
 fn ended(session: &str) -> Problem {
-    let problem =
-        Problem::new(StatusCode::UNAUTHORIZED, "this session has ended; sign in again").with_code("session_ended");
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "this session has ended; sign in again")
+        .with_code("session_ended");
     match HeaderValue::from_str(session) {
         Ok(id) => problem.with_header(BANK_SESSION_ENDED, id),
         Err(_) => problem,

@@ -77,7 +77,7 @@ impl Transactions {
 
     /// Waits for the outcome, and answers `pending` where it takes too long.
     async fn first_answer(&self, begun: Begun, deadline: Instant) -> Result<Reply<Transfer>, Problem> {
-        let outcome = self.drive(begun.clone());
+        let outcome = self.drive(begun.clone(), None);
         // A tenth of the time is left for writing down that the answer was `pending`.
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = self.patience.min(left - left / 10);

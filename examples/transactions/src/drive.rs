@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use accounts::wire::{NewPosting, Posted};
 use bank_sdk::{Principal, Problem};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
@@ -40,10 +40,6 @@ impl Running {
         self.lock().get(id).cloned()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Outcome>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,8 +58,8 @@ impl Drop for Entered {
 }
 
 impl Transactions {
-    /// Drives the transfer, unless a task does already.
-    pub(crate) fn drive(&self, begun: Begun) -> Outcome {
+    /// Drives the transfer, unless a task does already; the task keeps what it was permitted with until it ends.
+    pub(crate) fn drive(&self, begun: Begun, permit: Option<OwnedSemaphorePermit>) -> Outcome {
         let (sender, receiver) = watch::channel(None);
         let outcome = Outcome(receiver);
         let id = begun.stored.id.clone();
@@ -77,7 +73,7 @@ impl Transactions {
         let entered = Entered { running: self.running.clone(), id };
         let transactions = self.clone();
         tokio::spawn(async move {
-            let _entered = entered;
+            let _held = (entered, permit);
             if let Some(answer) = transactions.to_its_end(begun).await {
                 sender.send_replace(Some(answer));
             }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
-use crate::resume::GRACE;
+use crate::resume::is_young;
 use crate::rows::{KeyRow, State, answer_key};
 use crate::service::Transactions;
 use crate::wire::Transfer;
@@ -73,9 +73,9 @@ impl Transactions {
     async fn adopt(&self, id: &str) -> Result<(), Problem> {
         if let Some(begun) = self.load(id).await?
             && begun.stored.state == State::Pending
-            && self.clock.now().since(begun.stored.created_at) >= GRACE
+            && !is_young(begun.stored.created_at, self.clock.now())
         {
-            self.drive(begun);
+            self.drive(begun, None);
         }
         Ok(())
     }

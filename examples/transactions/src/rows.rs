@@ -51,7 +51,7 @@ pub(crate) enum State {
     Completed { to_owner: String, at: Timestamp },
     /// Accounts has refused for good.
     Rejected { code: String, at: Timestamp },
-    /// The paying account is not the caller's: nobody sees this transfer, and the row only keeps its key from standing
+    /// The paying account is not the caller's, and the first request was told so: nobody sees this transfer, and the row only keeps its key from standing
     /// for something else.
     Refused,
 }

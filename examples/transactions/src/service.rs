@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use crate::drive::Running;
 use crate::endpoints;
+use crate::resume::Resuming;
 
 /// A reader waits no longer for an event and asks again, so that one who waits does not hold up the service's end.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -23,6 +24,7 @@ pub struct Transactions {
     pub(crate) derivation: DerivationKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) running: Running,
+    pub(crate) resuming: Resuming,
     pub(crate) patience: Duration,
 }
 
@@ -44,6 +46,7 @@ impl Transactions {
             derivation,
             clock,
             running: Running::default(),
+            resuming: Resuming::default(),
             patience: Duration::from_secs(5),
         }
     }

@@ -21,7 +21,7 @@ impl Transactions {
             if begun.stored.state != State::Pending {
                 return self.answered(&begun.stored).await;
             }
-            let settled = Stored { state: self.state(posted)?, ..begun.stored.clone() };
+            let settled = Stored { state: self.state(begun, posted)?, ..begun.stored.clone() };
             let answer = settled.answer().await?;
             match self.items.commit_one(self.settling(begun, &settled, &answer)?).await {
                 Ok(_) if begun.unanswered.is_some() => return Ok(answer),
@@ -36,7 +36,7 @@ impl Transactions {
         Err(Problem::unavailable())
     }
 
-    fn state(&self, posted: &Posted) -> Result<State, Problem> {
+    fn state(&self, begun: &Begun, posted: &Posted) -> Result<State, Problem> {
         let rejected = |code: &str| State::Rejected { code: code.to_owned(), at: self.clock.now() };
         Ok(match posted {
             Posted::Posted { posted_at, to_owner, .. } => {
@@ -46,7 +46,10 @@ impl Transactions {
             Posted::UnknownAccount => rejected("unknown_account"),
             Posted::CurrencyMismatch => rejected("currency_mismatch"),
             Posted::AccountBlocked => rejected("account_blocked"),
-            Posted::NotOwner => State::Refused,
+            Posted::Invalid => rejected("rejected"),
+            Posted::NotOwner if begun.unanswered.is_some() => State::Refused,
+            // Its sender was told that it is pending and has to see how it ended, though no more than that.
+            Posted::NotOwner => rejected("unknown_account"),
             // A newer accounts service says what this one does not know: it stays pending until this one is newer.
             other => {
                 tracing::error!(?other, "accounts gave an outcome that is not known here");

@@ -97,11 +97,13 @@ async fn what_accounts_refuses_is_a_rejected_transfer() {
         bank.account("cus_bob", Currency::EUR, 0).await,
     );
     let yen = bank.account("cus_bob", Currency::JPY, 0).await;
+    let full = bank.account("cus_bob", Currency::EUR, i64::MAX - 99).await;
     let cases = [
         (&*bob, 101, "insufficient_funds"),
         ("acc_nothing", 1, "unknown_account"),
         ("?", 1, "unknown_account"),
         (&*yen, 1, "currency_mismatch"),
+        (&*full, 100, "rejected"),
     ];
     for (to, minor, code) in cases {
         let new = transfer(&alice, to, minor);
@@ -165,7 +167,10 @@ async fn what_is_wrong_with_a_request_is_named() {
         let answer = copy.raw("cus_alice", "k", &new).await;
         assert_eq!((answer.status, &*answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, code));
     }
-    assert_eq!(copy.raw("cus_alice", "k", &with(&"é".repeat(140))).await.status, StatusCode::CREATED);
+    for (at, character) in ["é", "\u{1f4b6}"].into_iter().enumerate() {
+        let longest = copy.raw("cus_alice", &format!("k{at}"), &with(&character.repeat(140))).await;
+        assert_eq!(longest.transfer().status, TransferStatus::Completed, "{character}");
+    }
     let alice = copy.client("cus_alice");
     let no_key = alice.call(endpoints::CREATE, &with("r")).send().await;
     assert_eq!(refused(no_key), (400, "missing_idempotency_key".to_owned()));

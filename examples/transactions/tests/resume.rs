@@ -7,10 +7,14 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bank_stores::Currency;
+use bank_sdk::Principal;
+use bank_sdk::events::EventsAfter;
+use bank_stores::items::{Change, Key, Transaction};
+use bank_stores::{Currency, ItemsExt as _};
 use http::StatusCode;
-use support::{Bank, Raw, Weather, transfer};
-use transactions::wire::TransferStatus;
+use support::{Bank, Raw, Weather, refused, transfer};
+use transactions::endpoints;
+use transactions::wire::{TransferStatus, TransfersOf};
 
 async fn alice_and_bob(bank: &Bank) -> (String, String) {
     (bank.account("cus_alice", Currency::EUR, 100).await, bank.account("cus_bob", Currency::EUR, 0).await)
@@ -159,4 +163,83 @@ async fn after_its_answer_was_forgotten_the_same_key_still_cannot_pay_twice() {
     let other = copy.raw("cus_alice", "k", &transfer(&alice, &bob, 1)).await;
     assert_eq!((other.status, &*other.code()), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"));
     assert_eq!(bank.balance("cus_bob", &bob).await, 60);
+}
+
+#[tokio::test]
+async fn a_pending_transfer_from_another_customers_account_ends_where_its_sender_sees_it() {
+    let bank = Bank::open().await;
+    let (alice, bob) = alice_and_bob(&bank).await;
+    let copy = bank.start();
+    copy.network.set(Weather::Down);
+    let pending = copy.raw("cus_mallory", "k", &transfer(&alice, &bob, 60)).await.transfer();
+    bank.clock.advance(Duration::from_secs(2));
+    let other = bank.start();
+    let ended = other.resume_until_settled("cus_mallory", &pending.id).await;
+    assert_eq!((ended.status, ended.code.as_deref()), (TransferStatus::Rejected, Some("unknown_account")));
+    let mallory = other.client("cus_mallory");
+    let all = mallory.call(endpoints::LIST, &TransfersOf::default()).send().await.unwrap();
+    assert_eq!(all.items, [ended]);
+    // Still no more is said of the account than of one that does not exist.
+    let of = TransfersOf { account: Some(alice), ..TransfersOf::default() };
+    assert_eq!(refused(mallory.call(endpoints::LIST, &of).send().await).0, 404);
+    let partners = other.harness.client(Principal::service("partners"));
+    let after = EventsAfter { after: None, limit: None, wait_ms: None };
+    let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
+    let told: Vec<_> = events.iter().map(|event| (&*event.topic, &event.payload["transfer"])).collect();
+    assert_eq!(told, [("transfer.rejected", &pending.id.into())]);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_no_other_from_being_resumed() {
+    let bank = Bank::open().await;
+    let (alice, bob) = alice_and_bob(&bank).await;
+    let dead = bank.start();
+    dead.network.set(Weather::Down);
+    let pending = dead.raw("cus_alice", "k", &transfer(&alice, &bob, 60)).await.transfer();
+    for shard in 0..4 {
+        let junk = Change::put(Key::new(format!("pending#{shard}"), "0"), "junk").unwrap();
+        bank.items.commit_one(Transaction::new(format!("junk{shard}")).change(junk)).await.unwrap();
+    }
+    bank.clock.advance(Duration::from_secs(2));
+    let ended = bank.start().resume_until_settled("cus_alice", &pending.id).await;
+    assert_eq!(ended.status, TransferStatus::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_live_requests_nor_hopeless_transfers_keep_others_from_being_resumed() {
+    let bank = Bank::open().await;
+    let (alice, bob) = alice_and_bob(&bank).await;
+    let (dead, copy) = (Arc::new(bank.start()), Arc::new(bank.start()));
+    let stuck = async |on: &Arc<support::Copy>, name: &str| {
+        on.network.set(Weather::Silent);
+        let requests: Vec<_> = (0..300)
+            .map(|at| {
+                let (on, token, new) = (on.clone(), format!("{name}{at}"), transfer(&alice, &bob, 1_000));
+                tokio::spawn(async move { on.raw("cus_alice", &token, &new).await })
+            })
+            .collect();
+        for request in requests {
+            assert_eq!(request.await.unwrap().transfer().status, TransferStatus::Pending);
+        }
+    };
+    // Live requests of this copy hang, and so does as much as it may resume of another's.
+    stuck(&copy, "live").await;
+    stuck(&dead, "hopeless").await;
+    bank.clock.advance(Duration::from_secs(2));
+    assert_eq!(copy.service.resume_once().await.unwrap(), 256);
+    assert_eq!(copy.service.resume_once().await.unwrap(), 0, "there is no room");
+    let pending = dead.raw("cus_alice", "k", &transfer(&alice, &bob, 60)).await.transfer();
+    bank.clock.advance(Duration::from_secs(2));
+    copy.network.set(Weather::Fair);
+    // Those that hang end with their calls' timeout.
+    let mut ended = pending.status;
+    for _ in 0..600 {
+        copy.service.resume_once().await.unwrap();
+        ended = copy.find("cus_alice", &pending.id).await.unwrap().status;
+        if ended != TransferStatus::Pending {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(ended, TransferStatus::Completed);
 }

@@ -15,10 +15,12 @@ const EACH: usize = 2_048;
 /// Verified tokens and whose they are.
 pub(super) struct KnownTokens {
     hasher: RandomState,
-    shards: [Mutex<HashMap<Box<str>, Known>>; SHARDS],
+    /// By a hash of the token's end; two tokens of one hash take each other's place.
+    shards: [Mutex<HashMap<u64, Known>>; SHARDS],
 }
 
 struct Known {
+    token: Box<str>,
     principal: Arc<Principal>,
     /// Gone when the key set that held it was replaced.
     key: Weak<VerifyingKey>,
@@ -38,8 +40,10 @@ impl KnownTokens {
 
     /// Whose token it is, where it was verified and has not expired.
     pub(super) fn find(&self, token: &str, now: i64) -> Option<Arc<Principal>> {
-        let shard = self.shard(token).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get(token).filter(|known| known.holds(now)).map(|known| known.principal.clone())
+        let (hash, shard) = self.place(token);
+        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shard.get(&hash).filter(|known| *known.token == *token && known.holds(now))?;
+        Some(known.principal.clone())
     }
 
     pub(super) fn keep(
@@ -50,22 +54,25 @@ impl KnownTokens {
         expires: i64,
         now: i64,
     ) {
-        let mut shard = self.shard(token).lock().unwrap_or_else(PoisonError::into_inner);
+        let (hash, shard) = self.place(token);
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= EACH {
             shard.retain(|_, known| known.holds(now));
             // Forgetting costs a signature check and nothing else, so that any may go.
             while shard.len() >= EACH {
-                let Some(any) = shard.keys().next().cloned() else { break };
+                let Some(any) = shard.keys().next().copied() else { break };
                 shard.remove(&any);
             }
         }
-        shard.insert(token.into(), Known { principal, key: Arc::downgrade(key), expires });
+        let known = Known { token: token.into(), principal, key: Arc::downgrade(key), expires };
+        shard.insert(hash, known);
     }
 
     /// The signature is the part that differs; its end is as good as random.
-    fn shard(&self, token: &str) -> &Mutex<HashMap<Box<str>, Known>> {
-        let tail = token.as_bytes().last_chunk::<12>().map_or(&[][..], |tail| tail);
-        &self.shards[self.hasher.hash_one(tail) as usize % SHARDS]
+    fn place(&self, token: &str) -> (u64, &Mutex<HashMap<u64, Known>>) {
+        let tail = token.as_bytes().last_chunk::<16>().map_or(token.as_bytes(), |tail| tail);
+        let hash = self.hasher.hash_one(tail);
+        (hash, &self.shards[hash as usize % SHARDS])
     }
 }
 
