@@ -11,7 +11,8 @@ use http::header::{
     CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use tokio::time::Instant;
+use http_body::Body as _;
+use tokio::time::{Instant, timeout_at};
 use tower::Service as _;
 
 use crate::auth::Authenticate;
@@ -55,7 +56,7 @@ impl Pools {
 }
 
 impl Backend {
-    /// Sends on a request that was [prepared](Self::prepare).
+    /// Sends on a request that was [prepared](Self::prepare), and waits for the head of its answer until the deadline.
     pub(crate) async fn forward(
         &self,
         request: Request<Body>,
@@ -63,16 +64,22 @@ impl Backend {
         deadline: Instant,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
+        let too_late = |_| Problem::deadline_exceeded();
         let balancer = match &self.place {
             Place::Local(service) => {
-                let Ok(mut response) = service.clone().call(request).await;
+                let answer = timeout_at(deadline, service.clone().call(request)).await.map_err(too_late)?;
+                let Ok(mut response) = answer;
                 remove_hop_by_hop(response.headers_mut());
                 return Ok(response);
             }
             Place::Remote(balancer) => balancer,
         };
-        let (request, kept) =
-            Kept::keep(entry.idempotency, request).await.map_err(|error| unreadable_body(&error))?;
+        let (request, kept) = if request.body().is_end_stream() {
+            Kept::keep(entry.idempotency, request).await
+        } else {
+            timeout_at(deadline, Kept::keep(entry.idempotency, request)).await.map_err(too_late)?
+        }
+        .map_err(|error| unreadable_body(&error))?;
         self.budget.deposit();
         self.try_endpoints(balancer, request, kept, deadline, pools).await
     }
@@ -164,7 +171,7 @@ async fn send(
             None => endpoint.connections.send(request).await,
         }
     };
-    let Ok(sent) = tokio::time::timeout_at(deadline, sending).await else {
+    let Ok(sent) = timeout_at(deadline, sending).await else {
         attempt.failed();
         return None;
     };

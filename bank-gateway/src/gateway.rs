@@ -219,12 +219,11 @@ impl Gateway {
         backend.prepare(&mut request, entry, *deadline, &state.authenticate);
         trace::advance(&mut request, &*self.shared.random);
         backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
-        let forwarded = backend.forward(request, entry, *deadline, self.pools.as_deref());
-        let outcome = tokio::time::timeout_at(*deadline, forwarded).await;
+        let outcome = backend.forward(request, entry, *deadline, self.pools.as_deref()).await;
         if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
             return Err(problem);
         }
-        let mut response = outcome.map_err(|_| Problem::deadline_exceeded())??;
+        let mut response = outcome?;
         let ended = response.headers_mut().remove(BANK_SESSION_ENDED).filter(|_| backend.is_bank_service());
         if let Some(id) = ended {
             state.authenticate.forget_session(id.to_str().unwrap_or_default());
