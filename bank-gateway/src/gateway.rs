@@ -41,7 +41,7 @@ use crate::upstream::Endpoints;
 use crate::{Admin, BuildError, trace};
 
 /// So many callers are counted at once, in 64 bytes each.
-const MAX_BUCKETS: usize = 65_536;
+const MAX_BUCKETS: usize = 32_768;
 
 /// An API gateway as a `tower::Service`.
 ///

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
-use bank_tests::{Bank, Browser, cents, shared_bank, until};
+use bank_tests::{Bank, Browser, Part, Shape, cents, program, shared_bank, until};
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -13,12 +13,20 @@ fn bank() -> &'static Bank {
 }
 
 /// `localhost` is a secure context, which the `__Host-` cookie needs.
+fn url_of(bank: &Bank, path: &str) -> String {
+    format!("http://localhost:{}{path}", bank.client().address().port())
+}
+
 fn url(path: &str) -> String {
-    format!("http://localhost:{}{path}", bank().client().address().port())
+    url_of(bank(), path)
 }
 
 fn sign_in(browser: &Browser, username: &str, password: &str) {
-    browser.open(&url("/"));
+    sign_in_at(bank(), browser, username, password);
+}
+
+fn sign_in_at(bank: &Bank, browser: &Browser, username: &str, password: &str) {
+    browser.open(&url_of(bank, "/"));
     browser.see("#username").write(username);
     browser.see("#password").write(password);
     browser.see("#sign-in").click();
@@ -44,8 +52,10 @@ fn balance(browser: &Browser) -> i64 {
 #[test]
 fn alice_signs_in_sends_money_and_bob_sees_it_arrive() {
     let (Some(alices), Some(bobs)) = (Browser::start("the walk"), Browser::start("the walk")) else { return };
-    sign_in(&alices, "alice", &bank().demo_password("alice"));
-    sign_in(&bobs, "bob", &bank().demo_password("bob"));
+    // A bank of their own, whose memory nobody else uses.
+    let bank = Bank::start(program!(), Shape::One);
+    sign_in_at(&bank, &alices, "alice", &bank.demo_password("alice"));
+    sign_in_at(&bank, &bobs, "bob", &bank.demo_password("bob"));
     let (had, theirs) = (balance(&alices), balance(&bobs));
     bobs.see("#live[data-state='live']");
 
@@ -80,10 +90,13 @@ fn alice_signs_in_sends_money_and_bob_sees_it_arrive() {
         quiet(browser);
     }
     // Nothing is left that a reload would show.
-    alices.open(&url("/"));
+    alices.open(&url_of(&bank, "/"));
     alices.see("#username");
     assert!(!alices.script("return document.body.innerText").as_str().unwrap().contains("25.50"));
     quiet(&alices);
+    let memory = bank.memory(Part::All);
+    eprintln!("the whole bank takes {memory} kB after the walk");
+    assert!(memory < 80_000, "the whole bank takes {memory} kB after the walk");
 }
 
 #[test]

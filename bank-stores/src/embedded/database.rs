@@ -42,7 +42,8 @@ impl Database {
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers)
             .acquire_timeout(Duration::from_secs(10))
-            .connect_lazy_with(connect_options(&options).read_only(true));
+            // The operating system keeps the pages as well; the writer has more of its own.
+            .connect_lazy_with(connect_options(&options).read_only(true).pragma("cache_size", "-1024"));
         let database = Arc::new(Self { readers, options, schema, lock: Mutex::new(lock) });
         if database.options.read_only {
             let mut connection = database.readers.acquire().await.map_err(from_sqlx)?;

@@ -229,6 +229,12 @@ impl Bank {
         self.processes.get_mut(&part).is_some_and(Process::is_running)
     }
 
+    /// The memory that a process holds, in kilobytes (`VmRSS`).
+    #[must_use]
+    pub fn memory(&self, part: Part) -> u64 {
+        self.processes[&part].memory()
+    }
+
     /// What a process printed.
     #[must_use]
     pub fn printed(&self, part: Part) -> Vec<String> {
