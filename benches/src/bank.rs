@@ -28,6 +28,7 @@ address_limit = { per_second = 1000000, burst = 1000000 }
 [edge.limits]
 default = { per_second = 1000000, burst = 1000000 }
 login = { per_second = 1000000, burst = 1000000 }
+registration = { per_second = 1000000, burst = 1000000 }
 "#;
 
 /// A running bank with its data in a new directory. Both go when it is dropped.

@@ -101,6 +101,7 @@ fn a_login_refused_at_the_gateway_never_reaches_identity() {
             .authenticate(OneKey::of([]))
             .passwords(passwords())
             .rate_limit("login", Quota::per_second(1_000))
+            .rate_limit("registration", Quota::per_second(1_000))
             .service(identity::api(), Upstream::at([upstream.url()]).identity_keys(identity_keys()))
     });
     let client = edge.client();
@@ -147,6 +148,7 @@ fn after_five_failures_a_user_waits_but_not_where_its_owner_signed_in() {
             .authenticate(OneKey::of([]))
             .passwords(passwords())
             .rate_limit("login", Quota::per_second(1_000))
+            .rate_limit("registration", Quota::per_second(1_000))
             .service(identity::api(), Upstream::at([upstream.url()]).identity_keys(identity_keys()))
     });
     let login = |password: &str| {

@@ -53,6 +53,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .passwords(Passwords::new(credentials))
         .rate_limit("default", Quota::per_second(100).burst(200))
         .rate_limit("login", Quota::per_second(10).burst(30))
+        .rate_limit("registration", Quota::per_second(10).burst(100))
         .rate_limit("lookup", Quota::per_minute(30).burst(15))
         .rate_limit("pages", Quota::per_second(200).burst(400))
         .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))

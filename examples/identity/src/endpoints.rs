@@ -11,7 +11,7 @@ pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/custom
     .summary("Registers a customer")
     .public()
     .created()
-    .rate("login")
+    .rate("registration")
     .sensitive(&["password", "name", "email"]);
 
 /// Opens a session for whoever proved name and password at the gateway.
