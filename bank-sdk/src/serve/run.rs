@@ -16,9 +16,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::BoxError;
 
 use super::{Acceptor, Connection, Held, Limits, Serve};
+
+/// How long connections are accepted after the end was asked for, while new ones keep coming.
+const LAST_CALL: Duration = Duration::from_millis(50);
 
 pub(super) async fn run<S, A, B>(serve: Serve<S, A>) -> io::Result<()>
 where
@@ -36,7 +40,9 @@ where
     let (drain, draining) = watch::channel(false);
     let Held { permits, addresses } = held.unwrap_or_else(|| Held::new(&limits));
     let mut tasks = JoinSet::new();
-    loop {
+    // Who had knocked before the door closes is still let in: the kernel would reset whom nobody accepted.
+    let mut last_call: Option<Instant> = None;
+    while last_call.is_none_or(|since| since.elapsed() < LAST_CALL) {
         let accepted = async {
             // The semaphore is never closed.
             let permit = permits.clone().acquire_owned().await.ok();
@@ -44,9 +50,14 @@ where
         };
         let (accepted, permit) = tokio::select! {
             biased;
-            () = &mut shutdown => break,
+            () = &mut shutdown, if last_call.is_none() => {
+                last_call = Some(Instant::now());
+                continue;
+            }
             Some(_) = tasks.join_next() => continue,
             accepted = accepted => accepted,
+            // Nobody is left at the door.
+            () = tokio::time::sleep(Duration::from_millis(1)), if last_call.is_some() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
