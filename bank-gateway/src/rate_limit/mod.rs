@@ -5,7 +5,6 @@ mod quota;
 mod total;
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,9 +198,4 @@ pub(crate) fn address(request: &Request<Body>) -> String {
         Some(ClientAddr(address)) => address.to_string(),
         None => String::new(),
     }
-}
-
-/// At least one.
-pub(crate) fn at_least_one(number: u32) -> Option<NonZeroU32> {
-    NonZeroU32::new(number)
 }

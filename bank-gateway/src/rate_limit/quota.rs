@@ -1,11 +1,10 @@
 //! So many requests in a time, and how many of them at once.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bank_stores::limit::Rate;
 use serde::Deserialize;
-
-use super::at_least_one;
 
 /// A quota. A burst as large as the number itself is allowed where nothing else is said.
 ///
@@ -50,8 +49,8 @@ impl Quota {
 
     /// `None` where nothing would pass.
     pub(crate) fn rate(self) -> Option<Rate> {
-        let rate = Rate::new(at_least_one(self.limit)?, self.period);
-        Some(rate.burst(at_least_one(self.burst.unwrap_or(self.limit))?))
+        let rate = Rate::new(NonZeroU32::new(self.limit)?, self.period);
+        Some(rate.burst(NonZeroU32::new(self.burst.unwrap_or(self.limit))?))
     }
 }
 

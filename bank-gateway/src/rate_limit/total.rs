@@ -9,7 +9,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use http::{Request, StatusCode};
 
-use super::{Quota, at_least_one};
+use super::Quota;
 use crate::{BuildError, Gate};
 
 /// Lets only so many requests pass in all.
@@ -29,9 +29,7 @@ impl TotalLimit {
             || BuildError::new(vec!["the total quota must let at least one request pass".to_owned()]);
         let rate = quota.rate().ok_or_else(nothing)?;
         let each = rate.period() / rate.limit().get();
-        let quota = governor::Quota::with_period(each)
-            .ok_or_else(nothing)?
-            .allow_burst(at_least_one(rate.quota().get()).ok_or_else(nothing)?);
+        let quota = governor::Quota::with_period(each).ok_or_else(nothing)?.allow_burst(rate.quota());
         Ok(Self { limiter: Arc::new(RateLimiter::direct(quota)), clock: DefaultClock::default() })
     }
 
