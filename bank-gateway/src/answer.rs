@@ -6,16 +6,15 @@ use std::sync::Arc;
 use bank_sdk::http::{Body, REQUEST_ID, RequestId};
 use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
+use crate::access_log::{CLIENT_GONE, Line};
 use crate::audit::Record;
-use crate::gateway::{Shared, id_value};
+use crate::gateway::Shared;
+use crate::request_id::id_value;
 use crate::route::{Entry, Target};
+use crate::security_headers;
 use crate::state::State;
 
 /// What is known of a request on its way. However it ends, it is counted, logged and recorded once: a caller that hangs up
@@ -63,10 +62,6 @@ impl Trip {
         }
     }
 
-    fn is_tls(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.tls.is_some())
-    }
-
     /// The answer to the caller.
     pub(crate) fn end(&mut self, outcome: Result<Response<Body>, Problem>) -> Response<Body> {
         self.ended = true;
@@ -92,18 +87,17 @@ impl Trip {
         // The operation, never the path: what somebody else puts into an address is not ours to keep.
         let what = self.entry.as_ref().map_or("unrouted", |entry| &entry.operation);
         let who = self.principal.as_deref();
-        tracing::info!(
-            target: "bank_gateway::access",
-            request = self.id.as_str(),
-            client = self.client.map(tracing::field::display),
-            who = who.map(tracing::field::display),
-            method = %self.method,
-            operation = what,
-            status = status.as_u16(),
+        Line {
+            request: self.id.as_str(),
+            client: self.client,
+            who,
+            method: &self.method,
+            operation: what,
+            status: status.as_u16(),
             reason,
-            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "answered"
-        );
+            took,
+        }
+        .write();
         if let Some(audit) = self.state.audit.as_ref().filter(|_| self.is_audited(status)) {
             audit.record(Record {
                 at: self.shared.clock.now(),
@@ -135,7 +129,7 @@ impl Drop for Trip {
             let (status, reason) = if std::thread::panicking() {
                 (StatusCode::INTERNAL_SERVER_ERROR, "panic")
             } else {
-                (StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT), "client_gone")
+                (StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::REQUEST_TIMEOUT), "client_gone")
             };
             self.shared.metrics.refused(status, Some(reason));
             self.note(status, Some(reason));
@@ -145,27 +139,9 @@ impl Drop for Trip {
 
 /// The fields that every answer carries.
 pub(crate) fn dress(mut response: Response<Body>, own: &mut HeaderMap, trip: &Trip) -> Response<Body> {
-    const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-    const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
-    const DENY: HeaderValue = HeaderValue::from_static("DENY");
-    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-    const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    const TWO_YEARS: HeaderValue = HeaderValue::from_static("max-age=63072000");
     let headers = response.headers_mut();
     headers.extend(own.drain());
     headers.insert(REQUEST_ID, id_value(&trip.id));
-    let mut default = |name: HeaderName, value: HeaderValue| {
-        headers.entry(name).or_insert(value);
-    };
-    default(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    default(REFERRER_POLICY, NO_REFERRER);
-    default(X_FRAME_OPTIONS, DENY);
-    if trip.is_ours() {
-        default(CACHE_CONTROL, NO_STORE);
-        default(CONTENT_SECURITY_POLICY, NOTHING);
-    }
-    if trip.is_tls() {
-        default(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
-    }
+    security_headers::add(headers, trip.is_ours(), security_headers::is_tls(trip.connection.as_ref()));
     response
 }

@@ -9,11 +9,45 @@ use std::task::{Context, Poll, ready};
 use bank_sdk::Problem;
 use bank_sdk::http::Body;
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tower::BoxError;
+use tower::{BoxError, Service};
 
+use crate::Step;
 use crate::problem::body_too_large;
+use crate::step::{problem_instance, refusal};
+
+/// Refuses bodies of more than so many bytes with 413.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit(u64);
+
+impl BodyLimit {
+    /// At most so many bytes.
+    #[must_use]
+    pub const fn bytes(limit: u64) -> Self {
+        Self(limit)
+    }
+}
+
+impl Step for BodyLimit {
+    async fn serve<S>(&self, mut request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+    {
+        let id = problem_instance(&request);
+        let cut = match limit_body(&mut request, self.0) {
+            Ok(cut) => cut,
+            Err(problem) => return Ok(refusal(&id, problem)),
+        };
+        let answer = inner.call(request).await;
+        match cut.as_ref().and_then(Cut::problem) {
+            Some(problem) => Ok(refusal(&id, problem)),
+            None => answer,
+        }
+    }
+}
 
 /// Whether a body was cut.
 #[derive(Clone, Debug)]

@@ -3,15 +3,48 @@
 //! Closed: requests pass; `FAILURES` in a row open it. Open: none passes until the wait is over, which doubles each time up
 //! to `MAX_WAIT`. Half open: one request is the probe; its success closes the breaker, its failure opens it again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bank_sdk::Problem;
+use bank_sdk::http::Body;
+use http::{Request, Response};
 use tokio::time::Instant;
+use tower::Service;
+
+use crate::Step;
+use crate::retry::is_worth_another;
+use crate::step::{problem_instance, refusal};
 
 /// So many failures in a row open it.
 const FAILURES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// A breaker in front of one endpoint: while it is open, requests are refused with 503. An error, a 502 and a 503 are
+/// failures.
+#[derive(Clone, Debug, Default)]
+pub struct CircuitBreaker(Arc<Breaker>);
+
+impl Step for CircuitBreaker {
+    async fn serve<S>(&self, request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+    {
+        if !self.0.enter(Instant::now()) {
+            let problem = Problem::unavailable().with_retry_after(FIRST_WAIT);
+            return Ok(refusal(&problem_instance(&request), problem));
+        }
+        let answer = inner.call(request).await;
+        match &answer {
+            Ok(response) if !is_worth_another(response.status()) => self.0.succeeded(),
+            _ => self.0.failed(Instant::now()),
+        }
+        answer
+    }
+}
 
 /// Whether an endpoint is asked at all.
 #[derive(Debug, Default)]

@@ -16,9 +16,9 @@ use crate::audit::Audit;
 use crate::auth::Passwords;
 use crate::auth::Scheme;
 use crate::client_addr::ClientAddress;
-use crate::gate::{AnyGate, Gate};
 use crate::rate_limit::TotalLimit;
 use crate::route::Route;
+use crate::step::{AnyGate, Gate};
 use crate::{BuildError, Gateway, Quota, Upstream};
 
 /// A gateway that is not built yet.

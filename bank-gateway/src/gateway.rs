@@ -3,20 +3,18 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bank_sdk::declaration::Access;
-use bank_sdk::http::{BANK_SESSION_ENDED, BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
+use bank_sdk::http::{BANK_SESSION_ENDED, Body, REQUEST_ID, RequestId};
 use bank_sdk::serve::{until, until_drained};
 use bank_sdk::{Principal, Problem, method_not_allowed};
 use bank_stores::{Clock, Random};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -27,15 +25,18 @@ use crate::auth::{Chosen, check, check_query};
 use crate::authorize::authorize;
 use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;
+use crate::deadline::time_left;
 use crate::forward::Pools;
-use crate::gate::AnswerHeaders;
 use crate::idempotency::check_key;
 use crate::internal::Internal;
 use crate::metrics::Metrics;
+use crate::panic_guard::{after_panic, guarded};
 use crate::problem::too_many;
 use crate::rate_limit::{self, Buckets};
+use crate::request_id::{id_value, name};
 use crate::route::{Entry, NoRoute, Target};
 use crate::state::{Lasting, State};
+use crate::step::AnswerHeaders;
 use crate::strict_http::StrictHttp;
 use crate::upstream::Endpoints;
 use crate::{Admin, BuildError, trace};
@@ -232,11 +233,6 @@ impl Gateway {
     }
 }
 
-/// An id of our own making is visible ASCII.
-pub(crate) fn id_value(id: &RequestId) -> HeaderValue {
-    HeaderValue::from_str(id.as_str()).unwrap_or(HeaderValue::from_static("req"))
-}
-
 /// A stream, which has no deadline: it ends when the server drains, and when the session of its reader ends.
 fn bounded(response: Response<Body>, state: &State, trip: &Trip) -> Response<Body> {
     let response = match &trip.connection {
@@ -302,12 +298,6 @@ fn take_quota(
     if verdict.allowed { Ok(()) } else { Err(too_many(&verdict)) }
 }
 
-/// A caller may shorten its time, never lengthen it.
-pub(crate) fn time_left(request: &Request<Body>) -> Duration {
-    let header = request.headers().get(BANK_TIMEOUT_MS).and_then(|value| value.to_str().ok()?.parse().ok());
-    header.map_or(Duration::MAX, Duration::from_millis)
-}
-
 impl<B> Service<Request<B>> for Gateway
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -323,7 +313,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> GatewayFuture {
         let gateway = self.clone();
-        let id = RequestId(bank_stores::random::id(&*self.shared.random, "req_").into());
+        let id = name(&*self.shared.random);
         GatewayFuture { id: Some(id.clone()), answer: Box::pin(gateway.serve(request.map(Body::new), id)) }
     }
 }
@@ -345,19 +335,11 @@ impl Future for GatewayFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The future is not polled again after a panic: what it left half done is dropped with it.
-        match std::panic::catch_unwind(AssertUnwindSafe(|| self.answer.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => {
-                let id = self.id.as_ref().map_or("", RequestId::as_str);
-                tracing::error!(request = id, "a request ended in a panic");
-                let mut response = Problem::internal().into_response(id);
-                if let Some(id) = &self.id {
-                    response.headers_mut().insert(REQUEST_ID, id_value(id));
-                }
-                self.answer = Box::pin(std::future::pending());
-                Poll::Ready(Ok(response))
-            }
+        if let Some(poll) = guarded(|| self.answer.as_mut().poll(cx)) {
+            return poll.map(Ok);
         }
+        self.answer = Box::pin(std::future::pending());
+        Poll::Ready(Ok(after_panic(self.id.as_ref())))
     }
 }
 

@@ -2,11 +2,53 @@
 
 use std::sync::Arc;
 
-use bank_sdk::Principal;
 use bank_sdk::http::{BANK_IDENTITY, Body, RequestId};
 use bank_sdk::identity::{Identity, IdentityKeys, LocalKey};
-use bank_stores::Clock;
+use bank_sdk::{Principal, Problem};
+use bank_stores::{Clock, SystemClock};
 use http::{HeaderValue, Request};
+
+use crate::Gate;
+
+/// Tells one operation of one service who calls, in a token that is made for this request. The principal is the request
+/// extension `Arc<Principal>`.
+#[derive(Clone, Debug)]
+pub struct MintIdentity {
+    keys: IdentityKeys,
+    issuer: Arc<str>,
+    audience: Arc<str>,
+    operation: Arc<str>,
+    clock: Arc<dyn Clock>,
+}
+
+impl MintIdentity {
+    /// Tokens of the gateway `issuer` for `operation`, such as `GET /v1/accounts/{id}`, of the service `audience`, which
+    /// knows the keys.
+    pub fn new(
+        keys: IdentityKeys,
+        issuer: impl Into<Arc<str>>,
+        audience: impl Into<Arc<str>>,
+        operation: impl Into<Arc<str>>,
+    ) -> Self {
+        let (issuer, audience, operation) = (issuer.into(), audience.into(), operation.into());
+        Self { keys, issuer, audience, operation, clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// The clock, where a test decides the time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl Gate for MintIdentity {
+    async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
+        let mint = Mint::Signed(self.keys.clone());
+        mint.stamp(request, &self.issuer, &self.audience, &self.operation, &*self.clock);
+        Ok(())
+    }
+}
 
 /// How one service is told who calls.
 #[derive(Clone, Debug)]

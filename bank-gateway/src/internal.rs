@@ -15,7 +15,8 @@ use tower::{BoxError, Service};
 
 use crate::authorize::authorize;
 use crate::body_limit::limit_body;
-use crate::gateway::{Admitted, Gateway, GatewayFuture, time_left};
+use crate::deadline::time_left;
+use crate::gateway::{Admitted, Gateway, GatewayFuture};
 use crate::problem::unknown_service;
 use crate::state::State;
 use crate::strict_http::{check_path, remove_reserved};

@@ -5,16 +5,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use bank_sdk::http::Body;
+use http::{Request, Response, StatusCode};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+use tower::Service;
 
-/// All metrics of a gateway.
-pub(crate) struct Metrics {
+use crate::Step;
+
+/// Counts of what a gateway, or a stack of its layers, serves.
+pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, Buckets>,
@@ -63,7 +68,9 @@ pub(crate) struct RouteMetrics {
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Metrics {
-    pub(crate) fn new() -> Arc<Self> {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
         let requests = Family::<RequestLabels, Counter>::default();
         let seconds = Family::<RouteLabels, Histogram, Buckets>::new_with_constructor(Buckets);
         let refused = Family::<RefusedLabels, Counter>::default();
@@ -97,7 +104,15 @@ impl Metrics {
         self.unrouted.inc();
     }
 
-    pub(crate) fn encode(&self) -> String {
+    /// A step that counts and times the requests of one operation, such as `GET /v1/accounts/{id}`.
+    #[must_use]
+    pub fn measure(self: &Arc<Self>, service: &str, operation: &str) -> Measure {
+        Measure { route: self.route(service, operation), metrics: self.clone() }
+    }
+
+    /// Everything in the Prometheus text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut text, &self.registry);
@@ -110,6 +125,51 @@ impl RouteMetrics {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         self.by_class[class].inc();
         self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// Counts and times the requests of one operation; made by [`Metrics::measure`].
+#[derive(Clone)]
+pub struct Measure {
+    metrics: Arc<Metrics>,
+    route: RouteMetrics,
+}
+
+impl Step for Measure {
+    async fn serve<S>(&self, request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+    {
+        let _in_flight = InFlight::enter(&self.metrics.in_flight);
+        let start = Instant::now();
+        let answer = inner.call(request).await;
+        let status = answer.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status);
+        self.route.answered(status, start.elapsed());
+        answer
+    }
+}
+
+/// A request that is being served.
+struct InFlight<'a>(&'a Gauge);
+
+impl<'a> InFlight<'a> {
+    fn enter(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Measure")
     }
 }
 

@@ -9,14 +9,63 @@ use std::time::Duration;
 use bank_sdk::declaration::Idempotency;
 use bank_sdk::http::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use tower::retry::budget::{Budget, TpsBudget};
+use tower::{Service, ServiceExt as _};
+
+use crate::Step;
+use crate::problem::unreadable_body;
+use crate::step::{problem_instance, refusal};
 
 /// The largest body that is kept for another try.
 const MAX_KEPT: u64 = 64 * 1024;
 /// The most tries of one request, the first among them.
 pub(crate) const MAX_TRIES: usize = 3;
+
+/// Sends again what failed and may be repeated: where `class` says so, for a body of at most 64 KiB, within a budget of a
+/// fifth of the live traffic and ten a second. A failure is an error, a 502 or a 503.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    class: Idempotency,
+    budget: RetryBudget,
+}
+
+impl Retry {
+    /// For requests of this class; clones share the budget.
+    #[must_use]
+    pub fn new(class: Idempotency) -> Self {
+        Self { class, budget: RetryBudget::new() }
+    }
+}
+
+impl Step for Retry {
+    async fn serve<S>(&self, request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+    {
+        let (id, extensions) = (problem_instance(&request), request.extensions().clone());
+        let (request, kept) = match Kept::keep(self.class, request).await {
+            Ok(kept) => kept,
+            Err(error) => return Ok(refusal(&id, unreadable_body(&error))),
+        };
+        self.budget.deposit();
+        let mut answer = inner.call(request).await;
+        let Some(kept) = kept else { return answer };
+        for _ in 1..MAX_TRIES {
+            let failed = answer.as_ref().map_or(true, |response| is_worth_another(response.status()));
+            if !failed || !self.budget.withdraw() {
+                break;
+            }
+            let mut request = kept.again();
+            *request.extensions_mut() = extensions.clone();
+            answer = inner.ready().await?.call(request).await;
+        }
+        answer
+    }
+}
 
 /// The share of requests that may be tried again, of one upstream.
 #[derive(Clone)]

@@ -16,10 +16,10 @@ use crate::auth::Authenticate;
 use crate::auth::Passwords;
 use crate::builder::{GatewayBuilder, ReadyCheck};
 use crate::client_addr::ClientAddress;
-use crate::gate::AnyGate;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::rate_limit::{Buckets, Limit, Limits, TotalLimit};
 use crate::route::{Answer, Conditions, Entry, Route, Table, Target};
+use crate::step::AnyGate;
 use crate::upstream::Endpoints;
 
 /// A configuration in force.

@@ -1,11 +1,40 @@
 //! W3C Trace Context: a valid `traceparent` is continued, anything else starts a new trace.
 
+use std::sync::Arc;
+
+use bank_sdk::Problem;
 use bank_sdk::http::Body;
-use bank_stores::Random;
+use bank_stores::{Random, SystemRandom};
 use http::{HeaderName, HeaderValue, Request};
+
+use crate::Gate;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Sets the `traceparent` of each request.
+#[derive(Clone, Debug)]
+pub struct TraceContext(Arc<dyn Random>);
+
+impl TraceContext {
+    /// Ids of this source.
+    pub fn new(random: Arc<dyn Random>) -> Self {
+        Self(random)
+    }
+}
+
+impl Default for TraceContext {
+    fn default() -> Self {
+        Self::new(Arc::new(SystemRandom::new()))
+    }
+}
+
+impl Gate for TraceContext {
+    async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
+        advance(request, &*self.0);
+        Ok(())
+    }
+}
 
 /// Sets the `traceparent` that goes to the service.
 pub(crate) fn advance(request: &mut Request<Body>, random: &dyn Random) {

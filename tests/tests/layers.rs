@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bank_gateway::auth::Authenticate;
 use bank_gateway::auth::Scheme;
 use bank_gateway::{
-    Authorize, Buckets, ClientAddr, ClientAddress, Gate, GateLayer, Gateway, Quota, RateLimit,
-    RequireIdempotencyKey, StrictHttp, TotalLimit, Upstream,
+    Authorize, Buckets, ClientAddr, ClientAddress, Gate, Gateway, Quota, RateLimit, RequireIdempotencyKey,
+    StepLayer, StrictHttp, TotalLimit, Upstream,
 };
 use bank_sdk::declaration::{Access, Api};
 use bank_sdk::http::Body;
@@ -51,7 +51,7 @@ async fn through<G: Gate>(
     requests: impl IntoIterator<Item = Request<Body>>,
 ) -> (Vec<(StatusCode, String)>, usize) {
     let (count, inner) = counting();
-    let service = ServiceBuilder::new().layer(GateLayer::new(gate)).service(inner);
+    let service = ServiceBuilder::new().layer(StepLayer::new(gate)).service(inner);
     let mut answers = Vec::new();
     for request in requests {
         let response = service.clone().oneshot(request).await.unwrap();
@@ -110,8 +110,8 @@ async fn authenticate_and_authorize_stand_alone_and_together() {
     let (count, inner) = counting();
     let both = |scope: &str| {
         ServiceBuilder::new()
-            .layer(GateLayer::new(authenticate.clone()))
-            .layer(GateLayer::new(needs(scope)))
+            .layer(StepLayer::new(authenticate.clone()))
+            .layer(StepLayer::new(needs(scope)))
             .service(inner.clone())
     };
     assert_eq!(both("read").oneshot(known()).await.unwrap().status(), 200);
@@ -124,7 +124,7 @@ async fn authenticate_and_authorize_stand_alone_and_together() {
 async fn rate_limit_stands_alone_and_tells_how_the_caller_stands() {
     let (count, inner) = counting();
     let limit = RateLimit::new("mine", Quota::per_minute(2), Buckets::new(100)).unwrap();
-    let service = ServiceBuilder::new().layer(GateLayer::new(limit)).service(inner);
+    let service = ServiceBuilder::new().layer(StepLayer::new(limit)).service(inner);
     let call = |who: &'static str| {
         let mut request = empty(request("/"));
         request.extensions_mut().insert(Arc::new(Principal::customer(who)));
@@ -144,7 +144,7 @@ async fn rate_limit_stands_alone_and_tells_how_the_caller_stands() {
 async fn s20_a_full_table_resets_nobody() {
     let (_, inner) = counting();
     let limit = RateLimit::new("mine", Quota::per_hour(1), Buckets::new(16)).unwrap();
-    let service = ServiceBuilder::new().layer(GateLayer::new(limit)).service(inner);
+    let service = ServiceBuilder::new().layer(StepLayer::new(limit)).service(inner);
     let call = |who: String| {
         let mut request = empty(request("/"));
         request.extensions_mut().insert(Arc::new(Principal::customer(who)));
@@ -207,7 +207,7 @@ async fn a_layer_calls_the_service_that_was_polled_ready() {
         }
     }
     let mut service =
-        ServiceBuilder::new().layer(GateLayer::new(StrictHttp::default())).service(Picky(false));
+        ServiceBuilder::new().layer(StepLayer::new(StrictHttp::default())).service(Picky(false));
     for _ in 0..2 {
         let ready = tower::ServiceExt::<Request<Body>>::ready(&mut service).await.unwrap();
         assert_eq!(ready.call(empty(request("/"))).await.unwrap().status(), 200);

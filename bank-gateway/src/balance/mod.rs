@@ -3,6 +3,7 @@
 //! endpoint which fails fast attracts nothing.
 
 mod load;
+mod service;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::breaker::Breaker;
 use load::Load;
+
+pub use service::Balance;
 
 /// One endpoint of an upstream, and how it does. It outlives a reload.
 #[derive(Debug)]
@@ -35,12 +38,12 @@ impl Endpoint {
 #[derive(Debug)]
 pub(crate) struct Balancer {
     endpoints: Vec<Arc<Endpoint>>,
-    draws: AtomicU64,
+    draws: Draws,
 }
 
 impl Balancer {
-    pub(crate) const fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
-        Self { endpoints, draws: AtomicU64::new(0) }
+    pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
+        Self { endpoints, draws: Draws::default() }
     }
 
     pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
@@ -54,35 +57,41 @@ impl Balancer {
         let ready = |endpoint: &&Arc<Endpoint>| endpoint.breaker.is_ready(now);
         // Somebody else may take a probe between the look and the entry; then the others are asked.
         for _ in 0..self.endpoints.len() {
-            match self.choose(self.endpoints.iter().filter(fresh).filter(ready), now) {
+            match self.draws.choose(self.endpoints.iter().filter(fresh).filter(ready), |e| &e.load, now) {
                 Some(chosen) if chosen.breaker.enter(now) => return Some(chosen),
                 Some(_) => {}
                 None => break,
             }
         }
-        self.choose(self.endpoints.iter().filter(fresh), now)
+        self.draws.choose(self.endpoints.iter().filter(fresh), |endpoint| &endpoint.load, now)
     }
+}
 
+/// Random draws. SplitMix64 over a counter: uniform enough to spread load, and without a lock.
+#[derive(Debug, Default)]
+struct Draws(AtomicU64);
+
+impl Draws {
     /// The better of two drawn at random.
-    fn choose<'a>(
+    fn choose<'a, T>(
         &self,
-        mut candidates: impl Iterator<Item = &'a Arc<Endpoint>> + Clone,
+        mut candidates: impl Iterator<Item = &'a T> + Clone,
+        load: impl Fn(&T) -> &Load,
         now: Instant,
-    ) -> Option<&'a Arc<Endpoint>> {
+    ) -> Option<&'a T> {
         let count = candidates.clone().count();
         if count < 2 {
             return candidates.next();
         }
-        let drawn = self.draw();
+        let drawn = self.next();
         let one = (drawn as u32 as usize) % count;
         let other = (one + 1 + (drawn >> 32) as usize % (count - 1)) % count;
         let (one, other) = (candidates.clone().nth(one)?, candidates.nth(other)?);
-        Some(if other.load.cost(now) < one.load.cost(now) { other } else { one })
+        Some(if load(other).cost(now) < load(one).cost(now) { other } else { one })
     }
 
-    /// SplitMix64 over a counter: uniform enough to spread load, and without a lock.
-    fn draw(&self) -> u64 {
-        let mut z = self.draws.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    fn next(&self) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

@@ -18,8 +18,8 @@ pub use quota::Quota;
 pub use total::TotalLimit;
 
 use crate::client_addr::ClientAddr;
-use crate::gate::{AnswerHeaders, Gate};
 use crate::problem::too_many;
+use crate::step::{AnswerHeaders, Gate};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -1,31 +1,29 @@
 //! Passes a request on to its upstream, and the answer back.
 
+mod headers;
+mod service;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bank_sdk::client::{Connections, SendError};
-use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID, RequestId};
+use bank_sdk::http::Body;
 use bank_sdk::{Problem, Service};
-use http::header::{
-    CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 use tower::Service as _;
 
 use crate::auth::Authenticate;
 use crate::balance::{Balancer, Endpoint};
-use crate::client_addr::ClientAddr;
 use crate::identity::Mint;
 use crate::problem::{incomplete_body, lost_answer, unreadable_body};
 use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
 use crate::route::Entry;
+use headers::{prepare, remove_hop_by_hop};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub use service::Forward;
 
 /// What stands behind a service's routes.
 #[derive(Debug)]
@@ -98,7 +96,7 @@ impl Backend {
         deadline: Instant,
         authenticate: &Authenticate,
     ) {
-        prepare(request, deadline, entry.stream);
+        prepare(request, (!entry.stream).then_some(deadline));
         authenticate.strip(request.headers_mut());
     }
 
@@ -219,63 +217,6 @@ impl Drop for Attempt<'_> {
     }
 }
 
-fn prepare(request: &mut Request<Body>, deadline: Instant, stream: bool) {
-    let id = request.extensions().get::<RequestId>().and_then(|id| HeaderValue::from_str(id.as_str()).ok());
-    let client = request
-        .extensions()
-        .get::<ClientAddr>()
-        .and_then(|address| HeaderValue::from_str(&address.0.to_string()).ok());
-    let headers = request.headers_mut();
-    remove_hop_by_hop(headers);
-    headers.remove(EXPECT);
-    if let Some(id) = id {
-        headers.insert(REQUEST_ID, id);
-    }
-    if let Some(client) = client {
-        headers.insert(X_FORWARDED_FOR, client);
-    }
-    if stream {
-        headers.remove(BANK_TIMEOUT_MS);
-    } else {
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-        headers.insert(BANK_TIMEOUT_MS, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
-    }
-}
-
-/// Removes what holds for one connection only, and what `Connection` names (RFC 9110 §7.6.1). It runs before the gateway
-/// sets its own fields, so that naming one of those removes nothing (S4).
-pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none of them: one look at the names instead of a search for each.
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
-    }
-    if headers.contains_key(CONNECTION) {
-        let nominated: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in nominated {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-}
-
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -284,57 +225,5 @@ impl fmt::Debug for Place {
                 f.debug_list().entries(balancer.endpoints().iter().map(|endpoint| &endpoint.address)).finish()
             }
         }
-    }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn s4_hop_by_hop_fields_and_those_that_connection_names_are_removed() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, x-one"),
-            ("connection", "X-Two"),
-            ("x-one", "1"),
-            ("x-two", "2"),
-            ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
-            ("keep-alive", "timeout=5"),
-            ("upgrade", "h2c"),
-            ("accept", "a"),
-        ] {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        remove_hop_by_hop(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
-    }
-
-    #[test]
-    fn s4_naming_a_field_in_connection_never_removes_what_the_gateway_sets() {
-        let mut request = Request::get("/")
-            .header("connection", "x-request-id, bank-timeout-ms, x-forwarded-for")
-            .body(Body::empty())
-            .unwrap();
-        request.extensions_mut().insert(RequestId("req_1".into()));
-        prepare(&mut request, Instant::now() + std::time::Duration::from_secs(5), false);
-        assert_eq!(request.headers()["x-request-id"], "req_1");
-        assert!(request.headers().contains_key("bank-timeout-ms"));
     }
 }

@@ -1,17 +1,17 @@
-//! A step that lets a request pass or refuses it: the form that all of the gateway's layers have.
+//! A step of a request's way: the form that all of the gateway's layers have.
 //!
-//! The [`Gateway`](crate::Gateway) runs its gates one after the other in one future; in front of any other service each
-//! gate is a `tower::Layer`:
+//! The [`Gateway`](crate::Gateway) takes its steps one after the other in one future; in front of any other service each
+//! is a `tower::Layer`. Most are a [`Gate`], which lets a request pass or refuses it; a [`Step`] sees the answer too.
 //!
 //! ```
-//! use bank_gateway::{GateLayer, StrictHttp};
+//! use bank_gateway::{StepLayer, StrictHttp};
 //! use bank_sdk::http::Body;
 //! use http::{Request, Response};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let service = ServiceBuilder::new()
-//!     .layer(GateLayer::new(StrictHttp::default()))
+//!     .layer(StepLayer::new(StrictHttp::default()))
 //!     .service_fn(|_: Request<Body>| async { Ok::<_, std::convert::Infallible>(Response::new(Body::from("hello"))) });
 //!
 //! let plain = Request::get("/v1/x").header("host", "bank.example").body(Body::empty()).unwrap();
@@ -32,6 +32,7 @@ use bank_sdk::http::{Body, RequestId};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body as HttpBody;
+use tower::util::MapResponse;
 use tower::{BoxError, Layer, Service};
 
 /// A step that lets a request pass or refuses it.
@@ -79,37 +80,80 @@ impl AnswerHeaders {
     }
 }
 
-/// A gate as a `tower::Layer`.
-#[derive(Clone, Debug)]
-pub struct GateLayer<G>(G);
+/// A step that sees the request and its answer. Every [`Gate`] is one.
+pub trait Step: Clone + Send + Sync + 'static {
+    /// Serves the request by `inner`, which is ready for one call; a clone of it has to become ready first.
+    fn serve<S>(
+        &self,
+        request: Request<Body>,
+        inner: S,
+    ) -> impl Future<Output = Result<Response<Body>, S::Error>> + Send
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send;
+}
 
-impl<G: Gate> GateLayer<G> {
-    /// Puts this gate in front of a service.
-    pub const fn new(gate: G) -> Self {
-        Self(gate)
+impl<G: Gate> Step for G {
+    async fn serve<S>(&self, mut request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+    {
+        let checked = self.check(&mut request).await;
+        let headers = AnswerHeaders::take(&mut request);
+        let mut response = match checked {
+            Ok(()) => inner.call(request).await?,
+            Err(problem) => refusal(&problem_instance(&request), problem),
+        };
+        response.headers_mut().extend(headers);
+        Ok(response)
     }
 }
 
-impl<G: Gate, S> Layer<S> for GateLayer<G> {
-    type Service = Gated<G, S>;
+/// The id of a request, for the document of its refusal.
+pub(crate) fn problem_instance(request: &Request<Body>) -> Option<RequestId> {
+    request.extensions().get().cloned()
+}
 
-    fn layer(&self, inner: S) -> Gated<G, S> {
-        Gated { gate: self.0.clone(), inner }
+/// The refusal of a request by a step that stands alone.
+pub(crate) fn refusal(id: &Option<RequestId>, problem: Problem) -> Response<Body> {
+    problem.into_response(id.as_ref().map_or("", RequestId::as_str))
+}
+
+/// A step as a `tower::Layer`.
+#[derive(Clone, Debug)]
+pub struct StepLayer<T>(T);
+
+impl<T: Step> StepLayer<T> {
+    /// Puts this step in front of a service.
+    pub const fn new(step: T) -> Self {
+        Self(step)
     }
 }
 
-/// A service behind a gate.
+impl<T: Step, S> Layer<S> for StepLayer<T> {
+    type Service = Stepped<T, S>;
+
+    fn layer(&self, inner: S) -> Stepped<T, S> {
+        Stepped { step: self.0.clone(), inner }
+    }
+}
+
+/// A service behind a step.
 #[derive(Clone, Debug)]
-pub struct Gated<G, S> {
-    gate: G,
+pub struct Stepped<T, S> {
+    step: T,
     inner: S,
 }
 
-impl<G, S, B, R> Service<Request<B>> for Gated<G, S>
+impl<T, S, B, R> Service<Request<B>> for Stepped<T, S>
 where
-    G: Gate,
+    T: Step,
     S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
+    S::Error: Send,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
     R: HttpBody<Data = Bytes> + Send + 'static,
@@ -117,38 +161,32 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = GateFuture<S::Error>;
+    type Future = StepFuture<S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut request = request.map(Body::new);
-        let gate = self.gate.clone();
+        let (request, step) = (request.map(Body::new), self.step.clone());
         // The service that was polled ready is the one that is called; its clone waits for the next.
         let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        GateFuture(Box::pin(async move {
-            let checked = gate.check(&mut request).await;
-            let headers = AnswerHeaders::take(&mut request);
-            let mut response = match checked {
-                Ok(()) => inner.call(request).await?.map(Body::new),
-                Err(problem) => {
-                    let id = request.extensions().get::<RequestId>();
-                    problem.into_response(id.map_or("", RequestId::as_str))
-                }
-            };
-            response.headers_mut().extend(headers);
-            Ok(response)
-        }))
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let erase: fn(Response<R>) -> Response<Body> = |response| response.map(Body::new);
+        StepFuture::new(async move { step.serve(request, MapResponse::new(inner, erase)).await })
     }
 }
 
-/// The answer of a [`Gated`] service.
-pub struct GateFuture<E>(Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>);
+/// The answer of a [`Stepped`] service, and of the services that end a stack.
+pub struct StepFuture<E>(Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>);
 
-impl<E> Future for GateFuture<E> {
+impl<E> StepFuture<E> {
+    pub(crate) fn new(answer: impl Future<Output = Result<Response<Body>, E>> + Send + 'static) -> Self {
+        Self(Box::pin(answer))
+    }
+}
+
+impl<E> Future for StepFuture<E> {
     type Output = Result<Response<Body>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -156,8 +194,8 @@ impl<E> Future for GateFuture<E> {
     }
 }
 
-impl<E> fmt::Debug for GateFuture<E> {
+impl<E> fmt::Debug for StepFuture<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GateFuture")
+        f.write_str("StepFuture")
     }
 }
