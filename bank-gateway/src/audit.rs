@@ -31,7 +31,7 @@ pub struct Record {
     pub who: Option<String>,
     /// From where.
     pub from: String,
-    /// What: the operation, or the path where no route serves it.
+    /// What: the operation, or `unrouted` where no route serves the path.
     pub what: String,
     /// The status of the answer.
     pub status: u16,

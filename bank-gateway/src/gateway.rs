@@ -138,7 +138,7 @@ impl Gateway {
                 if admitted.entry.stream {
                     outcome.map(|response| bounded(response, state, &trip))
                 } else {
-                    outcome
+                    outcome.map(|response| response.map(|body| body.ends_by(admitted.deadline)))
                 }
             }
             Err(problem) => Err(problem),

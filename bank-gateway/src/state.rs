@@ -50,7 +50,8 @@ pub(crate) struct Lasting<'a> {
 
 impl State {
     pub(crate) fn build(builder: GatewayBuilder, lasting: &Lasting<'_>) -> Result<Self, Vec<String>> {
-        let mut faults: Vec<String> = builder.schemes.iter().filter_map(|scheme| scheme.fault()).collect();
+        let authenticate = Authenticate::new(builder.schemes.iter().cloned());
+        let mut faults: Vec<String> = authenticate.faults().collect();
         let mut keep = |found: Result<_, Vec<String>>| found.map_err(|more| faults.extend(more)).ok();
         let limits = keep(Limits::new(lasting.buckets.clone(), &builder.quotas).map(Some)).flatten();
         let coarse = Limit::new("gateway-address", builder.coarse).map_err(|fault| faults.push(fault)).ok();
@@ -93,11 +94,13 @@ impl State {
             }
             match &route.declaration.access {
                 Some(Access::Internal { .. }) => {
-                    faults.push(format!("{operation}: only a service can declare an internal endpoint"));
+                    faults.push(format!("{operation}: only a service can declare an internal endpoint; give the route another .access(…)"));
                     continue;
                 }
                 Some(Access::Login) if !can_login => {
-                    faults.push(format!("{operation}: is a login, but the gateway checks no passwords"));
+                    faults.push(format!(
+                        "{operation}: is a login, but the gateway checks no passwords; add .passwords(…)"
+                    ));
                     continue;
                 }
                 _ => {}
@@ -136,7 +139,7 @@ impl State {
                 name: builder.name.into(),
                 outside,
                 inside,
-                authenticate: Authenticate::new(builder.schemes),
+                authenticate,
                 gates: builder.gates.into(),
                 #[cfg(feature = "passwords")]
                 passwords: builder.passwords,

@@ -69,9 +69,9 @@ impl<G: Gate> AnyGate for G {
 pub struct AnswerHeaders(HeaderMap);
 
 impl AnswerHeaders {
-    /// Adds a field to the request's answer.
+    /// Adds a field to the request's answer, beside those of the same name.
     pub fn add(request: &mut Request<Body>, name: HeaderName, value: HeaderValue) {
-        request.extensions_mut().get_or_insert_default::<Self>().0.insert(name, value);
+        request.extensions_mut().get_or_insert_default::<Self>().0.append(name, value);
     }
 
     /// Takes the fields out of the request.
@@ -107,7 +107,14 @@ impl<G: Gate> Step for G {
             Ok(()) => inner.call(request).await?,
             Err(problem) => refusal(&problem_instance(&request), problem),
         };
-        response.headers_mut().extend(headers);
+        // Two limits in a row have two lines to tell.
+        let mut last = None;
+        for (name, value) in headers {
+            last = name.or(last);
+            if let Some(name) = &last {
+                response.headers_mut().append(name, value);
+            }
+        }
         Ok(response)
     }
 }

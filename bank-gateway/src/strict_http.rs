@@ -190,7 +190,7 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap) {
 }
 
 /// Whether a field name is the gateway's. Servers behind may fold `_` into `-`, so both spellings are.
-fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     let Some(first) = name.bytes().next() else { return false };
     // Header names are lower case here; most start with another letter.
     if !matches!(first, b'b' | b'f' | b'x') {

@@ -316,7 +316,7 @@ impl Api {
                         .to_owned(),
                 ),
                 Some(Access::Internal { callers }) if callers.is_empty() => {
-                    fault("is internal but names no service that may call it".to_owned());
+                    fault("is internal but names no service that may call it; name one in .internal(…)".to_owned());
                 }
                 Some(Access::Login) if endpoint.method != Method::Post => {
                     fault("is a login and must be a POST".to_owned());
@@ -324,7 +324,10 @@ impl Api {
                 Some(_) => {}
             }
             if endpoint.idempotency == Idempotency::Safe && endpoint.method != Method::Get {
-                fault("is declared safe, which only GET is".to_owned());
+                fault(
+                    "is declared safe, which only GET is; say .idempotent(), .repeatable() or nothing"
+                        .to_owned(),
+                );
             }
             if endpoint.idempotency == Idempotency::Key && endpoint.method == Method::Get {
                 fault("is a GET and needs no idempotency key; remove .idempotent()".to_owned());
@@ -333,12 +336,17 @@ impl Api {
                 fault("has no time at all; give .timeout(…) more than 0".to_owned());
             }
             if endpoint.stream && endpoint.method != Method::Get {
-                fault("is a stream, which only a GET can be".to_owned());
+                fault("is a stream, which only a GET can be; make it a GET or remove .stream(…)".to_owned());
+            }
+            if !(200..=299).contains(&endpoint.status) {
+                fault(format!("answers with {}, which is no success; give 200 to 299", endpoint.status));
             }
             let properties = endpoint.input.get("properties").and_then(|properties| properties.as_object());
             for name in endpoint.path_parameters() {
                 if properties.is_some_and(|known| !known.contains_key(name)) {
-                    fault(format!("the path names {{{name}}}, which the input has no field for"));
+                    fault(format!(
+                        "the path names {{{name}}}, which the input has no field for; add the field or rename it"
+                    ));
                 }
             }
         }

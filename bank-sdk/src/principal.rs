@@ -115,6 +115,13 @@ impl Principal {
         self
     }
 
+    /// Says whose customer it is, where one gateway serves several.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
     /// Adds a role.
     #[must_use]
     pub fn with_role(mut self, role: impl Into<String>) -> Self {

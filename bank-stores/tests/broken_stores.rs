@@ -68,20 +68,25 @@ impl Ledger for BrokenLedger {
     async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {
         self.inner.account(id, read).await
     }
-    async fn accounts(&self, owner: &OwnerId, page: PageRequest) -> Result<Page<Account>> {
-        self.inner.accounts(owner, page).await
+    async fn accounts(&self, owner: &OwnerId, page: PageRequest, read: Consistency) -> Result<Page<Account>> {
+        self.inner.accounts(owner, page, read).await
     }
-    async fn entries(&self, account: &AccountId, mut page: PageRequest) -> Result<Page<Entry>> {
+    async fn entries(
+        &self,
+        account: &AccountId,
+        mut page: PageRequest,
+        read: Consistency,
+    ) -> Result<Page<Entry>> {
         if self.fault == Fault::IgnoresCursors {
             page.after = None;
-            let mut read = self.inner.entries(account, page).await?;
+            let mut read = self.inner.entries(account, page, read).await?;
             read.next = None;
             return Ok(read);
         }
-        self.inner.entries(account, page).await
+        self.inner.entries(account, page, read).await
     }
-    async fn trial_balance(&self) -> Result<TrialBalance> {
-        self.inner.trial_balance().await
+    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
+        self.inner.trial_balance(read).await
     }
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
         let mut events = self.inner.events(after, limit, wait).await?;

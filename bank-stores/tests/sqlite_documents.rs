@@ -3,7 +3,7 @@
 #![cfg(all(feature = "embedded", feature = "conformance"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use bank_stores::documents::{Collection, DocumentWrite, Find};
+use bank_stores::documents::{Collection, DocumentChange, DocumentWrite, Find};
 use bank_stores::embedded::{SqliteDocuments, SqliteOptions};
 use bank_stores::{Direction, Documents, PageRequest};
 
@@ -23,7 +23,8 @@ async fn pages_sorted_by_any_real_hold_each_document_once() {
         base.iter().flat_map(|real| [real.next_down(), *real, -real, -real.next_down()]).collect();
     let reals: Vec<f64> = reals.into_iter().filter(|real| *real != 0.0).collect();
     let insert = |(at, real): (usize, &f64)| {
-        DocumentWrite::insert(format!("d{at}"), &serde_json::json!({ "v": real })).unwrap()
+        let change = DocumentChange::insert(format!("d{at}"), &serde_json::json!({ "v": real })).unwrap();
+        DocumentWrite::new(format!("w{at}"), change)
     };
     for outcome in documents.write("c", reals.iter().enumerate().map(insert).collect()).await {
         outcome.unwrap();

@@ -195,7 +195,8 @@ async fn booking_time_never_goes_back() {
     ledger.post(transfer("q", 1)).await.unwrap();
     clock.set(Timestamp::from_seconds(2_000));
     ledger.post(transfer("r", 1)).await.unwrap();
-    let entries = ledger.entries(&id("alice"), PageRequest::first(10)).await.unwrap().items;
+    let entries =
+        ledger.entries(&id("alice"), PageRequest::first(10), Consistency::Current).await.unwrap().items;
     let times: Vec<i64> = entries.iter().map(|entry| entry.booked_at.seconds()).collect();
     assert_eq!(times, [1_000, 1_000, 2_000]);
 }

@@ -221,7 +221,13 @@ fn on_a_phone_nothing_is_wider_than_the_screen() {
     let fits = |what: &str| {
         let wide = browser
             .script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
-        assert!(wide.as_i64().unwrap() <= 0, "{what} is {wide} pixels too wide");
+        let which = browser.script(
+            "const edge = document.documentElement.clientWidth;
+             return [...document.querySelectorAll('body *')]
+               .filter((each) => each.getBoundingClientRect().right > edge)
+               .slice(0, 5).map((each) => `${each.tagName}.${each.className} ${each.textContent.slice(0, 60)}`)",
+        );
+        assert!(wide.as_i64().unwrap() <= 0, "{what} is {wide} pixels too wide: {which}");
     };
     browser.open(&url("/"));
     browser.see("#username");

@@ -2,6 +2,8 @@
 
 #[path = "contract.rs"]
 mod contract;
+#[path = "hostile.rs"]
+mod hostile;
 #[path = "idempotency.rs"]
 mod idempotency;
 #[path = "ownership.rs"]

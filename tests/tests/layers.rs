@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bank_gateway::auth::Authenticate;
 use bank_gateway::auth::Scheme;
 use bank_gateway::{
-    Authorize, Buckets, ClientAddr, ClientAddress, Gate, Gateway, Quota, RateLimit, RequireIdempotencyKey,
-    StepLayer, StrictHttp, TotalLimit, Upstream,
+    Authorize, Buckets, ClientAddr, ClientAddress, Gate, Quota, RateLimit, RequireIdempotencyKey, StepLayer,
+    StrictHttp, TotalLimit,
 };
-use bank_sdk::declaration::{Access, Api};
+use bank_sdk::declaration::Access;
 use bank_sdk::http::Body;
 use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
-use bank_tests::{Bank, Edge, OneKey, Recorder, Shape, identity_keys, program};
+use bank_tests::OneKey;
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 
@@ -211,142 +210,5 @@ async fn a_layer_calls_the_service_that_was_polled_ready() {
     for _ in 0..2 {
         let ready = tower::ServiceExt::<Request<Body>>::ready(&mut service).await.unwrap();
         assert_eq!(ready.call(empty(request("/"))).await.unwrap().status(), 200);
-    }
-}
-
-#[test]
-fn a_gateway_is_mounted_in_a_server_of_the_team_s_own() {
-    let upstream = Recorder::start();
-    let edge = Edge::start(|builder| builder);
-    let _inside = edge.runtime().enter();
-    let route = bank_gateway::Route::all("/bank/{*rest}").access(Access::Public);
-    let gateway = Gateway::builder().route(route, Upstream::at([upstream.url()]).foreign()).build().unwrap();
-    // Their own pages beside the bank's, with any body type.
-    let own = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
-        let gateway = gateway.clone();
-        async move {
-            if request.uri().path().starts_with("/bank/") {
-                return gateway.oneshot(request).await;
-            }
-            Ok(Response::new(Body::from("their own".as_bytes().to_vec())))
-        }
-    });
-    let client = edge.beside(own);
-    assert_eq!(client.send(bank_tests::Request::get("/about")).text(), "their own");
-    client.send(bank_tests::Request::get("/bank/accounts")).expect(200);
-    client.send(bank_tests::Request::get("/bank/%2e%2e/about")).problem(400);
-    assert!(upstream.only().line.starts_with("GET /bank/accounts "));
-}
-
-#[test]
-fn a_gateway_is_mounted_in_axum_beside_the_team_s_own_routes() {
-    let upstream = Recorder::start();
-    let edge = Edge::start(|builder| builder);
-    let _inside = edge.runtime().enter();
-    let route = bank_gateway::Route::all("/bank/{*rest}").access(Access::Public);
-    let gateway = Gateway::builder().route(route, Upstream::at([upstream.url()]).foreign()).build().unwrap();
-    let app = axum::Router::new()
-        .route("/own", axum::routing::get(|| async { "our own" }))
-        .fallback_service(gateway);
-    let listener = edge.runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let client = bank_tests::Client::new(vec![listener.local_addr().unwrap()]);
-    edge.runtime().spawn(async move { axum::serve(listener, app).await });
-    assert_eq!(client.send(bank_tests::Request::get("/own")).text(), "our own");
-    client.send(bank_tests::Request::get("/bank/x")).expect(200);
-    assert_eq!(upstream.count(), 1);
-    assert_eq!(client.send(bank_tests::Request::get("/bank/%2e%2e/x")).status, 400);
-    assert_eq!(client.send(bank_tests::Request::get("/elsewhere")).status, 404);
-}
-
-#[test]
-fn a_configuration_that_would_not_hold_is_not_built_and_every_fault_is_named() {
-    let upstream = || Upstream::at(["http://127.0.0.1:1"]);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _inside = runtime.enter();
-    let error = Gateway::builder()
-        .service(identity::api(), upstream().identity_keys(identity_keys()))
-        .service(accounts::api(), upstream())
-        .route(bank_gateway::Route::all("/x"), upstream().foreign())
-        .build()
-        .unwrap_err();
-    let faults = error.faults().join("\n");
-    for wanted in ["POST /v1/sessions: is a login", "identity keys", "/x: says not who may call it"] {
-        assert!(faults.contains(wanted), "no `{wanted}` in:\n{faults}");
-    }
-    let twice = Gateway::builder()
-        .authenticate(OneKey::of([]))
-        .service(accounts::api(), upstream().identity_keys(identity_keys()))
-        .service(
-            Api { name: "other".to_owned(), ..accounts::api() },
-            upstream().identity_keys(identity_keys()),
-        )
-        .build()
-        .unwrap_err();
-    assert!(twice.to_string().contains("/v1/accounts"), "{twice}");
-}
-
-/// Who may call what, by the declarations of all four services.
-fn declared() -> BTreeMap<String, (String, serde_json::Value)> {
-    [accounts::api(), transactions::api(), identity::api(), partners::api()]
-        .into_iter()
-        .flat_map(|api| {
-            let name = api.name;
-            api.endpoints.into_iter().map(move |endpoint| {
-                (endpoint.operation(), (name.clone(), serde_json::to_value(endpoint.access).unwrap()))
-            })
-        })
-        .collect()
-}
-
-#[test]
-fn the_running_bank_routes_every_declared_call_with_its_policy_and_no_other() {
-    let bank = Bank::start(program!(), Shape::One);
-    let routes = bank.admin().send(bank_tests::Request::get("/admin/routes")).expect(200);
-    let mut routed = BTreeMap::new();
-    for route in routes["items"].as_array().unwrap() {
-        let service = route["service"].as_str().unwrap().to_owned();
-        if ["accounts", "transactions", "identity", "partners"].contains(&&*service) {
-            let operation = route["operation"].as_str().unwrap().to_owned();
-            assert!(routed.insert(operation, (service, route["access"].clone())).is_none(), "{route}");
-        } else {
-            assert_eq!(
-                route["access"]["who"], "public",
-                "what no service declares is pages for everybody: {route}"
-            );
-        }
-    }
-    assert_eq!(routed, declared());
-    let public: BTreeSet<_> = declared()
-        .into_iter()
-        .filter(|(_, (_, access))| access["who"] == "public")
-        .map(|(operation, _)| operation)
-        .collect();
-    assert_eq!(
-        public,
-        ["GET /.well-known/jwks.json", "POST /v1/customers", "POST /v1/sessions/refresh"]
-            .map(ToOwned::to_owned)
-            .into(),
-        "what is open to everybody is on this list on purpose"
-    );
-}
-
-#[test]
-fn every_declaration_stands_by_itself_and_survives_being_written_to_a_file() {
-    for api in [accounts::api(), transactions::api(), identity::api(), partners::api()] {
-        api.check().unwrap();
-        let text = serde_json::to_string(&api).unwrap();
-        let read: Api = serde_json::from_str(&text).unwrap();
-        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&api).unwrap(), "{}", api.name);
-        for endpoint in &api.endpoints {
-            assert!(!endpoint.summary.is_empty(), "{}: no summary", endpoint.operation());
-            let money =
-                endpoint.operation() == "POST /v1/transfers" || endpoint.operation() == "POST /v1/deposits";
-            assert_eq!(
-                endpoint.idempotency == bank_sdk::declaration::Idempotency::Key,
-                money,
-                "{}",
-                endpoint.operation()
-            );
-        }
     }
 }

@@ -282,16 +282,18 @@ fn a_session_ended_at_one_gateway_is_refused_at_the_other_within_a_second() {
         let start = Instant::now();
         assert_eq!(here.send(me()).status, 401, "where it ended it is refused at once");
         until("the other gateway to refuse", || {
-            (there.send(me()).status == 401 && there.send(cookie()).status == 401).then_some(())
+            // When the last one was sent that was still let in: a slow machine makes this no later.
+            let sent = start.elapsed();
+            if there.send(me()).status == 401 && there.send(cookie()).status == 401 {
+                return Some(());
+            }
+            worst = worst.max(sent);
+            None
         });
-        worst = worst.max(start.elapsed());
         // Once refused it stays refused.
         assert_eq!(there.send(me()).status, 401);
     }
-    assert!(
-        worst < Duration::from_secs(2),
-        "a second was promised, beside the time of a slow machine: {worst:?}"
-    );
+    assert!(worst < Duration::from_secs(1), "a second was promised: {worst:?}");
 }
 
 #[test]

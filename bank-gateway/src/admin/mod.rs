@@ -65,6 +65,8 @@ impl Admin {
                     "idempotency": entry.idempotency,
                     "rate": entry.rate,
                     "timeout_ms": u64::try_from(entry.timeout.as_millis()).unwrap_or(u64::MAX),
+                    "body_limit": entry.body_limit,
+                    "stream": entry.stream,
                     "internal": matches!(entry.access, Access::Internal { .. }),
                 })
             });
@@ -80,7 +82,7 @@ impl Admin {
                 continue;
             }
             let endpoints = match &backend.place {
-                Place::Local(_) => vec![json!({ "address": "in process", "state": "closed" })],
+                Place::Local(_) => vec![json!({ "address": "in process" })],
                 Place::Remote(balancer) => balancer
                     .endpoints()
                     .iter()

@@ -10,7 +10,7 @@ use bank_sdk::{Principal, Problem};
 use bank_stores::{Clock, Error, SystemClock, Timestamp};
 use http::{HeaderName, HeaderValue, Request};
 
-use super::{Checked, Scheme};
+use super::{Checked, Scheme, only_field};
 use crate::problem::invalid_credential;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -106,9 +106,9 @@ impl Scheme for ApiKeys {
 
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
         Box::pin(async move {
-            let mut fields = request.headers().get_all(X_API_KEY).iter();
-            let key = fields.next().and_then(|value| value.to_str().ok()).filter(|_| fields.next().is_none());
-            let key = key.filter(|key| key.len() <= 256).ok_or_else(invalid_credential)?;
+            let key = only_field(request.headers(), "x-api-key")
+                .filter(|key| key.len() <= 256)
+                .ok_or_else(invalid_credential)?;
             let (id, _) = key
                 .strip_prefix(PREFIX)
                 .and_then(|rest| rest.split_once('_'))

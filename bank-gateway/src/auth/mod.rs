@@ -30,22 +30,25 @@ pub use session::Sessions;
 
 use crate::Gate;
 pub use crate::problem::invalid_credential;
+use crate::strict_http::is_reserved;
 
 /// How soon a stream notices that its session has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// What a scheme's check returns.
+/// What a scheme's check returns: `Box::pin(async move { … })`, or `Box::pin(std::future::ready(…))` where nothing is
+/// waited for.
 pub type Checked<'a> = Pin<Box<dyn Future<Output = Result<Arc<Principal>, Problem>> + Send + 'a>>;
 
 /// A way to prove who calls.
 pub trait Scheme: fmt::Debug + Send + Sync + 'static {
-    /// Its name in metrics and audit records.
+    /// Its name, for people: in the faults that `build()` finds, say.
     fn name(&self) -> &'static str;
 
     /// Whether the request carries this scheme's credential, right or wrong.
     fn is_presented(&self, request: &Request<Body>) -> bool;
 
     /// The header fields that carry it, beside `Authorization` and `Cookie`: they are for the gateway, not for services.
+    /// Names that only the gateway may set, such as `x-user-…`, do not build: they are removed before anybody reads them.
     fn credential_fields(&self) -> &[&'static str] {
         &[]
     }
@@ -83,6 +86,48 @@ pub trait Scheme: fmt::Debug + Send + Sync + 'static {
     /// What is missing for the scheme to be safe; the gateway does not build then.
     fn fault(&self) -> Option<String> {
         None
+    }
+}
+
+impl<S: Scheme + ?Sized> Scheme for Arc<S> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn is_presented(&self, request: &Request<Body>) -> bool {
+        (**self).is_presented(request)
+    }
+
+    fn credential_fields(&self) -> &[&'static str] {
+        (**self).credential_fields()
+    }
+
+    fn recall(&self, request: &Request<Body>) -> Option<Arc<Principal>> {
+        (**self).recall(request)
+    }
+
+    fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
+        (**self).check(request)
+    }
+
+    fn forget_session(&self, id: &str) {
+        (**self).forget_session(id);
+    }
+
+    fn is_session_live<'a>(&'a self, id: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        (**self).is_session_live(id)
+    }
+
+    fn challenge(&self) -> Option<HeaderValue> {
+        (**self).challenge()
+    }
+
+    fn refusal_challenge(&self) -> Option<HeaderValue> {
+        (**self).refusal_challenge()
+    }
+
+    fn fault(&self) -> Option<String> {
+        (**self).fault()
     }
 }
 
@@ -125,6 +170,35 @@ impl Authenticate {
         for name in self.schemes.iter().flat_map(|scheme| scheme.credential_fields()) {
             headers.remove(*name);
         }
+        // Servers behind may fold `_` into `-`.
+        if headers.keys().any(|name| name.as_str().contains('_')) {
+            let is_credential = |name: &str| {
+                let mut fields = self.schemes.iter().flat_map(|scheme| scheme.credential_fields());
+                fields.any(|field| *field == name)
+            };
+            let folded: Vec<_> = headers
+                .keys()
+                .filter(|name| name.as_str().contains('_') && is_credential(&name.as_str().replace('_', "-")))
+                .cloned()
+                .collect();
+            for name in folded {
+                headers.remove(name);
+            }
+        }
+    }
+
+    /// What keeps these schemes from working, or from being safe.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = String> {
+        self.schemes.iter().flat_map(|scheme| {
+            let fields = scheme.credential_fields().iter().filter(|field| is_reserved(field));
+            let reserved = fields.map(|field| {
+                let name = scheme.name();
+                format!(
+                    "the scheme `{name}` reads `{field}`, which only the gateway may set; use another name"
+                )
+            });
+            scheme.fault().into_iter().chain(reserved)
+        })
     }
 
     /// Which scheme tells who calls, and whether anybody must be waited for to know it.
@@ -258,6 +332,13 @@ fn unescape(text: &str) -> String {
         }
     }
     plain
+}
+
+/// The one value of a header field; none where it is missing, stands there twice, or is not text.
+#[must_use]
+pub fn only_field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// The credential after a scheme's name in `Authorization`.

@@ -144,19 +144,27 @@ impl RateLimit {
         Ok(Self { buckets, limit, key: None })
     }
 
-    /// Counts by another key; a request that has none is not counted.
+    /// Counts by what the principal says, such as its tenant; who is not known, or says nothing, is not counted. It must
+    /// stand behind authentication, as it does in [`GatewayBuilder::gate`](crate::GatewayBuilder::gate).
     ///
     /// ```
-    /// # use std::sync::Arc;
     /// # use bank_gateway::{Buckets, Quota, RateLimit};
-    /// # use bank_sdk::Principal;
     /// # let runtime = tokio::runtime::Runtime::new().unwrap();
     /// # let _inside = runtime.enter();
     /// let by_tenant = RateLimit::new("tenant", Quota::per_second(500), Buckets::new(10_000))?
-    ///     .keyed_by(|request| request.extensions().get::<Arc<Principal>>()?.tenant.clone());
+    ///     .keyed_by_principal(|principal| principal.tenant.clone());
     /// let builder = bank_gateway::Gateway::builder().gate(by_tenant);
     /// # Ok::<(), bank_gateway::BuildError>(())
     /// ```
+    #[must_use]
+    pub fn keyed_by_principal(
+        self,
+        key: impl Fn(&Principal) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.keyed_by(move |request| key(request.extensions().get::<Arc<Principal>>()?))
+    }
+
+    /// Counts by another key of the request; one that has none is not counted.
     #[must_use]
     pub fn keyed_by(
         mut self,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::BoxError;
 
 use crate::client::PooledSender;
@@ -22,6 +23,9 @@ use crate::client::PooledSender;
 /// ```
 pub struct Body {
     kind: Kind,
+    until: Option<Instant>,
+    /// Made when a body with an end is waited for, which most never are.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 enum Kind {
@@ -43,7 +47,18 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { kind: Kind::Empty }
+        Self::of(Kind::Empty)
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self { kind, until: None, timer: None }
+    }
+
+    /// The same body, which breaks off where its sender keeps its reader waiting beyond this moment.
+    #[must_use]
+    pub const fn ends_by(mut self, deadline: Instant) -> Self {
+        self.until = Some(deadline);
+        self
     }
 
     /// Erases any body once. One of ours, or hyper's, is taken as it is.
@@ -64,14 +79,14 @@ impl Body {
             Some(body) if body.is_end_stream() => Self::empty(),
             Some(body) => {
                 use http_body_util::BodyExt as _;
-                Self { kind: Kind::Boxed(Box::pin(body.map_err(Into::into))) }
+                Self::of(Kind::Boxed(Box::pin(body.map_err(Into::into))))
             }
             None => Self::empty(),
         }
     }
 
     pub(crate) const fn leased(body: Incoming, lease: Lease) -> Self {
-        Self { kind: Kind::Incoming(body, Some(lease)) }
+        Self::of(Kind::Incoming(body, Some(lease)))
     }
 
     /// Reads the whole body, at most `limit` bytes.
@@ -111,7 +126,7 @@ impl Default for Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::empty() } else { Self { kind: Kind::Full(bytes) } }
+        if bytes.is_empty() { Self::empty() } else { Self::of(Kind::Full(bytes)) }
     }
 }
 
@@ -135,7 +150,7 @@ impl From<&'static str> for Body {
 
 impl From<Incoming> for Body {
     fn from(body: Incoming) -> Self {
-        if body.is_end_stream() { Self::empty() } else { Self { kind: Kind::Incoming(body, None) } }
+        if body.is_end_stream() { Self::empty() } else { Self::of(Kind::Incoming(body, None)) }
     }
 }
 
@@ -147,6 +162,35 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_kind(cx);
+        let Some(until) = self.until.filter(|_| polled.is_pending()) else { return polled };
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx));
+        // What comes later comes to nobody; a connection that was lent is dropped.
+        *self = Self::empty();
+        Poll::Ready(Some(Err(BodyError("its sender took longer than its deadline".into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Incoming(body, _) => body.is_end_stream(),
+            Kind::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Incoming(body, _) => body.size_hint(),
+            Kind::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Body {
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -175,24 +219,6 @@ impl HttpBody for Body {
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Empty => true,
-            Kind::Full(_) => false,
-            Kind::Incoming(body, _) => body.is_end_stream(),
-            Kind::Boxed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Incoming(body, _) => body.size_hint(),
-            Kind::Boxed(body) => body.size_hint(),
-        }
-    }
 }
 
 impl fmt::Debug for Body {
@@ -215,6 +241,36 @@ mod tests {
     async fn a_body_over_its_limit_is_refused() {
         assert!(matches!(Body::from("12345").read(4).await, Err(ReadError::TooLarge(4))));
         assert_eq!(Body::from("1234").read(4).await.unwrap(), "1234");
+    }
+
+    /// A body that has one frame and then nothing for ever.
+    struct Stalls(bool);
+
+    impl HttpBody for Stalls {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            match std::mem::take(&mut self.0) {
+                true => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"abc"))))),
+                false => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s7_a_body_whose_sender_stalls_breaks_off_at_its_deadline() {
+        use http_body_util::BodyExt as _;
+        let start = Instant::now();
+        let body = Body::new(Stalls(true)).ends_by(start + std::time::Duration::from_secs(2));
+        let mut body = std::pin::pin!(body);
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_err());
+        assert_eq!(start.elapsed().as_secs(), 2);
+        assert!(body.frame().await.is_none());
     }
 
     #[tokio::test]

@@ -1,16 +1,25 @@
 //! What a store of [`Documents`] promises.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::together;
-use crate::documents::{Collection, Document, DocumentWrite, Filter, Find};
+use crate::documents::{Collection, Document, DocumentChange, DocumentWrite, Filter, Find};
 use crate::{
-    Clock, Direction, Documents, DocumentsExt, ErrorKind, PageRequest, Result, SystemClock, Timestamp,
+    Clock, Consistency, Direction, Documents, DocumentsExt, ErrorKind, PageRequest, Result, SystemClock,
+    Timestamp,
 };
 
 const C: &str = "things";
+const NOW: Consistency = Consistency::Current;
+
+/// The change under an id that no other has.
+fn named(change: DocumentChange) -> DocumentWrite {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    DocumentWrite::new(format!("w{}", COUNT.fetch_add(1, Ordering::Relaxed)), change)
+}
 
 async fn declare(documents: &dyn Documents) {
     let collection =
@@ -20,7 +29,7 @@ async fn declare(documents: &dyn Documents) {
 }
 
 async fn insert(documents: &dyn Documents, id: &str, body: Value) -> Result<Document> {
-    documents.write_one(C, DocumentWrite::insert(id, &body).expect("it is JSON")).await
+    documents.write_one(C, named(DocumentChange::insert(id, &body).expect("it is JSON"))).await
 }
 
 async fn found(documents: &dyn Documents, find: Find) -> Vec<String> {
@@ -47,16 +56,18 @@ pub async fn what_was_written_is_read(documents: &dyn Documents) {
     let body = json!({"text": "ä\"'", "n": {"x": [1, null, true]}, "big": 9_007_199_254_740_993_i64});
     let written = insert(documents, "d'1", body.clone()).await.expect("it is inserted");
     assert_eq!(written.body, body);
-    assert_eq!(documents.get(C, "d'1").await.expect("it is read"), Some(written.clone()));
+    assert_eq!(documents.get(C, "d'1", NOW).await.expect("it is read"), Some(written.clone()));
     let replace =
-        DocumentWrite::replace("d'1", written.version, &json!({"text": "new"})).expect("it is JSON");
+        named(DocumentChange::replace("d'1", written.version, &json!({"text": "new"})).expect("it is JSON"));
     let replaced = documents.write_one(C, replace).await.expect("it is replaced");
     assert_ne!(replaced.version, written.version);
     assert_eq!(replaced.created, written.created);
-    let deleted =
-        documents.write_one(C, DocumentWrite::delete("d'1", replaced.version)).await.expect("it is deleted");
+    let deleted = documents
+        .write_one(C, named(DocumentChange::delete("d'1", replaced.version)))
+        .await
+        .expect("it is deleted");
     assert_eq!(deleted, replaced);
-    assert_eq!(documents.get(C, "d'1").await.expect("it is read"), None);
+    assert_eq!(documents.get(C, "d'1", NOW).await.expect("it is read"), None);
     let again = insert(documents, "d'1", json!({})).await.expect("it is inserted again");
     assert!(![written.version, replaced.version].contains(&again.version));
 }
@@ -78,8 +89,9 @@ pub async fn keys_are_unique(documents: &dyn Documents) {
     {
         insert(documents, id, body).await.expect("it is bound by no key");
     }
-    let two = documents.get(C, "2").await.expect("it is read").expect("it is there");
-    let replace = DocumentWrite::replace("2", two.version, &json!({"email": "a"})).expect("it is JSON");
+    let two = documents.get(C, "2", NOW).await.expect("it is read").expect("it is there");
+    let replace =
+        named(DocumentChange::replace("2", two.version, &json!({"email": "a"})).expect("it is JSON"));
     assert_eq!(kind(&documents.write_one(C, replace).await), ErrorKind::AlreadyExists);
     let racers = together((0..20).map(|n| insert_owned(documents, format!("r{n}")))).await;
     assert_eq!(racers.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -91,24 +103,49 @@ async fn insert_owned(documents: &dyn Documents, id: String) -> Result<Document>
     insert(documents, &id, json!({"email": "race"})).await
 }
 
+/// A write that is sent again, since its reply was lost say, gives the first outcome; other content under its id does not
+/// happen.
+pub async fn the_same_write_again_gives_the_first_outcome(documents: &dyn Documents) {
+    declare(documents).await;
+    let insert = |text: &str| {
+        DocumentWrite::new("w1", DocumentChange::insert("1", &json!({ "text": text })).expect("it is JSON"))
+    };
+    let first = documents.write_one(C, insert("a")).await.expect("it is inserted");
+    assert_eq!(documents.write_one(C, insert("a")).await.expect("it is repeated"), first);
+    assert_eq!(kind(&documents.write_one(C, insert("b")).await), ErrorKind::Conflict);
+    let other = DocumentWrite::new("w2", insert("a").change);
+    assert_eq!(kind(&documents.write_one(C, other).await), ErrorKind::AlreadyExists, "another's insert");
+    let replace = |version: u64| {
+        let change = DocumentChange::replace("1", version, &json!({"text": "c"})).expect("it is JSON");
+        DocumentWrite::new("w3", change)
+    };
+    let second = documents.write_one(C, replace(first.version)).await.expect("it is replaced");
+    assert_eq!(documents.write_one(C, replace(first.version)).await.expect("it is repeated"), second);
+    assert_eq!(kind(&documents.write_one(C, replace(second.version)).await), ErrorKind::Conflict);
+    assert_eq!(documents.get(C, "1", NOW).await.expect("it is read"), Some(second));
+}
+
 /// What somebody else has changed is not overwritten.
 pub async fn a_wrong_version_is_a_conflict(documents: &dyn Documents) {
     declare(documents).await;
     let one = insert(documents, "1", json!({"v": 1})).await.expect("it is inserted");
-    let replace = DocumentWrite::replace("1", one.version + 1, &json!({})).expect("it is JSON");
+    let replace = named(DocumentChange::replace("1", one.version + 1, &json!({})).expect("it is JSON"));
     assert_eq!(kind(&documents.write_one(C, replace).await), ErrorKind::Conflict);
     assert_eq!(
-        kind(&documents.write_one(C, DocumentWrite::delete("1", one.version + 1)).await),
+        kind(&documents.write_one(C, named(DocumentChange::delete("1", one.version + 1))).await),
         ErrorKind::Conflict
     );
-    assert_eq!(kind(&documents.write_one(C, DocumentWrite::delete("2", 1)).await), ErrorKind::NotFound);
+    assert_eq!(
+        kind(&documents.write_one(C, named(DocumentChange::delete("2", 1))).await),
+        ErrorKind::NotFound
+    );
     let outcomes = documents
         .write(
             C,
             vec![
-                DocumentWrite::delete("1", 0),
-                DocumentWrite::delete("1", one.version),
-                DocumentWrite::delete("1", one.version),
+                named(DocumentChange::delete("1", 0)),
+                named(DocumentChange::delete("1", one.version)),
+                named(DocumentChange::delete("1", one.version)),
             ],
         )
         .await;
@@ -124,16 +161,17 @@ pub async fn a_compare_and_set_race_loses_no_update(documents: &dyn Documents) {
     let racer = |_| async move {
         let mut done = 0;
         for _ in 0..10 {
-            let read = documents.get(C, "1").await.expect("it is read").expect("it is there");
+            let read = documents.get(C, "1", NOW).await.expect("it is read").expect("it is there");
             let count = read.body["count"].as_i64().expect("it is a number");
-            let replace =
-                DocumentWrite::replace("1", read.version, &json!({"count": count + 1})).expect("it is JSON");
+            let replace = named(
+                DocumentChange::replace("1", read.version, &json!({"count": count + 1})).expect("it is JSON"),
+            );
             done += i64::from(documents.write_one(C, replace).await.is_ok());
         }
         done
     };
     let done: i64 = together((0..8).map(racer)).await.into_iter().sum();
-    let read = documents.get(C, "1").await.expect("it is read").expect("it is there");
+    let read = documents.get(C, "1", NOW).await.expect("it is read").expect("it is there");
     assert_eq!(read.body["count"], done);
 }
 
@@ -228,15 +266,15 @@ pub async fn sorted_pages_hold_each_document_once(documents: &dyn Documents) {
 /// A document whose time is over is absent, and its id and unique keys are free.
 pub async fn expired_documents_are_absent_and_free_their_keys(documents: &dyn Documents) {
     declare(documents).await;
-    let write = DocumentWrite::insert("1", &json!({"email": "a"})).expect("it is JSON");
+    let insert = DocumentChange::insert("1", &json!({"email": "a"})).expect("it is JSON");
     documents
-        .write_one(C, write.clone().expires_at(Timestamp::from_seconds(1)))
+        .write_one(C, named(insert.clone().expires_at(Timestamp::from_seconds(1))))
         .await
         .expect("it is inserted");
-    assert_eq!(documents.get(C, "1").await.expect("it is read"), None);
+    assert_eq!(documents.get(C, "1", NOW).await.expect("it is read"), None);
     assert!(found(documents, Find::all()).await.is_empty());
     let later = SystemClock::new().now().saturating_add(Duration::from_secs(3_600));
-    let again = documents.write_one(C, write.expires_at(later)).await.expect("its keys are free");
+    let again = documents.write_one(C, named(insert.expires_at(later))).await.expect("its keys are free");
     assert_eq!(again.expires_at, Some(later));
     assert_eq!(found(documents, Find::all()).await, ["1"]);
 }
@@ -244,13 +282,13 @@ pub async fn expired_documents_are_absent_and_free_their_keys(documents: &dyn Do
 /// What is wrong is refused with the right kind and names the field.
 pub async fn bad_input_is_refused_and_named(documents: &dyn Documents) {
     declare(documents).await;
-    let missing = documents.get("unknown", "1").await.expect_err("it was never declared");
+    let missing = documents.get("unknown", "1", NOW).await.expect_err("it was never declared");
     assert_eq!((missing.kind(), missing.field()), (ErrorKind::NotFound, Some("collection")));
-    let list = DocumentWrite::insert("1", &json!([1])).expect("it is JSON");
+    let list = named(DocumentChange::insert("1", &json!([1])).expect("it is JSON"));
     let cases = [
         (documents.write_one(C, list).await.map(drop), "body"),
         (insert(documents, "", json!({})).await.map(drop), "id"),
-        (documents.get("no such'name", "1").await.map(drop), "collection"),
+        (documents.get("no such'name", "1", NOW).await.map(drop), "collection"),
         (documents.declare(&Collection::new("x").index(["a'b"])).await, "field"),
         (documents.find(C, &Find::all().sort("a\"b", Direction::Forward)).await.map(drop), "field"),
         (documents.find(C, &Find::all().filter(Filter::eq("a", json!([])))).await.map(drop), "filter"),

@@ -155,7 +155,7 @@ pub async fn bad_input_is_refused_and_named(ledger: &dyn Ledger) {
     assert_eq!(ledger.open(name).await.expect_err("it has to be refused").field(), Some("name"));
     let missing = ledger.account(&account("nobody"), NOW).await;
     assert_eq!(kind(&missing), ErrorKind::NotFound);
-    let page = ledger.entries(&account("alice"), PageRequest::first(0)).await;
+    let page = ledger.entries(&account("alice"), PageRequest::first(0), NOW).await;
     assert_eq!(kind(&page), ErrorKind::Invalid);
     assert_eq!((balance(ledger, "alice").await, balance(ledger, "bob").await), (100, 100));
 }
@@ -203,7 +203,8 @@ pub async fn a_floor_is_never_broken(ledger: &dyn Ledger) {
     assert_eq!((done.len(), refused.len()), (10, 30));
     assert!(refused.iter().all(|refused| kind(refused) == ErrorKind::InsufficientFunds));
     assert_eq!(balance(ledger, "alice").await, 0);
-    let page = ledger.entries(&account("alice"), PageRequest::first(100)).await.expect("entries are read");
+    let page =
+        ledger.entries(&account("alice"), PageRequest::first(100), NOW).await.expect("entries are read");
     assert!(page.items.iter().all(|entry| !entry.balance_after.is_negative()));
 }
 
@@ -227,7 +228,7 @@ pub async fn the_total_is_constant_under_concurrent_transfers(ledger: &dyn Ledge
         total += held;
     }
     assert_eq!(total, 400);
-    let totals = ledger.trial_balance().await.expect("totals are read");
+    let totals = ledger.trial_balance(NOW).await.expect("totals are read");
     assert!(totals.is_balanced(), "{totals:?}");
     assert_eq!(totals.currency(Currency::EUR).expect("there are accounts").accounts, 5);
 }
@@ -250,7 +251,7 @@ pub async fn entries_add_up_and_read_both_ways(ledger: &dyn Ledger) {
         let mut entries = Vec::new();
         let mut page = PageRequest { direction, ..PageRequest::first(10) };
         loop {
-            let read = ledger.entries(&account("alice"), page.clone()).await.expect("entries are read");
+            let read = ledger.entries(&account("alice"), page.clone(), NOW).await.expect("entries are read");
             assert!(read.items.len() <= 10);
             entries.extend(read.items);
             match read.next {
@@ -272,7 +273,8 @@ pub async fn entries_add_up_and_read_both_ways(ledger: &dyn Ledger) {
         assert_eq!(entries[4].value_at, Timestamp::from_seconds(5));
         assert_eq!(before, balance(ledger, "alice").await);
     }
-    let none = ledger.entries(&account("nobody"), PageRequest::first(10)).await.expect("entries are read");
+    let none =
+        ledger.entries(&account("nobody"), PageRequest::first(10), NOW).await.expect("entries are read");
     assert!(none.items.is_empty() && none.next.is_none());
 }
 
@@ -288,9 +290,11 @@ pub async fn accounts_of_an_owner_come_in_order(ledger: &dyn Ledger) {
     }
     for (direction, first) in [(Direction::Forward, "alice9"), (Direction::Backward, "alice3")] {
         let page = PageRequest { direction, ..PageRequest::first(4) };
-        let one = ledger.accounts(&owner("alice"), page.clone()).await.expect("accounts are read");
-        let two =
-            ledger.accounts(&owner("alice"), page.after(one.next.clone())).await.expect("accounts are read");
+        let one = ledger.accounts(&owner("alice"), page.clone(), NOW).await.expect("accounts are read");
+        let two = ledger
+            .accounts(&owner("alice"), page.after(one.next.clone()), NOW)
+            .await
+            .expect("accounts are read");
         assert_eq!((one.items.len(), two.items.len(), two.next), (4, 3, None));
         assert_eq!(one.items[0].id.as_str(), first);
         let owners =
@@ -304,13 +308,13 @@ pub async fn a_cursor_is_good_for_its_own_query_only(ledger: &dyn Ledger) {
     open(ledger, &["alice", "bob"], 10).await;
     ledger.post(transfer("p", "alice", "bob", 1)).await.expect("it is posted");
     let page = PageRequest::first(1);
-    let cursor = ledger.entries(&account("alice"), page.clone()).await.expect("entries are read").next;
+    let cursor = ledger.entries(&account("alice"), page.clone(), NOW).await.expect("entries are read").next;
     let page = page.after(cursor);
-    assert!(ledger.entries(&account("alice"), page.clone()).await.is_ok());
+    assert!(ledger.entries(&account("alice"), page.clone(), NOW).await.is_ok());
     for refused in [
-        kind(&ledger.entries(&account("bob"), page.clone()).await),
-        kind(&ledger.entries(&account("alice"), page.clone().backward()).await),
-        kind(&ledger.accounts(&OwnerId::new("alice").expect("well formed"), page).await),
+        kind(&ledger.entries(&account("bob"), page.clone(), NOW).await),
+        kind(&ledger.entries(&account("alice"), page.clone().backward(), NOW).await),
+        kind(&ledger.accounts(&OwnerId::new("alice").expect("well formed"), page, NOW).await),
     ] {
         assert_eq!(refused, ErrorKind::Invalid);
     }
@@ -381,7 +385,7 @@ pub async fn a_cancelled_caller_leaves_no_half_effect(ledger: &dyn Ledger) {
         done += i64::from(ledger.receipt(&id.into()).await.expect("it is looked up").is_some());
     }
     assert_eq!((balance(ledger, "alice").await, balance(ledger, "bob").await), (100 - done, 100 + done));
-    assert!(ledger.trial_balance().await.expect("totals are read").is_balanced());
+    assert!(ledger.trial_balance(NOW).await.expect("totals are read").is_balanced());
 }
 
 /// Some hundred commands, good and bad, in batches of all sizes: the same outcomes as the model's, and the same end.
@@ -405,10 +409,10 @@ pub async fn random_commands_match_the_model(ledger: &dyn Ledger) {
     for number in 0..6 {
         let id = account(&format!("a{number}"));
         assert_eq!(ledger.account(&id, NOW).await.ok(), model.account(&id));
-        let entries = ledger.entries(&id, PageRequest::first(1_000)).await.expect("entries are read");
+        let entries = ledger.entries(&id, PageRequest::first(1_000), NOW).await.expect("entries are read");
         assert_eq!(entries.items.iter().collect::<Vec<_>>(), model.entries(&id));
     }
-    assert_eq!(ledger.trial_balance().await.expect("totals are read"), model.trial_balance());
+    assert_eq!(ledger.trial_balance(NOW).await.expect("totals are read"), model.trial_balance());
 }
 
 fn random_command(numbers: &mut Numbers) -> Command {

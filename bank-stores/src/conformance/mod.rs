@@ -136,6 +136,7 @@ macro_rules! documents_conformance {
     ($factory:expr) => {
         $crate::__conformance! { documents, $factory,
             what_was_written_is_read
+            the_same_write_again_gives_the_first_outcome
             keys_are_unique
             a_wrong_version_is_a_conflict
             a_compare_and_set_race_loses_no_update

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::model::check_field;
-use crate::{Direction, Error, PageRequest, Result};
+use crate::{Consistency, Direction, Error, PageRequest, Result};
 
 /// How deep filters may be nested, and how many values and parts one may have.
 const MAX_DEPTH: usize = 8;
@@ -111,12 +111,14 @@ pub struct Find {
     pub sort: Option<String>,
     /// Which page; its direction is that of the order.
     pub page: PageRequest,
+    /// How fresh it has to be.
+    pub read: Consistency,
 }
 
 impl Find {
     /// The first 100 documents by insertion.
     pub fn all() -> Self {
-        Self { filter: None, sort: None, page: PageRequest::first(100) }
+        Self { filter: None, sort: None, page: PageRequest::first(100), read: Consistency::Current }
     }
 
     /// Only these; called twice, both have to hold.
@@ -142,6 +144,13 @@ impl Find {
     pub fn page(mut self, page: PageRequest) -> Self {
         let direction = if self.sort.is_some() { self.page.direction } else { page.direction };
         self.page = PageRequest { direction, ..page };
+        self
+    }
+
+    /// How fresh the answer has to be; current where it is not said.
+    #[must_use]
+    pub fn read(mut self, read: Consistency) -> Self {
+        self.read = read;
         self
     }
 

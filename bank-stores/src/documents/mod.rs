@@ -3,18 +3,18 @@
 //! ```
 //! # #[cfg(feature = "embedded")]
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
-//! use bank_stores::documents::{Collection, DocumentWrite, Filter, Find};
+//! use bank_stores::documents::{Collection, DocumentChange, DocumentWrite, Filter, Find};
 //! use bank_stores::embedded::{SqliteDocuments, SqliteOptions};
 //! use bank_stores::{Documents, DocumentsExt, ErrorKind};
 //! use serde_json::json;
 //!
 //! let documents = SqliteDocuments::open(SqliteOptions::temporary()?).await?;
 //! documents.declare(&Collection::new("partners").unique("email", ["email"])).await?;
-//! let write = DocumentWrite::insert("p1", &json!({"email": "a@example.com", "active": true}))?;
-//! documents.write_one("partners", write).await?;
+//! let insert = DocumentChange::insert("p1", &json!({"email": "a@example.com", "active": true}))?;
+//! documents.write_one("partners", DocumentWrite::new("w1", insert)).await?;
 //!
-//! let taken = DocumentWrite::insert("p2", &json!({"email": "a@example.com"}))?;
-//! let error = documents.write_one("partners", taken).await.unwrap_err();
+//! let taken = DocumentChange::insert("p2", &json!({"email": "a@example.com"}))?;
+//! let error = documents.write_one("partners", DocumentWrite::new("w2", taken)).await.unwrap_err();
 //! assert_eq!((error.kind(), error.field()), (ErrorKind::AlreadyExists, Some("email")));
 //!
 //! let active = documents.find("partners", &Find::all().filter(Filter::eq("active", true))).await?;
@@ -31,9 +31,11 @@ mod find;
 pub(crate) mod model;
 
 pub use find::{Filter, Find};
-pub use model::{Collection, Document, DocumentWrite, MAX_BODY, Unique};
+pub use model::{Collection, Document, DocumentChange, DocumentWrite, MAX_BODY, Unique};
 
-use crate::{Error, ErrorKind, Page, Result};
+pub use crate::items::WriteId;
+
+use crate::{Consistency, Error, ErrorKind, Page, Result};
 
 /// Collections of JSON documents.
 ///
@@ -46,10 +48,12 @@ pub trait Documents: fmt::Debug + Send + Sync + 'static {
     async fn declare(&self, collection: &Collection) -> Result<()>;
 
     /// The document, if there is one that has not expired; `NotFound` for a collection that was never declared.
-    async fn get(&self, collection: &str, id: &str) -> Result<Option<Document>>;
+    async fn get(&self, collection: &str, id: &str, read: Consistency) -> Result<Option<Document>>;
 
     /// Executes writes; each is atomic and has its own outcome, in the order given: the document as it now stands, or as
     /// it stood before it was deleted.
+    ///
+    /// The same write again gives the first outcome, as [`DocumentWrite`] says.
     ///
     /// Replacing or deleting what does not exist is `NotFound`. A unique key that is taken is `AlreadyExists`, with the
     /// key's name (or `id`) as the error's field.

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::canonical::Canonical;
+use crate::items::WriteId;
 use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// The largest body, in bytes of JSON.
@@ -152,10 +154,53 @@ pub(crate) fn check_field(name: &str) -> Result<()> {
     ))
 }
 
+/// A write: a change to one document under the caller's id.
+///
+/// While the document is as a write has left it, the same write again gives the first outcome; other content under its id
+/// is a `Conflict`, field `write`. So a write whose reply was lost is sent again: it took effect once, or another write
+/// came after it, which the version tells.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DocumentWrite {
+    /// Names it.
+    pub write: WriteId,
+    /// What it does.
+    pub change: DocumentChange,
+}
+
+impl DocumentWrite {
+    /// The change under this id.
+    pub fn new(write: impl Into<WriteId>, change: DocumentChange) -> Self {
+        Self { write: write.into(), change }
+    }
+
+    /// Checks what can be checked without the store; adapters call it first.
+    pub fn validate(&self) -> Result<()> {
+        self.write.validate()?;
+        self.change.validate()
+    }
+
+    /// What tells this content from any other under the same id.
+    pub fn content(&self) -> [u8; 32] {
+        let form = Canonical::new("document.1").text(self.change.id());
+        let put = |form: Canonical, body: &Value, expires_at: &Option<Timestamp>| {
+            form.text(&body.to_string()).optional(*expires_at, |form, at| form.number(at.micros()))
+        };
+        match &self.change {
+            DocumentChange::Insert { body, expires_at, .. } => put(form.text("insert"), body, expires_at),
+            DocumentChange::Replace { version, body, expires_at, .. } => {
+                put(form.text("replace").number(*version as i64), body, expires_at)
+            }
+            DocumentChange::Delete { version, .. } => form.text("delete").number(*version as i64),
+        }
+        .finish()
+    }
+}
+
 /// A change to one document.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
-pub enum DocumentWrite {
+pub enum DocumentChange {
     /// Creates it; `AlreadyExists` if the id or a unique key is taken.
     Insert {
         /// Its name.
@@ -185,7 +230,7 @@ pub enum DocumentWrite {
     },
 }
 
-impl DocumentWrite {
+impl DocumentChange {
     /// Creates a document.
     pub fn insert<T: Serialize + ?Sized>(id: impl Into<String>, body: &T) -> Result<Self> {
         Ok(Self::Insert { id: id.into(), body: to_body(body)?, expires_at: None })
@@ -236,7 +281,7 @@ fn to_body<T: Serialize + ?Sized>(body: &T) -> Result<Value> {
         .map_err(|source| Error::invalid("body", "cannot be written as JSON").with_source(source))
 }
 
-impl fmt::Debug for DocumentWrite {
+impl fmt::Debug for DocumentChange {
     /// Without the body, which may be personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
@@ -265,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_body_is_an_object() {
-        let write = DocumentWrite::insert("a", &[1, 2]).unwrap();
+        let write = DocumentWrite::new("w", DocumentChange::insert("a", &[1, 2]).unwrap());
         assert_eq!(write.validate().unwrap_err().field(), Some("body"));
     }
 }

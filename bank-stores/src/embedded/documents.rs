@@ -15,8 +15,8 @@ use super::error::{damaged, from_sqlx, is_constraint};
 use super::filter::{self, Sql, expression};
 use super::writer::{Engine, Writer};
 use crate::documents::model::check_name;
-use crate::documents::{Collection, Document, DocumentWrite, Find, MAX_BODY, Unique};
-use crate::{Clock, Cursor, Direction, Documents, Error, ErrorKind, Page, Result, Timestamp};
+use crate::documents::{Collection, Document, DocumentChange, DocumentWrite, Find, MAX_BODY, Unique};
+use crate::{Clock, Consistency, Cursor, Direction, Documents, Error, ErrorKind, Page, Result, Timestamp};
 
 const SCHEMA: Schema = Schema {
     name: "documents",
@@ -83,7 +83,7 @@ impl Documents for SqliteDocuments {
         outcome.map_or(Ok(()), |outcome| outcome.map(drop))
     }
 
-    async fn get(&self, collection: &str, id: &str) -> Result<Option<Document>> {
+    async fn get(&self, collection: &str, id: &str, _read: Consistency) -> Result<Option<Document>> {
         self.known(collection).await?;
         let sql = format!(
             "SELECT {COLUMNS} FROM doc_{collection} WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2)"
@@ -163,11 +163,11 @@ impl Engine for DocumentsEngine {
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> Result<()> {
         let sequence: i64 = sqlx::query_scalar("SELECT sequence FROM state")
-            .fetch_one(connection)
+            .fetch_one(&mut *connection)
             .await
             .map_err(from_sqlx)?;
         self.sequence = sequence as u64;
-        Ok(())
+        remember_writes(connection).await
     }
 
     async fn apply(
@@ -228,27 +228,34 @@ impl DocumentsEngine {
             let query = sqlx::query(AssertSqlSafe(sql)).bind(now.micros());
             query.execute(&mut *connection).await.map_err(from_sqlx)?;
         }
+        let content = write.content();
+        if let Some(outcome) = repeated(connection, collection, write, &content).await? {
+            return outcome;
+        }
+        let change = &write.change;
         let version = self.sequence + 1;
-        let (sql, body, expires_at, expected) = match write {
-            DocumentWrite::Insert { body, expires_at, .. } => (
+        let (sql, body, expires_at, expected) = match change {
+            DocumentChange::Insert { body, expires_at, .. } => (
                 format!(
-                    "INSERT INTO doc_{collection} (id, version, body, expires_at, created) VALUES (?1, ?2, ?3, ?4, ?2)
+                    "INSERT INTO doc_{collection} (id, version, body, expires_at, created, write, content)
+                     VALUES (?1, ?2, ?3, ?4, ?2, ?6, ?7)
                      RETURNING {COLUMNS}"
                 ),
                 Some(body),
                 *expires_at,
                 None,
             ),
-            DocumentWrite::Replace { version, body, expires_at, .. } => (
+            DocumentChange::Replace { version, body, expires_at, .. } => (
                 format!(
-                    "UPDATE doc_{collection} SET version = ?2, body = ?3, expires_at = ?4 WHERE id = ?1 AND version = ?5
+                    "UPDATE doc_{collection} SET version = ?2, body = ?3, expires_at = ?4, write = ?6, content = ?7
+                     WHERE id = ?1 AND version = ?5
                      RETURNING {COLUMNS}"
                 ),
                 Some(body),
                 *expires_at,
                 Some(*version),
             ),
-            DocumentWrite::Delete { version, .. } => (
+            DocumentChange::Delete { version, .. } => (
                 format!("DELETE FROM doc_{collection} WHERE id = ?1 AND version = ?5 RETURNING {COLUMNS}"),
                 None,
                 None,
@@ -260,11 +267,13 @@ impl DocumentsEngine {
             return Err(Error::invalid("body", format!("a body has at most {MAX_BODY} bytes")));
         }
         let written = sqlx::query(AssertSqlSafe(sql))
-            .bind(write.id())
+            .bind(change.id())
             .bind(version as i64)
             .bind(text)
             .bind(expires_at.map(Timestamp::micros))
             .bind(expected.map(|expected| i64::try_from(expected).unwrap_or(-1)))
+            .bind(write.write.as_str())
+            .bind(&content[..])
             .fetch_optional(&mut *connection)
             .await;
         match written {
@@ -272,11 +281,59 @@ impl DocumentsEngine {
                 self.sequence = version;
                 document(&row)
             }
-            Ok(None) => Err(missed(connection, collection, write.id()).await?),
-            Err(error) if is_constraint(&error) => Err(taken(connection, collection, write, &uniques).await?),
+            Ok(None) => Err(missed(connection, collection, change.id()).await?),
+            Err(error) if is_constraint(&error) => {
+                Err(taken(connection, collection, change, &uniques).await?)
+            }
             Err(error) => Err(from_sqlx(error)),
         }
     }
+}
+
+/// The outcome of a write that the document remembers, if this is one.
+async fn repeated(
+    connection: &mut SqliteConnection,
+    collection: &str,
+    write: &DocumentWrite,
+    content: &[u8; 32],
+) -> Result<Option<Result<Document>>> {
+    let sql = format!("SELECT {COLUMNS}, content FROM doc_{collection} WHERE id = ?1 AND write = ?2");
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(write.change.id())
+        .bind(write.write.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(from_sqlx)?;
+    let Some(row) = row else { return Ok(None) };
+    if row.get::<&[u8], _>(5) == content {
+        return document(&row).map(|document| Some(Ok(document)));
+    }
+    let error = Error::new(ErrorKind::Conflict, "the same id was used for other content");
+    Ok(Some(Err(error.with_field("write"))))
+}
+
+/// Collections of the first version of this store did not remember the last write of a document.
+async fn remember_writes(connection: &mut SqliteConnection) -> Result<()> {
+    let old: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM collections c
+         WHERE NOT EXISTS (SELECT 1 FROM pragma_table_info('doc_' || c.name) WHERE name = 'write')",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(from_sqlx)?;
+    for name in old {
+        for column in ["content BLOB", "write TEXT"] {
+            // A start that was cut off may have added the first.
+            let sql = format!("ALTER TABLE doc_{name} ADD COLUMN {column}");
+            let added = sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await;
+            if let Err(error) = added
+                && column.starts_with("write")
+            {
+                return Err(from_sqlx(error));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Why nothing was there to be replaced or deleted.
@@ -294,12 +351,12 @@ async fn missed(connection: &mut SqliteConnection, collection: &str, id: &str) -
 async fn taken(
     connection: &mut SqliteConnection,
     collection: &str,
-    write: &DocumentWrite,
+    change: &DocumentChange,
     uniques: &[Unique],
 ) -> Result<Error> {
     let message = "another document has this key";
-    if let (DocumentWrite::Insert { body, .. } | DocumentWrite::Replace { body, .. }, id) =
-        (write, write.id())
+    if let (DocumentChange::Insert { body, .. } | DocumentChange::Replace { body, .. }, id) =
+        (change, change.id())
     {
         for unique in uniques {
             let mut sql = format!("SELECT 1 FROM doc_{collection} WHERE id <> ?1");
@@ -324,7 +381,7 @@ async fn declare(connection: &mut SqliteConnection, collection: &Collection) -> 
         format!(
             "CREATE TABLE IF NOT EXISTS doc_{name} (
                  id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL, expires_at INTEGER,
-                 created INTEGER NOT NULL
+                 created INTEGER NOT NULL, write TEXT, content BLOB
              ) STRICT"
         ),
         format!("CREATE INDEX IF NOT EXISTS doc_{name}__created ON doc_{name} (created, id)"),

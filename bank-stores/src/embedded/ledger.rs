@@ -101,7 +101,12 @@ impl Ledger for SqliteLedger {
         }
     }
 
-    async fn accounts(&self, owner: &OwnerId, page: PageRequest) -> Result<Page<Account>> {
+    async fn accounts(
+        &self,
+        owner: &OwnerId,
+        page: PageRequest,
+        _read: Consistency,
+    ) -> Result<Page<Account>> {
         let query = ["ledger.accounts", owner.as_str(), direction_name(page.direction)];
         let (from, limit) = start(&page, &query)?;
         let sql = match page.direction {
@@ -130,7 +135,12 @@ impl Ledger for SqliteLedger {
         Ok(page.map(|held| held.account))
     }
 
-    async fn entries(&self, account: &AccountId, page: PageRequest) -> Result<Page<Entry>> {
+    async fn entries(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        _read: Consistency,
+    ) -> Result<Page<Entry>> {
         let query = ["ledger.entries", account.as_str(), direction_name(page.direction)];
         let (from, limit) = start(&page, &query)?;
         let sql = match page.direction {
@@ -156,7 +166,7 @@ impl Ledger for SqliteLedger {
         Ok(Page::cut(entries, page.limit, |last| Cursor::new(&query, &last.number.to_string())))
     }
 
-    async fn trial_balance(&self) -> Result<TrialBalance> {
+    async fn trial_balance(&self, _read: Consistency) -> Result<TrialBalance> {
         // One statement, so that it is one moment. Sums are taken of high and low halves apart, since a sum over many
         // accounts may leave 64 bits, which SQLite refuses to add up.
         let rows = sqlx::query(

@@ -52,7 +52,8 @@ pub trait Items: fmt::Debug + Send + Sync + 'static {
     /// [`Condition::Absent`] and `Conflict` for the others.
     async fn commit(&self, transactions: Vec<Transaction>) -> Vec<Result<Committed>>;
 
-    /// Looks up the outcome of a transaction, after [`ErrorKind::Indeterminate`] say.
+    /// Looks up the outcome of a transaction, after [`ErrorKind::Indeterminate`] say. It is always current, since it decides
+    /// whether the transaction is sent again.
     async fn committed(&self, id: &WriteId) -> Result<Option<Committed>>;
 
     /// The items of one partition, in the order of `sort`.

@@ -5,7 +5,7 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 //! use bank_stores::ledger::{AccountId, Floor, OpenAccount, Posting, PostingId};
-//! use bank_stores::{Currency, Ledger, LedgerExt, Money};
+//! use bank_stores::{Consistency, Currency, Ledger, LedgerExt, Money};
 //!
 //! let ledger = SqliteLedger::open(SqliteOptions::temporary()?).await?;
 //! let (cash, alice) = (AccountId::new("cash")?, AccountId::new("alice")?);
@@ -18,7 +18,7 @@
 //! assert_eq!(receipt.entries[1].balance_after.decimal(), "10.00");
 //! // Sent again, it is the same posting.
 //! assert!(ledger.post(deposit).await?.replayed);
-//! assert!(ledger.trial_balance().await?.is_balanced());
+//! assert!(ledger.trial_balance(Consistency::Current).await?.is_balanced());
 //! # Ok::<(), bank_stores::Error>(())
 //! # }).unwrap();
 //! ```
@@ -112,20 +112,22 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// callers, is committed in groups.
     async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>>;
 
-    /// Looks up the outcome of a command, after [`ErrorKind::Indeterminate`] say: its receipt if it took effect.
+    /// Looks up the outcome of a command, after [`ErrorKind::Indeterminate`] say: its receipt if it took effect. It is always
+    /// current, since it decides whether the command is sent again.
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>>;
 
     /// The account as it stands; `NotFound` if there is none.
     async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account>;
 
     /// The accounts of an owner, in the order they were opened.
-    async fn accounts(&self, owner: &OwnerId, page: PageRequest) -> Result<Page<Account>>;
+    async fn accounts(&self, owner: &OwnerId, page: PageRequest, read: Consistency) -> Result<Page<Account>>;
 
     /// The entries of an account by number; none where there is no such account.
-    async fn entries(&self, account: &AccountId, page: PageRequest) -> Result<Page<Entry>>;
+    async fn entries(&self, account: &AccountId, page: PageRequest, read: Consistency)
+    -> Result<Page<Entry>>;
 
     /// The totals of the whole ledger.
-    async fn trial_balance(&self) -> Result<TrialBalance>;
+    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance>;
 
     /// Up to `limit` events after `after`, in commit order and without gaps; waits up to `wait` for the first.
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>>;

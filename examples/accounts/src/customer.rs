@@ -38,7 +38,8 @@ impl Accounts {
     pub(crate) async fn list(self: Arc<Self>, call: Call<PageOf>) -> Result<List<Account>, Problem> {
         let PageOf { limit, after } = &call.input;
         let page = page::oldest_first(*limit, after.as_deref())?;
-        let accounts = self.ledger.accounts(&OwnerId::new(call.subject()?)?, page).await?;
+        let accounts =
+            self.ledger.accounts(&OwnerId::new(call.subject()?)?, page, Consistency::Current).await?;
         Ok(List::from_page(accounts, Account::from))
     }
 
@@ -61,7 +62,7 @@ impl Accounts {
         if owner.as_ref().map(OwnerId::as_str) != Some(call.subject()?) {
             return Err(Problem::not_found());
         }
-        Ok(List::from_page(self.ledger.entries(&id, page).await?, Entry::from))
+        Ok(List::from_page(self.ledger.entries(&id, page, Consistency::Current).await?, Entry::from))
     }
 
     /// The account, if it is this customer's; another's answers as one that does not exist.

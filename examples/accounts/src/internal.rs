@@ -25,7 +25,7 @@ impl Accounts {
         let OwnedBy { customer, limit, after } = &call.input;
         let page = page::oldest_first(*limit, after.as_deref())?;
         let owner = OwnerId::new(customer).map_err(|_| Problem::not_found())?;
-        let accounts = self.ledger.accounts(&owner, page).await?;
+        let accounts = self.ledger.accounts(&owner, page, Consistency::Current).await?;
         let list = List::from_page(accounts, record);
         Ok(List { items: list.items.into_iter().flatten().collect(), next: list.next })
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bank_sdk::{Call, Empty, Problem};
-use bank_stores::{Currency, ledger};
+use bank_stores::{Consistency, Currency, ledger};
 
 use crate::service::Accounts;
 use crate::wire::{CurrencyTotal, TrialBalance};
 
 impl Accounts {
     pub(crate) async fn trial_balance(self: Arc<Self>, _: Call<Empty>) -> Result<TrialBalance, Problem> {
-        let totals = self.ledger.trial_balance().await?;
+        let totals = self.ledger.trial_balance(Consistency::Current).await?;
         Ok(TrialBalance {
             balanced: totals.is_balanced(),
             currencies: totals.currencies.iter().map(total).collect(),

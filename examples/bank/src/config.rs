@@ -140,3 +140,25 @@ fn address(name: &str, text: &str) -> Result<SocketAddr, Fatal> {
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     found.ok_or_else(|| Fatal::new(format!("{name} {text}: give an address such as 127.0.0.1:8080")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The blocks of TOML in a guide.
+    fn blocks(guide: &str) -> impl Iterator<Item = &str> {
+        guide.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
+    }
+
+    #[test]
+    fn every_configuration_that_is_shown_is_one_that_the_program_reads() {
+        let files = [include_str!("../five.toml"), include_str!("../limits.toml")];
+        let operating = include_str!("../../../docs/operating.md");
+        let mut shown = 0;
+        for text in files.into_iter().chain(blocks(operating)) {
+            toml::from_str::<File>(text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
+            shown += 1;
+        }
+        assert!(shown > 2, "the guide shows none");
+    }
+}

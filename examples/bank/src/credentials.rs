@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bank_gateway::auth::password::{PasswordStore, StoredPassword};
 use bank_gateway::auth::session::{Session, SessionStore};
 use bank_sdk::Principal;
-use bank_stores::{Error, Items};
+use bank_stores::{Cache, Error, Items};
 
 /// Identity's users and sessions, to be read.
 #[derive(Debug)]
@@ -17,11 +17,14 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    pub(crate) fn new(items: Arc<dyn Items>) -> Arc<Self> {
-        Arc::new(Self {
-            users: identity::Users::new(items.clone()),
-            sessions: identity::Sessions::new(items),
-        })
+    /// Where there is a cache that identity tells of what ends, it is asked first.
+    pub(crate) fn new(items: Arc<dyn Items>, cache: Option<Arc<dyn Cache>>) -> Arc<Self> {
+        let sessions = identity::Sessions::new(items.clone());
+        let sessions = match cache {
+            Some(cache) => sessions.cached(cache),
+            None => sessions,
+        };
+        Arc::new(Self { users: identity::Users::new(items), sessions })
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum Services {
 }
 
 pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services) -> Result<Gateway, Fatal> {
-    let credentials = Credentials::new(ground.items.clone());
+    let credentials = Credentials::new(ground.items.clone(), ground.cache.clone());
     let sessions = Sessions::new(credentials.clone());
     if let Some(cache) = &ground.cache {
         tokio::spawn(sessions.clone().follow(cache.clone(), identity::SESSIONS_ENDED));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bank_sdk::Endpoint;
 use bank_sdk::events::{EventList, EventsAfter, follow};
-use bank_stores::documents::DocumentWrite;
-use bank_stores::{DocumentsExt, ErrorKind, Event, Position, Result};
+use bank_stores::documents::{DocumentChange, DocumentWrite};
+use bank_stores::{Consistency, DocumentsExt, ErrorKind, Event, Position, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::notice::notices;
@@ -76,7 +76,7 @@ impl Partners {
     }
 
     async fn taken(&self, source: Source) -> Result<(Position, Option<u64>)> {
-        match self.documents.get(POSITIONS, source.name()).await? {
+        match self.documents.get(POSITIONS, source.name(), Consistency::Current).await? {
             Some(document) => Ok((document.read::<Taken>()?.position, Some(document.version))),
             None => Ok((Position::START, None)),
         }
@@ -91,9 +91,11 @@ impl Partners {
             }
             let taken = Taken { position };
             let write = match version {
-                Some(version) => DocumentWrite::replace(source.name(), version, &taken)?,
-                None => DocumentWrite::insert(source.name(), &taken)?,
+                Some(version) => DocumentChange::replace(source.name(), version, &taken)?,
+                None => DocumentChange::insert(source.name(), &taken)?,
             };
+            // Two copies that move to the same position do the same.
+            let write = DocumentWrite::new(format!("{}:{position}", source.name()), write);
             match self.documents.write_one(POSITIONS, write).await {
                 Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
                 outcome => return outcome.map(drop),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bank_sdk::{Call, List, Problem, page};
-use bank_stores::documents::{DocumentWrite, Filter, Find};
-use bank_stores::{Direction, DocumentsExt, ErrorKind, Result};
+use bank_stores::documents::{DocumentChange, DocumentWrite, Filter, Find};
+use bank_stores::{Consistency, Direction, DocumentsExt, ErrorKind, Result};
 
 use crate::note::Note;
 use crate::service::{NOTIFICATIONS, Partners};
@@ -34,7 +34,11 @@ impl Partners {
             return Err(Problem::not_found());
         }
         for _ in 0..TRIES {
-            let document = self.documents.get(NOTIFICATIONS, id).await?.ok_or_else(Problem::not_found)?;
+            let document = self
+                .documents
+                .get(NOTIFICATIONS, id, Consistency::Current)
+                .await?
+                .ok_or_else(Problem::not_found)?;
             let mut note: Note = document.read()?;
             if note.customer != subject {
                 return Err(Problem::not_found());
@@ -43,7 +47,9 @@ impl Partners {
                 return Ok(note.notification(document.id));
             }
             note.read = true;
-            let write = DocumentWrite::replace(&*document.id, document.version, &note)?;
+            let change = DocumentChange::replace(&*document.id, document.version, &note)?;
+            // Whoever marks it, it is read.
+            let write = DocumentWrite::new(format!("{}:read", document.id), change);
             match self.documents.write_one(NOTIFICATIONS, write).await {
                 Ok(_) => return Ok(note.notification(document.id)),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}

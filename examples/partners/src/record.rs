@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bank_stores::documents::{DocumentWrite, Filter, Find};
+use bank_stores::documents::{DocumentChange, DocumentWrite, Filter, Find};
 use bank_stores::{Direction, ErrorKind, PageRequest, Result};
 
 use crate::note::Note;
@@ -24,7 +24,10 @@ impl Partners {
                     writes.push((
                         customer.clone(),
                         number,
-                        DocumentWrite::insert(id, &Note { number, ..note.clone() })?,
+                        DocumentWrite::new(
+                            format!("{id}:{number}"),
+                            DocumentChange::insert(id, &Note { number, ..note.clone() })?,
+                        ),
                     ));
                 }
             }

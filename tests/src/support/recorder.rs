@@ -15,6 +15,8 @@ pub enum Reply {
     Vanish,
     /// Answer 200 after this time.
     Late(Duration),
+    /// Answer 200 with a head and half of its body, and keep the rest for this time.
+    Stall(Duration),
 }
 
 impl Reply {
@@ -175,6 +177,12 @@ fn serve(stream: &TcpStream, script: &Script, sink: &Mutex<Vec<Received>>) -> io
         let (status, headers, body) = match reply {
             Reply::Answer(status, headers, body) => (status, headers, body),
             Reply::Vanish => return Ok(()),
+            Reply::Stall(time) => {
+                let mut stream = stream;
+                stream.write_all(b"HTTP/1.1 200 Recorded\r\ncontent-length: 10\r\n\r\nhalf.")?;
+                std::thread::sleep(time);
+                return Ok(());
+            }
             Reply::Late(time) => {
                 std::thread::sleep(time);
                 (200, Vec::new(), Vec::new())
