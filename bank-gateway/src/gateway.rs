@@ -25,7 +25,7 @@ use crate::auth::{Chosen, check, check_query};
 use crate::authorize::authorize;
 use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;
-use crate::deadline::time_left;
+use crate::deadline::{Timer, time_left};
 use crate::forward::Pools;
 use crate::idempotency::check_key;
 use crate::internal::Internal;
@@ -138,7 +138,7 @@ impl Gateway {
                 if admitted.entry.stream {
                     outcome.map(|response| bounded(response, state, &trip))
                 } else {
-                    outcome.map(|response| response.map(|body| body.ends_by(admitted.deadline)))
+                    outcome
                 }
             }
             Err(problem) => Err(problem),
@@ -220,7 +220,8 @@ impl Gateway {
         backend.prepare(&mut request, entry, *deadline, &state.authenticate);
         trace::advance(&mut request, &*self.shared.random);
         backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
-        let outcome = backend.forward(request, entry, *deadline, self.pools.as_deref()).await;
+        let mut timer = Timer::until(*deadline);
+        let outcome = backend.forward(request, entry, &mut timer, self.pools.as_deref()).await;
         if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
             return Err(problem);
         }
@@ -229,7 +230,7 @@ impl Gateway {
         if let Some(id) = ended {
             state.authenticate.forget_session(id.to_str().unwrap_or_default());
         }
-        Ok(response)
+        Ok(if entry.stream { response } else { response.map(|body| body.ends_with(timer.into_sleep())) })
     }
 }
 

@@ -12,11 +12,12 @@ use bank_sdk::http::Body;
 use bank_sdk::{Problem, Service};
 use http::{Request, Response};
 use http_body::Body as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tower::Service as _;
 
 use crate::auth::Authenticate;
 use crate::balance::{Balancer, Endpoint};
+use crate::deadline::Timer;
 use crate::identity::Mint;
 use crate::problem::{incomplete_body, lost_answer, unreadable_body};
 use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
@@ -54,18 +55,18 @@ impl Pools {
 }
 
 impl Backend {
-    /// Sends on a request that was [prepared](Self::prepare), and waits for the head of its answer until the deadline.
+    /// Sends on a request that was [prepared](Self::prepare), and waits for the head of its answer until the timer is over.
     pub(crate) async fn forward(
         &self,
         request: Request<Body>,
         entry: &Entry,
-        deadline: Instant,
+        timer: &mut Timer,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
-        let too_late = |_| Problem::deadline_exceeded();
+        let too_late = Problem::deadline_exceeded;
         let balancer = match &self.place {
             Place::Local(service) => {
-                let answer = timeout_at(deadline, service.clone().call(request)).await.map_err(too_late)?;
+                let answer = timer.within(service.clone().call(request)).await.ok_or_else(too_late)?;
                 let Ok(mut response) = answer;
                 remove_hop_by_hop(response.headers_mut());
                 return Ok(response);
@@ -75,11 +76,11 @@ impl Backend {
         let (request, kept) = if request.body().is_end_stream() {
             Kept::keep(entry.idempotency, request).await
         } else {
-            timeout_at(deadline, Kept::keep(entry.idempotency, request)).await.map_err(too_late)?
+            timer.within(Kept::keep(entry.idempotency, request)).await.ok_or_else(too_late)?
         }
         .map_err(|error| unreadable_body(&error))?;
         self.budget.deposit();
-        self.try_endpoints(balancer, request, kept, deadline, pools).await
+        self.try_endpoints(balancer, request, kept, timer, pools).await
     }
 
     /// Whether it is told who calls.
@@ -105,7 +106,7 @@ impl Backend {
         balancer: &Balancer,
         request: Request<Body>,
         kept: Option<Kept>,
-        deadline: Instant,
+        timer: &mut Timer,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
         let mut next = Some(request);
@@ -115,7 +116,7 @@ impl Backend {
             let Some(request) = next.take() else { break };
             let Some(endpoint) = balancer.pick(Instant::now(), &tried[..tries]) else { break };
             tried[tries] = endpoint.id;
-            let Some(outcome) = send(endpoint, request, deadline, pools).await else {
+            let Some(outcome) = send(endpoint, request, timer, pools).await else {
                 return Err(Problem::deadline_exceeded());
             };
             let again = tries + 1 < MAX_TRIES && balancer.endpoints().len() > tries + 1;
@@ -158,7 +159,7 @@ impl Backend {
 async fn send(
     endpoint: &Arc<Endpoint>,
     request: Request<Body>,
-    deadline: Instant,
+    timer: &mut Timer,
     pools: Option<&Pools>,
 ) -> Option<Result<Response<Body>, SendError>> {
     let _in_flight = endpoint.load.enter();
@@ -169,7 +170,7 @@ async fn send(
             None => endpoint.connections.send(request).await,
         }
     };
-    let Ok(sent) = timeout_at(deadline, sending).await else {
+    let Some(sent) = timer.within(sending).await else {
         attempt.failed();
         return None;
     };

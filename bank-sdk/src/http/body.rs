@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Sleep;
 use tower::BoxError;
 
 use crate::client::PooledSender;
@@ -23,9 +23,8 @@ use crate::client::PooledSender;
 /// ```
 pub struct Body {
     kind: Kind,
-    until: Option<Instant>,
-    /// Made when a body with an end is waited for, which most never are.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// When it breaks off, if it does.
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 enum Kind {
@@ -51,13 +50,14 @@ impl Body {
     }
 
     const fn of(kind: Kind) -> Self {
-        Self { kind, until: None, timer: None }
+        Self { kind, until: None }
     }
 
-    /// The same body, which breaks off where its sender keeps its reader waiting beyond this moment.
+    /// The same body, which breaks off where its sender keeps its reader waiting until this timer is over. It takes the timer
+    /// that its request has waited with already: another one for each request would cost more than most bodies.
     #[must_use]
-    pub const fn ends_by(mut self, deadline: Instant) -> Self {
-        self.until = Some(deadline);
+    pub fn ends_with(mut self, timer: Pin<Box<Sleep>>) -> Self {
+        self.until = matches!(self.kind, Kind::Incoming(..) | Kind::Boxed(_)).then_some(timer);
         self
     }
 
@@ -163,8 +163,8 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = self.poll_kind(cx);
-        let Some(until) = self.until.filter(|_| polled.is_pending()) else { return polled };
-        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx));
+        let Some(until) = self.until.as_mut().filter(|_| polled.is_pending()) else { return polled };
+        ready!(until.as_mut().poll(cx));
         // What comes later comes to nobody; a connection that was lent is dropped.
         *self = Self::empty();
         Poll::Ready(Some(Err(BodyError("its sender took longer than its deadline".into()))))
@@ -264,8 +264,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn s7_a_body_whose_sender_stalls_breaks_off_at_its_deadline() {
         use http_body_util::BodyExt as _;
+        use tokio::time::{Duration, Instant, sleep};
         let start = Instant::now();
-        let body = Body::new(Stalls(true)).ends_by(start + std::time::Duration::from_secs(2));
+        let body = Body::new(Stalls(true)).ends_with(Box::pin(sleep(Duration::from_secs(2))));
         let mut body = std::pin::pin!(body);
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.unwrap().is_err());
