@@ -106,7 +106,7 @@ impl GatewayBuilder {
     }
 
     /// A step of the team's own: it runs when the caller is known and allowed (the request extension `Arc<Principal>`), and
-    /// before the request is passed on.
+    /// before the request is passed on. Calls between services do not pass it.
     pub fn gate(mut self, gate: impl Gate) -> Self {
         self.gates.push(Arc::new(gate));
         self

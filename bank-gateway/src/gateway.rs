@@ -147,7 +147,7 @@ impl Gateway {
         dress(response, &mut headers, &trip)
     }
 
-    /// Everything that is asked before a request is passed on. The order is the design's; `docs/layers.md` says why.
+    /// Everything that is asked before a request is passed on. `docs/layers.md` says why in this order.
     async fn admit(
         &self,
         state: &State,
@@ -176,7 +176,12 @@ impl Gateway {
         check_query(request)?;
         // Before anybody reads the body to find out who calls.
         let cut = limit_body(request, entry.body_limit)?;
-        let principal = identify(state, &entry, request, deadline).await?;
+        let identified = identify(state, &entry, request, deadline).await;
+        if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
+            // A login's body that was cut is no wrong login.
+            return Err(problem);
+        }
+        let principal = identified?;
         trip.principal.clone_from(&principal);
         if principal.is_none() && matches!(entry.access, Access::Authenticated { .. }) {
             return Err(state.authenticate.challenge());
@@ -190,7 +195,8 @@ impl Gateway {
             request.extensions_mut().insert(principal);
         }
         for gate in &*state.gates {
-            gate.check_any(request).await?;
+            let checked = tokio::time::timeout_at(deadline, gate.check_any(request)).await;
+            checked.map_err(|_| Problem::deadline_exceeded())??;
         }
         check_key(entry.idempotency, request.headers())?;
         Ok(Admitted { entry, deadline, cut })

@@ -20,7 +20,8 @@ use crate::step::{StepFuture, problem_instance, refusal};
 /// Sends requests to one endpoint over connections that it keeps. Clones share these.
 ///
 /// Fields that hold for one connection only are removed both ways (RFC 9110 §7.6.1); the time left, the request's id and
-/// the client's address are passed on. No connection: 503, nothing was sent. A connection lost after that: 502.
+/// the client's address are passed on, and so is everything else, credentials too: put a gate in front that removes what the
+/// endpoint is not to see. No connection: 503, nothing was sent. A connection lost after that: 502.
 #[derive(Clone, Debug)]
 pub struct Forward {
     connections: Connections,
