@@ -225,7 +225,7 @@ impl Gateway {
         // First of all, so that naming a field in `Connection` never removes what is set below.
         backend.prepare(&mut request, entry, *deadline, &state.authenticate);
         trace::advance(&mut request, &*self.shared.random);
-        backend.mint.stamp(&mut request, &state.name, &backend.name, &entry.operation, &*self.shared.clock);
+        backend.mint.stamp(&mut request, &entry.stated, &*self.shared.clock);
         let mut timer = Timer::until(*deadline);
         let outcome = backend.forward(request, entry, &mut timer, self.pools.as_deref()).await;
         if let Some(problem) = cut.as_ref().and_then(Cut::problem) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bank_sdk::http::{BANK_IDENTITY, Body, RequestId};
-use bank_sdk::identity::{Identity, IdentityKeys, LocalKey};
+use bank_sdk::identity::{Identity, IdentityKeys, LocalKey, Statement};
 use bank_sdk::{Principal, Problem};
 use bank_stores::{Clock, SystemClock};
 use http::{HeaderValue, Request};
@@ -15,9 +15,7 @@ use crate::Gate;
 #[derive(Clone, Debug)]
 pub struct MintIdentity {
     keys: IdentityKeys,
-    issuer: Arc<str>,
-    audience: Arc<str>,
-    operation: Arc<str>,
+    stated: Stated,
     clock: Arc<dyn Clock>,
 }
 
@@ -30,8 +28,8 @@ impl MintIdentity {
         audience: impl Into<Arc<str>>,
         operation: impl Into<Arc<str>>,
     ) -> Self {
-        let (issuer, audience, operation) = (issuer.into(), audience.into(), operation.into());
-        Self { keys, issuer, audience, operation, clock: Arc::new(SystemClock::new()) }
+        let stated = Stated::new(issuer.into(), audience.into(), operation.into());
+        Self { keys, stated, clock: Arc::new(SystemClock::new()) }
     }
 
     /// The clock, where a test decides the time.
@@ -44,8 +42,7 @@ impl MintIdentity {
 
 impl Gate for MintIdentity {
     async fn check(&self, request: &mut Request<Body>) -> Result<(), Problem> {
-        let mint = Mint::Signed(self.keys.clone());
-        mint.stamp(request, &self.issuer, &self.audience, &self.operation, &*self.clock);
+        Mint::Signed(self.keys.clone()).stamp(request, &self.stated, &*self.clock);
         Ok(())
     }
 }
@@ -61,28 +58,41 @@ pub(crate) enum Mint {
     Nothing,
 }
 
+/// Who tells whom, about which operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Stated {
+    issuer: Arc<str>,
+    audience: Arc<str>,
+    operation: Arc<str>,
+    statement: Statement,
+}
+
+impl Stated {
+    pub(crate) fn new(issuer: Arc<str>, audience: Arc<str>, operation: Arc<str>) -> Self {
+        let statement = Statement::new(&issuer, &audience, &operation);
+        Self { issuer, audience, operation, statement }
+    }
+
+    /// The same about another operation.
+    pub(crate) fn about(&self, operation: Arc<str>) -> Self {
+        Self::new(self.issuer.clone(), self.audience.clone(), operation)
+    }
+}
+
 impl Mint {
     /// Puts the identity of this request into it.
-    pub(crate) fn stamp(
-        &self,
-        request: &mut Request<Body>,
-        issuer: &str,
-        audience: &str,
-        operation: &str,
-        clock: &dyn Clock,
-    ) {
-        let identity = |request: &Request<Body>| {
-            let id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
-            let principal = request.extensions().get::<Arc<Principal>>().cloned();
-            Identity::new(issuer, audience, operation, id, clock.now()).for_principal(principal)
-        };
+    pub(crate) fn stamp(&self, request: &mut Request<Body>, stated: &Stated, clock: &dyn Clock) {
+        let id = request.extensions().get::<RequestId>().map_or("", RequestId::as_str);
+        let principal = request.extensions().get::<Arc<Principal>>();
         match self {
             Self::Local(key) => {
-                let stated = key.state(identity(request));
-                request.extensions_mut().insert(stated);
+                let Stated { issuer, audience, operation, .. } = stated;
+                let identity = Identity::new(&**issuer, &**audience, &**operation, id, clock.now());
+                let identity = key.state(identity.for_principal(principal.cloned()));
+                request.extensions_mut().insert(identity);
             }
             Self::Signed(keys) => {
-                let token = keys.sign(&identity(request));
+                let token = keys.state(&stated.statement, id, clock.now(), principal);
                 // Base64url and dots always fit into a header field.
                 if let Ok(mut value) = HeaderValue::try_from(token) {
                     value.set_sensitive(true);

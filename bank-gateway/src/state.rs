@@ -50,6 +50,7 @@ pub(crate) struct Lasting<'a> {
 
 impl State {
     pub(crate) fn build(builder: GatewayBuilder, lasting: &Lasting<'_>) -> Result<Self, Vec<String>> {
+        let name: Arc<str> = builder.name.as_str().into();
         let authenticate = Authenticate::new(builder.schemes.iter().cloned());
         let mut faults: Vec<String> = authenticate.faults().collect();
         let mut keep = |found: Result<_, Vec<String>>| found.map_err(|more| faults.extend(more)).ok();
@@ -79,7 +80,7 @@ impl State {
             match lasting.endpoints.backend(&api.name, upstream) {
                 Ok(backend) => {
                     let target = Target::Backend(Arc::new(backend));
-                    add_service(&api, &target, lasting.metrics, &mut outside, &mut inside);
+                    add_service(&api, &name, &target, lasting.metrics, &mut outside, &mut inside);
                 }
                 Err(more) => faults.extend(more),
             }
@@ -109,7 +110,7 @@ impl State {
                 Ok(backend) => {
                     let metrics = lasting.metrics.route(&service, &operation);
                     let target = Target::Backend(Arc::new(backend));
-                    match entry(&service, route, target, metrics) {
+                    match entry(&service, route, target, &name, metrics) {
                         Some(entry) => outside.push(entry),
                         None => faults.push(format!("{operation}: says not who may call it; add .access(…)")),
                     }
@@ -136,7 +137,7 @@ impl State {
         let (outside, inside) = (table(outside), table(inside));
         match (limits, coarse, outside, inside) {
             (Some(limits), Some(coarse), Some(outside), Some(inside)) if faults.is_empty() => Ok(Self {
-                name: builder.name.into(),
+                name,
                 outside,
                 inside,
                 authenticate,
@@ -159,6 +160,7 @@ impl State {
 
 fn add_service(
     api: &Api,
+    issuer: &Arc<str>,
     target: &Target,
     metrics: &Arc<Metrics>,
     outside: &mut Vec<Entry>,
@@ -168,17 +170,26 @@ fn add_service(
     for endpoint in &api.endpoints {
         let metrics = metrics.route(&service, &endpoint.operation());
         // `Api::check` has seen to it that each endpoint says who may call it.
-        if let Some(entry) = Entry::of(&service, endpoint, Conditions::default(), target.clone(), metrics) {
+        if let Some(entry) =
+            Entry::of(&service, endpoint, Conditions::default(), target.clone(), issuer, metrics)
+        {
             if entry.access.is_internal() { inside.push(entry) } else { outside.push(entry) }
         }
     }
 }
 
-fn entry(service: &Arc<str>, route: Route, target: Target, metrics: RouteMetrics) -> Option<Entry> {
-    let mut entry = Entry::of(service, &route.declaration, route.when, target, metrics)?;
+fn entry(
+    service: &Arc<str>,
+    route: Route,
+    target: Target,
+    issuer: &Arc<str>,
+    metrics: RouteMetrics,
+) -> Option<Entry> {
+    let mut entry = Entry::of(service, &route.declaration, route.when, target, issuer, metrics)?;
     if route.all_methods {
         entry.method = None;
         entry.operation = format!("* {}", entry.path).into();
+        entry.stated = entry.stated.about(entry.operation.clone());
     }
     Some(entry)
 }
@@ -190,11 +201,12 @@ fn own_routes(
     checks: &Arc<[(String, ReadyCheck)]>,
 ) -> Vec<Entry> {
     let service: Arc<str> = "gateway".into();
+    let name: Arc<str> = builder.name.as_str().into();
     let mut entries = Vec::new();
     let mut add = |path: &str, answer: Answer| {
         let route = Route::new(Method::Get, path).access(Access::Public);
         let metrics = metrics.route(&service, &route.declaration.operation());
-        entries.extend(entry(&service, route, Target::Answer(answer), metrics));
+        entries.extend(entry(&service, route, Target::Answer(answer), &name, metrics));
     };
     add("/healthz", Arc::new(|| Box::pin(async { json(&serde_json::json!({ "status": "alive" })) })));
     let checks = checks.clone();

@@ -43,17 +43,22 @@ pub(crate) fn advance(request: &mut Request<Body>, random: &dyn Random) {
     // An id of zeros means none.
     bytes[0] |= 1;
     bytes[16] |= 1;
-    let span = hex(&bytes[16..]);
     let incoming = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(parse);
-    let text = match incoming {
-        Some((trace, flags)) => format!("00-{trace}-{span}-{flags}"),
-        None => format!("00-{}-{span}-00", hex(&bytes[..16])),
-    };
-    if incoming.is_none() {
-        request.headers_mut().remove(TRACESTATE);
+    // `00-`, the trace, the span and the flags.
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    hex(&bytes[16..], &mut text[36..52]);
+    match incoming {
+        Some((trace, flags)) => {
+            text[3..35].copy_from_slice(trace.as_bytes());
+            text[53..].copy_from_slice(flags.as_bytes());
+        }
+        None => {
+            hex(&bytes[..16], &mut text[3..35]);
+            request.headers_mut().remove(TRACESTATE);
+        }
     }
     // Hexadecimal digits always fit.
-    if let Ok(value) = HeaderValue::try_from(text) {
+    if let Ok(value) = HeaderValue::from_bytes(&text) {
         request.headers_mut().insert(TRACEPARENT, value);
     }
 }
@@ -75,13 +80,12 @@ fn parse(text: &str) -> Option<(&str, &str)> {
     valid.then_some((trace, flags))
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8], into: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
+    for (pair, byte) in into.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
 }
 
 #[cfg(test)]

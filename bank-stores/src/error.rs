@@ -118,6 +118,12 @@ impl Error {
         self.0.kind
     }
 
+    /// The message without the field.
+    #[cfg(any(feature = "embedded", test))]
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The part of the request that is wrong, where one is.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()

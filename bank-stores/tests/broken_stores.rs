@@ -11,9 +11,12 @@ use async_trait::async_trait;
 use bank_stores::embedded::{SqliteItems, SqliteLedger, SqliteOptions};
 use bank_stores::items::{Change, Committed, Condition, Item, Key, Query, Transaction, WriteId};
 use bank_stores::ledger::{
-    Account, AccountId, Command, CommandId, Entry, OwnerId, Posting, PostingId, Receipt, TrialBalance,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
+    Period, Posting, PostingId, Progress, Receipt, Statement, TrialBalance, Verified,
 };
-use bank_stores::{Consistency, Event, Items, Ledger, Page, PageRequest, Position, Result, conformance};
+use bank_stores::{
+    Consistency, Event, Items, Ledger, Money, Page, PageRequest, Position, Result, Timestamp, conformance,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -87,6 +90,36 @@ impl Ledger for BrokenLedger {
     }
     async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
         self.inner.trial_balance(read).await
+    }
+    async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
+        self.inner.hold(id, read).await
+    }
+    async fn balance_at(&self, account: &AccountId, at: AsOf, read: Consistency) -> Result<Money> {
+        self.inner.balance_at(account, at, read).await
+    }
+    async fn statement(
+        &self,
+        account: &AccountId,
+        period: Period,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<Statement> {
+        self.inner.statement(account, period, page, read).await
+    }
+    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
+        self.inner.consumed(consumer, position).await
+    }
+    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
+        self.inner.position(consumer).await
+    }
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        self.inner.forget_events(before).await
+    }
+    async fn chain(&self) -> Result<ChainHead> {
+        self.inner.chain().await
+    }
+    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
+        self.inner.verify(progress).await
     }
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
         let mut events = self.inner.events(after, limit, wait).await?;

@@ -1,7 +1,7 @@
 //! A transfer through the whole bank: a process of its own, over HTTP, its data on a disk with every commit flushed. It needs
 //! the bank's program, and says so where there is none.
 
-use accounts::wire::AccountPath;
+use accounts::wire::BalanceAt;
 use bank_benches::Failure;
 use bank_benches::bank::{self, Bank, Customer, euros, new_key};
 use bank_sdk::client::Client;
@@ -64,7 +64,7 @@ fn main() -> Result<(), Failure> {
     // What a call costs that only reads.
     criterion.bench_function("balance", |bencher| {
         bencher.to_async(&runtime).iter(|| async {
-            let path = AccountPath { id: customers[0].account.clone() };
+            let path = BalanceAt::now(&*customers[0].account);
             clients[0].call(accounts::endpoints::BALANCE, &path).send().await.expect("it is the caller's own")
         });
     });

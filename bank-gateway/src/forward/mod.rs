@@ -111,7 +111,7 @@ impl Backend {
     ) -> Result<Response<Body>, Problem> {
         let mut next = Some(request);
         let mut tried = [0; MAX_TRIES];
-        let (mut failure, mut is_lost) = (Problem::unavailable(), false);
+        let (mut failure, mut is_lost) = (None, false);
         for tries in 0..MAX_TRIES {
             let Some(request) = next.take() else { break };
             let Some(endpoint) = balancer.pick(Instant::now(), &tried[..tries]) else { break };
@@ -135,7 +135,7 @@ impl Backend {
                         next = Some(*request);
                     }
                     // What an earlier try may have done stays unknown.
-                    failure = if is_lost { lost_answer() } else { Problem::unavailable() };
+                    failure = is_lost.then(lost_answer);
                 }
                 Err(SendError::Lost(error)) if error.is_user() => {
                     // The caller's own body broke off: the endpoint did nothing wrong.
@@ -144,14 +144,14 @@ impl Backend {
                 Err(error) => {
                     tracing::warn!(service = %self.name, address = %endpoint.address, %error, "an endpoint was lost");
                     is_lost = true;
-                    failure = lost_answer();
+                    failure = Some(lost_answer());
                     if let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) {
                         next = Some(kept.again());
                     }
                 }
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or_else(Problem::unavailable))
     }
 }
 

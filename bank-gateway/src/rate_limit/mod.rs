@@ -81,8 +81,17 @@ impl Limit {
 
     /// The fields that tell a caller how it stands.
     pub(crate) fn tell(&self, verdict: &Verdict, request: &mut Request<Body>) {
-        let text =
-            format!("\"{}\";r={};t={}", self.class, verdict.remaining, ceil_seconds(verdict.reset_after));
+        let mut text = String::with_capacity(self.class.len() + 32);
+        for part in [
+            "\"",
+            &self.class,
+            "\";r=",
+            itoa::Buffer::new().format(verdict.remaining),
+            ";t=",
+            itoa::Buffer::new().format(ceil_seconds(verdict.reset_after)),
+        ] {
+            text.push_str(part);
+        }
         if let Ok(value) = HeaderValue::try_from(text) {
             AnswerHeaders::add(request, RATE_LIMIT, value);
         }

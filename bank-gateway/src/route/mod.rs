@@ -20,6 +20,7 @@ use http::Response;
 pub(crate) use table::{NoRoute, Table};
 
 use crate::forward::Backend;
+use crate::identity::Stated;
 use crate::metrics::RouteMetrics;
 
 /// A route that is not declared by a service: a pass-through, or a fixed answer of the gateway itself.
@@ -141,6 +142,8 @@ pub(crate) struct Entry {
     pub(crate) body_limit: u64,
     pub(crate) stream: bool,
     pub(crate) target: Target,
+    /// What its requests' identities have in common.
+    pub(crate) stated: Stated,
     pub(crate) metrics: RouteMetrics,
 }
 
@@ -161,11 +164,18 @@ impl Entry {
         declaration: &EndpointDeclaration,
         when: Conditions,
         target: Target,
+        issuer: &Arc<str>,
         metrics: RouteMetrics,
     ) -> Option<Self> {
+        let operation: Arc<str> = declaration.operation().into();
+        let audience = match &target {
+            Target::Backend(backend) => backend.name.clone(),
+            Target::Answer(_) => service.clone(),
+        };
         Some(Self {
             service: service.clone(),
-            operation: declaration.operation().into(),
+            stated: Stated::new(issuer.clone(), audience, operation.clone()),
+            operation,
             method: Some(declaration.method),
             path: declaration.path.clone(),
             when,

@@ -129,7 +129,8 @@ mod tests {
         let route = route.access(Access::Public);
         let metrics = Metrics::new().route(name, &route.declaration.operation());
         let target = Target::Answer(Arc::new(|| Box::pin(async { http::Response::new(Body::empty()) })));
-        let mut entry = Entry::of(&name.into(), &route.declaration, route.when, target, metrics).unwrap();
+        let mut entry =
+            Entry::of(&name.into(), &route.declaration, route.when, target, &"gate".into(), metrics).unwrap();
         if route.all_methods {
             entry.method = None;
         }

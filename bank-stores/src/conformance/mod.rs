@@ -103,6 +103,23 @@ macro_rules! ledger_conformance {
             a_waiting_reader_wakes_at_commit
             a_cancelled_caller_leaves_no_half_effect
             random_commands_match_the_model
+            a_hold_keeps_money_for_a_payment_to_come
+            a_hold_is_captured_in_parts
+            a_voided_hold_gives_back_what_is_left
+            commands_of_holds_may_be_repeated
+            a_hold_ends_by_its_deadline
+            a_hold_ends_once
+            bad_holds_are_refused_and_named
+            frozen_and_closed_accounts_take_part_in_nothing
+            floors_and_ceilings_hold_and_may_be_moved
+            a_posting_is_reversed_once
+            linked_commands_succeed_or_fail_together
+            a_refusal_is_remembered_where_asked
+            every_kind_of_command_has_its_event
+            balances_as_of_a_time_are_exact
+            a_statement_adds_up
+            consumers_keep_their_positions
+            the_chain_takes_everything_in
         }
     };
 }

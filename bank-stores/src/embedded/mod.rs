@@ -17,7 +17,6 @@ mod items;
 mod items_engine;
 mod json;
 mod ledger;
-mod ledger_engine;
 mod options;
 mod outbox;
 mod writer;

@@ -38,6 +38,11 @@ pub(super) trait Engine: Send + 'static {
         0
     }
 
+    /// Whether a command is only to be executed together with the next one of its call.
+    fn joins_next(_command: &Self::Command) -> bool {
+        false
+    }
+
     /// The position of the last event, of what is committed now.
     fn position(&self) -> u64;
 }
@@ -82,12 +87,13 @@ impl<E: Engine> Writer<E> {
         let mut waiting = Vec::new();
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
-            let mut bytes = 0;
+            let (mut bytes, mut joined) = (0, false);
             let mut group = Vec::new();
             while let Some(command) = commands.next_if(|command| {
                 bytes += E::size(command);
-                group.is_empty() || (group.len() < self.group && bytes <= GROUP_BYTES)
+                group.is_empty() || joined || (group.len() < self.group && bytes <= GROUP_BYTES)
             }) {
+                joined = E::joins_next(&command);
                 group.push(command);
             }
             let count = group.len();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AccountId, OwnerId};
-use crate::canonical::{Canonical, Content};
+use crate::canonical::Canonical;
 use crate::{Currency, Error, Money, Result, Timestamp};
 
 /// The longest name of an account, in bytes.
@@ -34,6 +34,35 @@ impl Floor {
     }
 }
 
+/// How far an account's balance may rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ceiling {
+    /// Without bound.
+    #[default]
+    None,
+    /// Up to this many minor units, which are zero or more.
+    At(i64),
+}
+
+impl Ceiling {
+    /// The greatest balance in minor units.
+    pub fn minor(self) -> Option<i64> {
+        match self {
+            Self::None => None,
+            Self::At(minor) => Some(minor),
+        }
+    }
+
+    pub(super) fn validate(self) -> Result<()> {
+        match self {
+            Self::At(minor) if minor < 0 => Err(Error::invalid("ceiling", "a ceiling is zero or above")),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Whether an account takes part in postings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +75,21 @@ pub enum AccountStatus {
     Frozen,
     /// It never will again.
     Closed,
+}
+
+#[cfg(any(feature = "embedded", test))]
+impl AccountStatus {
+    pub(crate) const fn number(self) -> i64 {
+        self as i64
+    }
+
+    pub(crate) const fn from_number(number: i64) -> Self {
+        match number {
+            0 => Self::Open,
+            1 => Self::Frozen,
+            _ => Self::Closed,
+        }
+    }
 }
 
 /// An account as it stands.
@@ -64,9 +108,13 @@ pub struct Account {
     pub status: AccountStatus,
     /// The smallest balance allowed, if there is one.
     pub floor: Option<Money>,
+    /// The greatest balance allowed, if there is one.
+    pub ceiling: Option<Money>,
     /// The sum of its entries.
     pub balance: Money,
-    /// What may be taken out: the balance above the floor; the balance itself where there is no floor.
+    /// What open holds keep for others.
+    pub held: Money,
+    /// What may be taken out: the balance above the floor that is not held; where there is no floor, above zero.
     pub available: Money,
     /// When it was opened.
     pub opened_at: Timestamp,
@@ -85,21 +133,32 @@ impl Account {
             currency: open.currency,
             status: AccountStatus::Open,
             floor,
+            ceiling: open.ceiling.minor().map(|minor| Money::from_minor(minor, open.currency)),
             balance: Money::zero(open.currency),
+            held: Money::zero(open.currency),
             available: Money::zero(open.currency),
             opened_at,
             entry_count: 0,
         };
-        account.set_balance(0, 0);
+        account.set_balance(0, 0, 0);
         account
     }
 
-    /// Made by an adapter: sets what postings change, and what follows from it.
-    pub fn set_balance(&mut self, minor: i64, entry_count: u64) {
+    /// Made by an adapter: sets what postings and holds change, and what follows from it.
+    pub fn set_balance(&mut self, minor: i64, held: i64, entry_count: u64) {
         let floor = self.floor.map_or(0, Money::minor);
         self.balance = Money::from_minor(minor, self.currency);
-        self.available = Money::from_minor(minor.saturating_sub(floor), self.currency);
+        self.held = Money::from_minor(held, self.currency);
+        self.available = Money::from_minor(minor.saturating_sub(held).saturating_sub(floor), self.currency);
         self.entry_count = entry_count;
+    }
+
+    /// Made by an adapter: sets what a [`ChangeAccount`](super::ChangeAccount) changes, and what follows from it.
+    pub fn set_rules(&mut self, status: AccountStatus, floor: Floor, ceiling: Ceiling) {
+        let money = |minor| Money::from_minor(minor, self.currency);
+        (self.status, self.floor, self.ceiling) =
+            (status, floor.minor().map(money), ceiling.minor().map(money));
+        self.set_balance(self.balance.minor(), self.held.minor(), self.entry_count);
     }
 }
 
@@ -117,12 +176,14 @@ pub struct OpenAccount {
     pub name: Option<String>,
     /// How far its balance may fall.
     pub floor: Floor,
+    /// How far its balance may rise.
+    pub ceiling: Ceiling,
 }
 
 impl OpenAccount {
     /// An account without owner and name that never falls below zero.
     pub fn new(id: AccountId, currency: Currency) -> Self {
-        Self { id, currency, owner: None, name: None, floor: Floor::Zero }
+        Self { id, currency, owner: None, name: None, floor: Floor::Zero, ceiling: Ceiling::None }
     }
 
     /// Whom it belongs to.
@@ -146,6 +207,13 @@ impl OpenAccount {
         self
     }
 
+    /// How far its balance may rise.
+    #[must_use]
+    pub fn ceiling(mut self, ceiling: Ceiling) -> Self {
+        self.ceiling = ceiling;
+        self
+    }
+
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
         let name = self.name.as_deref().unwrap_or("-");
@@ -161,19 +229,22 @@ impl OpenAccount {
                 "a new account has nothing in it, so that its floor is zero or below",
             ));
         }
-        Ok(())
+        self.ceiling.validate()
     }
 
     /// What tells this content from any other under the same id.
     pub fn content(&self) -> [u8; 32] {
-        let content: Content = Canonical::new("account.1")
+        let form = Canonical::new("account.1")
             .text(self.id.as_str())
             .text(self.currency.code())
             .optional(self.owner.as_ref(), |form, owner| form.text(owner.as_str()))
             .optional(self.name.as_deref(), Canonical::text)
-            .optional(self.floor.minor(), Canonical::number)
-            .finish();
-        content
+            .optional(self.floor.minor(), Canonical::number);
+        // An account without a ceiling reads as it did before there were any.
+        match self.ceiling.minor() {
+            Some(minor) => form.text("ceiling").number(minor).finish(),
+            None => form.finish(),
+        }
     }
 }
 
@@ -186,8 +257,10 @@ mod tests {
         let open = OpenAccount::new(AccountId::new("a").unwrap(), Currency::EUR).floor(Floor::At(-500));
         let mut account = Account::opened(&open, Timestamp::EPOCH);
         assert_eq!(account.available.minor(), 500);
-        account.set_balance(-200, 1);
+        account.set_balance(-200, 0, 1);
         assert_eq!((account.balance.minor(), account.available.minor()), (-200, 300));
+        account.set_balance(-200, 100, 1);
+        assert_eq!((account.held.minor(), account.available.minor()), (100, 200));
     }
 
     #[test]
@@ -200,6 +273,7 @@ mod tests {
             open.clone().owner(OwnerId::new("n").unwrap()),
             open.clone().floor(Floor::None),
             open.clone().floor(Floor::At(-1)),
+            open.clone().ceiling(Ceiling::At(1)),
         ];
         for other in others {
             assert_ne!(open.content(), other.content(), "{other:?}");

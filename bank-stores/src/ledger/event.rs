@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{AccountId, Entry, OpenAccount, OwnerId, Posting, PostingId};
+use super::{
+    Account, AccountId, AccountStatus, ChangeAccount, ChangeId, Entry, Hold, HoldId, HoldStatus, OpenAccount,
+    OwnerId, Posting, PostingId, Receipt,
+};
 use crate::{Currency, Money, Timestamp};
 
 /// The topic of an opening's event.
@@ -27,6 +30,69 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// The topic of the event of a change.
+pub(crate) const CHANGED: &str = "account.changed";
+/// The topics of holds. The captures of one are postings.
+pub(crate) const PLACED: &str = "hold.placed";
+pub(crate) const VOIDED: &str = "hold.voided";
+pub(crate) const EXPIRED: &str = "hold.expired";
+
+/// The payload of `account.changed`.
+#[derive(Serialize)]
+pub(crate) struct Changed<'a> {
+    change: &'a ChangeId,
+    account: &'a AccountId,
+    owner: Option<&'a OwnerId>,
+    status: AccountStatus,
+    floor: Option<Money>,
+    ceiling: Option<Money>,
+    at: Timestamp,
+}
+
+impl<'a> Changed<'a> {
+    pub(crate) fn new(change: &'a ChangeAccount, account: &'a Account, at: Timestamp) -> Self {
+        let Account { id, owner, status, floor, ceiling, .. } = account;
+        Self {
+            change: &change.id,
+            account: id,
+            owner: owner.as_ref(),
+            status: *status,
+            floor: *floor,
+            ceiling: *ceiling,
+            at,
+        }
+    }
+}
+
+/// The payload of `hold.placed`, `hold.voided` and `hold.expired`.
+#[derive(Serialize)]
+pub(crate) struct HoldEvent<'a> {
+    hold: &'a HoldId,
+    account: &'a AccountId,
+    owner: Option<&'a OwnerId>,
+    amount: Money,
+    captured: Money,
+    status: HoldStatus,
+    deadline: Option<Timestamp>,
+    at: Timestamp,
+}
+
+impl<'a> HoldEvent<'a> {
+    pub(crate) fn new(held: &'a Hold, owner: Option<&'a OwnerId>, at: Timestamp) -> Self {
+        let Hold { id, account, amount, captured, status, deadline, .. } = held;
+        Self {
+            hold: id,
+            account,
+            owner,
+            amount: *amount,
+            captured: *captured,
+            status: *status,
+            deadline: *deadline,
+            at,
+        }
+    }
+}
+
 /// The payload of `posting.<kind>`.
 #[derive(Serialize)]
 pub(crate) struct Posted<'a> {
@@ -35,6 +101,9 @@ pub(crate) struct Posted<'a> {
     reference: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     legs: Vec<PostedLeg<'a>>,
+    /// The hold that it pays out of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<&'a HoldId>,
     at: Timestamp,
 }
 
@@ -51,8 +120,8 @@ impl<'a> Posted<'a> {
     /// `whose` gives an account's owner and name.
     pub(crate) fn new(
         posting: &'a Posting,
-        entries: &'a [Entry],
-        at: Timestamp,
+        receipt: &'a Receipt,
+        hold: Option<&'a HoldId>,
         whose: impl Fn(&AccountId) -> (Option<&'a OwnerId>, Option<&'a str>),
     ) -> Self {
         let leg = |entry: &'a Entry| {
@@ -65,8 +134,9 @@ impl<'a> Posted<'a> {
             kind: &posting.kind,
             reference: posting.reference.as_deref(),
             metadata: &posting.metadata,
-            legs: entries.iter().map(leg).collect(),
-            at,
+            legs: receipt.entries.iter().map(leg).collect(),
+            hold,
+            at: receipt.booked_at,
         }
     }
 }
@@ -74,6 +144,16 @@ impl<'a> Posted<'a> {
 /// The id of an opening's event.
 pub(crate) fn opened_id(account: &AccountId) -> String {
     format!("account:{account}")
+}
+
+/// The id of the event of a change.
+pub(crate) fn changed_id(change: &ChangeId) -> String {
+    format!("change:{change}")
+}
+
+/// The id of an event of a hold, which has one of each topic at most.
+pub(crate) fn hold_id(topic: &str, hold: &HoldId) -> String {
+    format!("{topic}:{hold}")
 }
 
 /// The id of a posting's event.

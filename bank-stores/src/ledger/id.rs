@@ -119,21 +119,39 @@ id! {
     PostingId, "posting"
 }
 id! {
+    /// Names a hold: the same id again is the same hold.
+    HoldId, "hold"
+}
+id! {
+    /// Names a change of an account's rules: the same id again is the same change.
+    ChangeId, "change"
+}
+id! {
+    /// Names who reads events, so that its position is kept.
+    ConsumerId, "consumer"
+}
+id! {
     /// Names whom an account belongs to; the ledger knows nothing else about owners.
     OwnerId, "owner"
 }
 
 /// Names a command, so that its outcome can be looked up.
 ///
-/// Accounts and postings are named apart: one text may name one of each.
+/// Accounts, postings, holds and changes are named apart: one text may name one of each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CommandId {
     /// The opening of this account.
     Account(AccountId),
-    /// This posting.
+    /// This posting, reversal or capture.
     Posting(PostingId),
+    /// The placing of this hold.
+    Hold(HoldId),
+    /// The voiding of this hold.
+    Void(HoldId),
+    /// This change of an account's rules.
+    Change(ChangeId),
 }
 
 impl From<AccountId> for CommandId {
@@ -153,6 +171,9 @@ impl fmt::Display for CommandId {
         match self {
             Self::Account(id) => write!(f, "account {id}"),
             Self::Posting(id) => write!(f, "posting {id}"),
+            Self::Hold(id) => write!(f, "hold {id}"),
+            Self::Void(id) => write!(f, "the voiding of hold {id}"),
+            Self::Change(id) => write!(f, "change {id}"),
         }
     }
 }

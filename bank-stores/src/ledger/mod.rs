@@ -1,4 +1,4 @@
-//! A double-entry ledger: accounts, postings, receipts.
+//! A double-entry ledger: accounts, postings, holds, receipts.
 //!
 //! ```
 //! # #[cfg(feature = "embedded")]
@@ -29,13 +29,18 @@
 //! | 2 to 64 legs, none zero, each currency sums to zero | `Invalid` |
 //! | Each account exists | `NotFound`, field `legs[i].account` |
 //! | An account's currency is its leg's | `Invalid`, field `legs[i].amount` |
-//! | The account is open | `Rejected` |
-//! | No leg takes a balance below the account's floor | `InsufficientFunds`, field `legs[i].account` |
+//! | The account is open | `Rejected`, field `legs[i].account` |
+//! | No leg takes a balance, less what is held, below the account's floor | `InsufficientFunds`, field `legs[i].account` |
+//! | No leg takes a balance above the account's ceiling | `Rejected`, field `legs[i].account` |
 //! | Balances fit 64 bits | `Invalid` |
+//! | A posting is reversed once, and a reversal never is | `Rejected`, field `reverses` |
+//! | A hold keeps what is there, and is captured up to its amount | `InsufficientFunds`, fields `account` and `amount` |
+//! | A hold ends once: captured to its end, voided, or by its deadline | `Rejected`, field `hold` |
 //!
-//! A refused command leaves nothing behind, so that its id may be tried again. Every command that took effect writes one
-//! event in the same transaction, at the position that equals its sequence: `account.opened`, or `posting.` and the
-//! posting's kind.
+//! A refused command leaves nothing behind, so that its id may be tried again, unless it asked for its refusal to be
+//! remembered. Every command that took effect writes one
+//! event in the same transaction, at the position that equals its sequence: `account.opened`, `account.changed`, `hold.placed`,
+//! `hold.voided`, or `posting.` and the posting's kind. The end of a hold by its deadline has one too: `hold.expired`.
 
 use std::fmt;
 use std::time::Duration;
@@ -45,60 +50,34 @@ use async_trait::async_trait;
 mod account;
 #[cfg(any(feature = "embedded", test))]
 pub(crate) mod book;
+pub mod chain;
+mod change;
+mod command;
 mod entry;
 #[cfg(any(feature = "embedded", test))]
 pub(crate) mod event;
+mod hold;
 mod id;
 mod posting;
 mod receipt;
+#[cfg(any(feature = "embedded", test))]
+pub(crate) mod refusal;
+mod reversal;
+mod statement;
 
-pub use account::{Account, AccountStatus, Floor, MAX_NAME, OpenAccount};
+pub use account::{Account, AccountStatus, Ceiling, Floor, MAX_NAME, OpenAccount};
+pub use chain::{Breach, ChainHead, Progress, Verified};
+pub use change::ChangeAccount;
+pub use command::{Command, MAX_LINKED};
 pub use entry::Entry;
-pub use id::{AccountId, CommandId, MAX_ID, OwnerId, PostingId};
+pub use hold::{Capture, Hold, HoldStatus, MAX_HOLD, PlaceHold};
+pub use id::{AccountId, ChangeId, CommandId, ConsumerId, HoldId, MAX_ID, OwnerId, PostingId};
 pub use posting::{Leg, MAX_LEGS, MAX_METADATA, MAX_TEXT, Posting};
 pub use receipt::{CurrencyTotal, Receipt, TrialBalance};
+pub use reversal::{REVERSAL, Reversal};
+pub use statement::{AsOf, Period, Statement};
 
-use crate::{Consistency, Error, ErrorKind, Event, Page, PageRequest, Position, Result};
-
-/// What the ledger can be told to do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Command {
-    /// Open an account.
-    Open(OpenAccount),
-    /// Move money.
-    Post(Posting),
-}
-
-impl Command {
-    /// The id under which the outcome can be looked up.
-    pub fn id(&self) -> CommandId {
-        match self {
-            Self::Open(open) => CommandId::Account(open.id.clone()),
-            Self::Post(posting) => CommandId::Posting(posting.id.clone()),
-        }
-    }
-
-    /// Checks what can be checked without the ledger.
-    pub fn validate(&self) -> Result<()> {
-        match self {
-            Self::Open(open) => open.validate(),
-            Self::Post(posting) => posting.validate(),
-        }
-    }
-}
-
-impl From<OpenAccount> for Command {
-    fn from(open: OpenAccount) -> Self {
-        Self::Open(open)
-    }
-}
-
-impl From<Posting> for Command {
-    fn from(posting: Posting) -> Self {
-        Self::Post(posting)
-    }
-}
+use crate::{Consistency, Error, ErrorKind, Event, Money, Page, PageRequest, Position, Result, Timestamp};
 
 /// A double-entry ledger.
 ///
@@ -114,6 +93,8 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
 
     /// Looks up the outcome of a command, after [`ErrorKind::Indeterminate`] say: its receipt if it took effect. It is always
     /// current, since it decides whether the command is sent again.
+    ///
+    /// A refusal that was to be remembered is given as that error.
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>>;
 
     /// The account as it stands; `NotFound` if there is none.
@@ -122,15 +103,47 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// The accounts of an owner, in the order they were opened.
     async fn accounts(&self, owner: &OwnerId, page: PageRequest, read: Consistency) -> Result<Page<Account>>;
 
+    /// The hold as it stands; `NotFound` if there is none.
+    async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold>;
+
     /// The entries of an account by number; none where there is no such account.
     async fn entries(&self, account: &AccountId, page: PageRequest, read: Consistency)
     -> Result<Page<Entry>>;
+
+    /// What the account held at a time; `NotFound` if there is no such account, zero before its first entry.
+    async fn balance_at(&self, account: &AccountId, at: AsOf, read: Consistency) -> Result<Money>;
+
+    /// The account's entries of a period between the balances before and after; `NotFound` if there is no such account.
+    async fn statement(
+        &self,
+        account: &AccountId,
+        period: Period,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<Statement>;
 
     /// The totals of the whole ledger.
     async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance>;
 
     /// Up to `limit` events after `after`, in commit order and without gaps; waits up to `wait` for the first.
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>>;
+
+    /// Keeps the position of a consumer, who has handled every event up to it; it never goes back.
+    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()>;
+
+    /// The position that was kept for a consumer; the start where none was.
+    async fn position(&self, consumer: &ConsumerId) -> Result<Position>;
+
+    /// Forgets events from before a time that every consumer whose position is kept has passed; the newest always stays.
+    /// Gives how many were forgotten.
+    async fn forget_events(&self, before: Timestamp) -> Result<u64>;
+
+    /// Where the hash chain stands.
+    async fn chain(&self) -> Result<ChainHead>;
+
+    /// Checks every row against the hash chain, and every balance against its entries; tells how far it has come. It reads the
+    /// whole ledger, beside its writer.
+    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified>;
 }
 
 /// Conveniences for every [`Ledger`].
@@ -138,12 +151,17 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
 pub trait LedgerExt: Ledger {
     /// Opens an account.
     async fn open(&self, open: OpenAccount) -> Result<Receipt> {
-        only(self.execute(vec![Command::Open(open)]).await)
+        self.execute_one(open.into()).await
     }
 
     /// Moves money.
     async fn post(&self, posting: Posting) -> Result<Receipt> {
-        only(self.execute(vec![Command::Post(posting)]).await)
+        self.execute_one(posting.into()).await
+    }
+
+    /// Executes one command.
+    async fn execute_one(&self, command: Command) -> Result<Receipt> {
+        only(self.execute(vec![command]).await)
     }
 }
 

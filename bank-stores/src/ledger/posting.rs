@@ -36,7 +36,8 @@ impl Leg {
 /// The command that moves money: 2 to 64 legs which sum to zero in each currency and happen together or not at all.
 ///
 /// The id makes it safe to send again: the same id and content gives the first receipt, marked as replayed; the same id
-/// with other content is a `Conflict`. A posting that was refused is not remembered: its id may be tried again.
+/// with other content is a `Conflict`. A posting that was refused may be tried again under its id, unless it asked to be
+/// remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Posting {
@@ -52,6 +53,8 @@ pub struct Posting {
     pub value_time: Option<Timestamp>,
     /// What the caller wants to find again; not interpreted.
     pub metadata: BTreeMap<String, String>,
+    /// Whether a refusal takes the id, see [`Posting::remember_refusal`]. Not part of the content.
+    pub remember: bool,
 }
 
 impl Posting {
@@ -64,6 +67,7 @@ impl Posting {
             reference: None,
             value_time: None,
             metadata: BTreeMap::new(),
+            remember: false,
         }
     }
 
@@ -103,23 +107,21 @@ impl Posting {
         self
     }
 
+    /// A refusal by the ledger takes the id for good: the same posting again gets the same refusal, even when it could
+    /// succeed by then. What is refused before it reaches the ledger, for its form, is not remembered.
+    #[must_use]
+    pub fn remember_refusal(mut self) -> Self {
+        self.remember = true;
+        self
+    }
+
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
         if !is_id(&self.kind) {
             return Err(Error::invalid("kind", "a kind is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
         }
         self.validate_legs()?;
-        check_text("reference", self.reference.as_deref().unwrap_or_default())?;
-        if self.metadata.len() > MAX_METADATA {
-            return Err(Error::invalid("metadata", format!("at most {MAX_METADATA} pieces")));
-        }
-        for (key, value) in &self.metadata {
-            if !is_id(key) {
-                return Err(Error::invalid("metadata", "a key is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
-            }
-            check_text("metadata", value)?;
-        }
-        Ok(())
+        check_notes(self.reference.as_deref(), &self.metadata)
     }
 
     fn validate_legs(&self) -> Result<()> {
@@ -150,22 +152,44 @@ impl Posting {
 
     /// What tells this content from any other under the same id.
     pub fn content(&self) -> [u8; 32] {
-        let mut form = Canonical::new("posting.1")
-            .text(self.id.as_str())
-            .text(&self.kind)
-            .optional(self.reference.as_deref(), Canonical::text)
-            .optional(self.value_time, |form, at| form.number(at.micros()))
-            .count(self.metadata.len());
-        for (key, value) in &self.metadata {
-            form = form.text(key).text(value);
-        }
-        form = form.count(self.legs.len());
+        let form = Canonical::new("posting.1").text(self.id.as_str()).text(&self.kind);
+        let form = notes_content(form, self.reference.as_deref(), self.value_time, &self.metadata);
+        let mut form = form.count(self.legs.len());
         for leg in &self.legs {
             form =
                 form.text(leg.account.as_str()).number(leg.amount.minor()).text(leg.amount.currency().code());
         }
         form.finish()
     }
+}
+
+/// Checks what people and programs note with a command.
+pub(super) fn check_notes(reference: Option<&str>, metadata: &BTreeMap<String, String>) -> Result<()> {
+    check_text("reference", reference.unwrap_or_default())?;
+    if metadata.len() > MAX_METADATA {
+        return Err(Error::invalid("metadata", format!("at most {MAX_METADATA} pieces")));
+    }
+    for (key, value) in metadata {
+        if !is_id(key) {
+            return Err(Error::invalid("metadata", "a key is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
+        }
+        check_text("metadata", value)?;
+    }
+    Ok(())
+}
+
+/// Adds them to a content.
+pub(super) fn notes_content(
+    form: Canonical,
+    reference: Option<&str>,
+    value_time: Option<Timestamp>,
+    metadata: &BTreeMap<String, String>,
+) -> Canonical {
+    let form = form
+        .optional(reference, Canonical::text)
+        .optional(value_time, |form, at| form.number(at.micros()))
+        .count(metadata.len());
+    metadata.iter().fold(form, |form, (key, value)| form.text(key).text(value))
 }
 
 fn check_text(field: &'static str, text: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, CommandId, Entry};
+use super::{Account, CommandId, Entry, Hold};
 use crate::{Currency, Freshness, Timestamp};
 
 /// The outcome of a command that took effect.
@@ -15,10 +15,12 @@ pub struct Receipt {
     pub sequence: u64,
     /// When it was booked.
     pub booked_at: Timestamp,
-    /// The account as it was opened, for an opening.
+    /// The account as the command left it, for an opening and a change.
     pub account: Option<Account>,
-    /// One entry a leg, in the order of the legs, for a posting.
+    /// One entry a leg, in the order of the legs, for a posting, a reversal and a capture.
     pub entries: Vec<Entry>,
+    /// The hold as the command left it, for its placing, captures and voiding.
+    pub hold: Option<Hold>,
     /// A read with this token sees the effect.
     pub freshness: Freshness,
     /// Whether the effect is an earlier one, of the same command sent before.
@@ -28,25 +30,39 @@ pub struct Receipt {
 impl Receipt {
     /// Made by an adapter: the receipt of an opening.
     pub fn opened(sequence: u64, account: Account) -> Self {
-        Self {
-            id: CommandId::Account(account.id.clone()),
-            sequence,
-            booked_at: account.opened_at,
-            account: Some(account),
-            entries: Vec::new(),
-            freshness: Freshness::from_sequence(sequence),
-            replayed: false,
-        }
+        let (id, at) = (CommandId::Account(account.id.clone()), account.opened_at);
+        Self { account: Some(account), ..Self::of(id, sequence, at) }
     }
 
     /// Made by an adapter: the receipt of a posting.
     pub fn posted(id: super::PostingId, sequence: u64, booked_at: Timestamp, entries: Vec<Entry>) -> Self {
+        Self { entries, ..Self::of(CommandId::Posting(id), sequence, booked_at) }
+    }
+
+    /// Made by an adapter: the receipt of a change.
+    pub fn changed(id: super::ChangeId, sequence: u64, booked_at: Timestamp, account: Account) -> Self {
+        Self { account: Some(account), ..Self::of(CommandId::Change(id), sequence, booked_at) }
+    }
+
+    /// Made by an adapter: the receipt of placing or voiding a hold.
+    pub fn held(id: CommandId, sequence: u64, booked_at: Timestamp, hold: Hold) -> Self {
+        Self { hold: Some(hold), ..Self::of(id, sequence, booked_at) }
+    }
+
+    /// The same receipt with the hold that a capture left.
+    #[must_use]
+    pub fn with_hold(self, hold: Hold) -> Self {
+        Self { hold: Some(hold), ..self }
+    }
+
+    fn of(id: CommandId, sequence: u64, booked_at: Timestamp) -> Self {
         Self {
-            id: CommandId::Posting(id),
+            id,
             sequence,
             booked_at,
             account: None,
-            entries,
+            entries: Vec::new(),
+            hold: None,
             freshness: Freshness::from_sequence(sequence),
             replayed: false,
         }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accounts::wire::AccountPath;
+use accounts::wire::BalanceAt;
 use bank_benches::Failure;
 use bank_benches::arguments::Arguments;
 use bank_benches::bank::{self, Bank, Customer, euros, new_key};
@@ -248,7 +248,7 @@ impl Books {
         let mut balances = Vec::with_capacity(customers.len());
         for customer in customers {
             let client = Client::new(connections.clone()).bearer(&customer.token)?;
-            let path = AccountPath { id: customer.account.clone() };
+            let path = BalanceAt::now(&*customer.account);
             balances.push(client.call(accounts::endpoints::BALANCE, &path).send().await?.balance);
         }
         Ok(Self { balanced: trial.balanced, total: euro.total.clone(), postings: euro.postings, balances })

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use bank_sdk::http::IDEMPOTENCY_REPLAYED;
 use bank_sdk::{Call, List, Problem, Reply, page};
-use bank_stores::ledger::{self, AccountId, OpenAccount, OwnerId};
-use bank_stores::{Consistency, ErrorKind, LedgerExt, random};
+use bank_stores::ledger::{self, AccountId, AsOf, OpenAccount, OwnerId};
+use bank_stores::{Consistency, ErrorKind, LedgerExt, Timestamp, random};
 use http::{HeaderValue, StatusCode};
 
+use crate::deposit::unprocessable;
 use crate::service::Accounts;
-use crate::wire::{Account, AccountPath, AccountStatus, Balance, EntriesOf, Entry, NewAccount, PageOf};
+use crate::wire::{
+    Account, AccountPath, AccountStatus, Balance, BalanceAt, EntriesOf, Entry, NewAccount, PageOf,
+};
 
 /// The longest name that a customer gives to an account, in characters; four bytes each fit the ledger's limit.
 const MAX_NAME: usize = 50;
@@ -47,11 +50,25 @@ impl Accounts {
         Ok(self.own(&call.input.id, call.subject()?).await?.into())
     }
 
-    pub(crate) async fn balance(self: Arc<Self>, call: Call<AccountPath>) -> Result<Balance, Problem> {
+    pub(crate) async fn balance(self: Arc<Self>, call: Call<BalanceAt>) -> Result<Balance, Problem> {
+        if let Some(at) = call.input.at {
+            return self.balance_then(&call, at).await;
+        }
         // Before the balance: then what was booked up to this time is in it.
         let at = self.clock.now();
         let account = self.own(&call.input.id, call.subject()?).await?;
-        Ok(Balance { account: account.id.into(), balance: account.balance, available: account.available, at })
+        let Account { id, balance, available, .. } = account.into();
+        Ok(Balance { account: id, balance, available: Some(available), at })
+    }
+
+    /// What was booked by then. A time that has not come yet could still get another answer.
+    async fn balance_then(&self, call: &Call<BalanceAt>, at: Timestamp) -> Result<Balance, Problem> {
+        let account = self.own(&call.input.id, call.subject()?).await?;
+        if at > self.clock.now() {
+            return Err(unprocessable("invalid_time", "at", "must not lie in the future"));
+        }
+        let balance = self.ledger.balance_at(&account.id, AsOf::Booked(at), Consistency::Current).await?;
+        Ok(Balance { account: account.id.into(), balance, available: None, at })
     }
 
     pub(crate) async fn entries(self: Arc<Self>, call: Call<EntriesOf>) -> Result<List<Entry>, Problem> {
@@ -66,7 +83,7 @@ impl Accounts {
     }
 
     /// The account, if it is this customer's; another's answers as one that does not exist.
-    async fn own(&self, id: &str, subject: &str) -> Result<ledger::Account, Problem> {
+    pub(crate) async fn own(&self, id: &str, subject: &str) -> Result<ledger::Account, Problem> {
         let id = AccountId::new(id).map_err(|_| Problem::not_found())?;
         let account = self.ledger.account(&id, Consistency::Current).await?;
         if account.owner.as_ref().map(OwnerId::as_str) != Some(subject) {

@@ -76,7 +76,7 @@ fn check_reference(reference: &str) -> Result<(), Problem> {
     Err(unprocessable("invalid_reference", "reference", "must have at most 140 printable characters"))
 }
 
-fn unprocessable(code: &'static str, field: &'static str, wanted: &'static str) -> Problem {
+pub(crate) fn unprocessable(code: &'static str, field: &'static str, wanted: &'static str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{field}` {wanted}"))
         .with_code(code)
         .with_field(field, wanted)

@@ -6,8 +6,9 @@ use bank_sdk::events::{EventList, EventsAfter};
 use bank_sdk::{Empty, Endpoint, List};
 
 use crate::wire::{
-    Account, AccountPath, AccountRecord, Balance, Deposit, EntriesOf, Entry, NewAccount, NewDeposit,
-    NewPosting, OwnedBy, PageOf, Posted, TrialBalance,
+    Account, AccountPath, AccountRecord, Balance, BalanceAt, Capture, Deposit, EntriesOf, Entry, Hold,
+    HoldPath, NewAccount, NewCapture, NewDeposit, NewHold, NewPosting, OwnedBy, PageOf, Posted, Statement,
+    StatementOf, TrialBalance,
 };
 
 /// Opens an account for the caller. An `Idempotency-Key` is welcome and not required: opening moves no money.
@@ -23,8 +24,36 @@ pub const FIND: Endpoint<AccountPath, Account> =
     Endpoint::get("/v1/accounts/{id}").summary("Shows one of your accounts").scope("accounts:read");
 
 /// The balance of one account of the caller.
-pub const BALANCE: Endpoint<AccountPath, Balance> =
-    Endpoint::get("/v1/accounts/{id}/balance").summary("Shows an account's balance").scope("accounts:read");
+pub const BALANCE: Endpoint<BalanceAt, Balance> = Endpoint::get("/v1/accounts/{id}/balance")
+    .summary("Shows an account's balance, now or as of a time")
+    .scope("accounts:read");
+
+/// What was booked on one account of the caller in a period, as JSON or, by `Accept: text/csv`, whole as CSV.
+pub const STATEMENT: Endpoint<StatementOf, Statement> = Endpoint::get("/v1/accounts/{id}/statement")
+    .summary("Shows an account's statement; `Accept: text/csv` gives it as a table")
+    .scope("accounts:read");
+
+/// Keeps money on an account of the caller for a payment to come.
+pub const PLACE_HOLD: Endpoint<NewHold, Hold> = Endpoint::post("/v1/holds")
+    .summary("Keeps money for a payment to come")
+    .scope("accounts:write")
+    .idempotent()
+    .created();
+
+/// A hold on an account of the caller.
+pub const FIND_HOLD: Endpoint<HoldPath, Hold> =
+    Endpoint::get("/v1/holds/{id}").summary("Shows a hold").scope("accounts:read");
+
+/// Pays out of a hold on an account of the caller.
+pub const CAPTURE_HOLD: Endpoint<NewCapture, Capture> = Endpoint::post("/v1/holds/{id}/capture")
+    .summary("Pays out of a hold, in part or to the end")
+    .scope("accounts:write")
+    .idempotent()
+    .created();
+
+/// Ends a hold on an account of the caller. Voiding it again is the same, under whichever key.
+pub const VOID_HOLD: Endpoint<HoldPath, Hold> =
+    Endpoint::post("/v1/holds/{id}/void").summary("Ends a hold").scope("accounts:write").idempotent();
 
 /// The entries of one account of the caller, newest first.
 pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> = Endpoint::get("/v1/accounts/{id}/entries")

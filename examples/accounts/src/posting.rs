@@ -1,18 +1,15 @@
 //! Postings for customers, asked for by the transactions service.
 //!
-//! A posting that took effect is remembered by the ledger under its id. One that the ledger refused, for a reason that may
-//! pass, must be remembered too: a delayed copy of the same request could otherwise move the money after somebody was told that
-//! it was not moved. So such a refusal takes the id: a posting of kind `refused.…` moves one minor unit from a house
-//! account back to itself. Whichever of the two postings comes first holds, and the other finds the id taken.
+//! What became of a posting is final: the ledger remembers a posting that took effect under its id, and a refusal as well,
+//! for a delayed copy of the same request could otherwise move the money after somebody was told that it was not moved.
 
 use std::sync::Arc;
 
 use bank_sdk::{Call, Problem};
 use bank_stores::ledger::{AccountId, CommandId, Posting, PostingId, Receipt};
-use bank_stores::{Error, ErrorKind, LedgerExt, Money};
+use bank_stores::{Error, ErrorKind, LedgerExt};
 use http::StatusCode;
 
-use crate::deposit::house_account;
 use crate::service::Accounts;
 use crate::wire::{NewPosting, Posted};
 
@@ -58,29 +55,19 @@ impl Accounts {
             from_owner: from_owner.as_str().to_owned(),
             to_owner: to_owner.as_str().to_owned(),
         };
-        let error = match self.ledger.post(posting.clone()).await {
-            Ok(receipt) => return Ok(posted(receipt)),
-            Err(error) => error,
-        };
-        if let Some(refusal) = Refusal::of(&error) {
-            match self.seal(&id, refusal, amount).await {
-                Ok(_) => return Ok(refusal.into()),
-                Err(taken) if taken.kind() == ErrorKind::Conflict => {}
-                Err(other) => return Err(other.into()),
-            }
-        } else if error.kind() != ErrorKind::Conflict {
-            return Err(error.into());
-        }
-        // The id is taken: by a refusal, by the same posting a moment ago, or by a posting of another content.
-        match self.refusal_under(&id).await? {
-            Some(refusal) => Ok(refusal.into()),
-            None => self.ledger.post(posting).await.map(posted).map_err(|error| match error.kind() {
-                ErrorKind::Conflict => {
-                    Problem::new(StatusCode::CONFLICT, "this posting's id names another posting")
-                        .with_code("conflict")
-                }
-                _ => error.into(),
-            }),
+        match self.ledger.post(posting.remember_refusal()).await {
+            Ok(receipt) => Ok(posted(receipt)),
+            Err(error) => match (Refusal::of(&error), error.kind()) {
+                (Some(refusal), _) => Ok(refusal.into()),
+                (None, ErrorKind::Conflict) => match self.memo_under(&id).await? {
+                    Some(refusal) => Ok(refusal.into()),
+                    None => {
+                        Err(Problem::new(StatusCode::CONFLICT, "this posting's id names another posting")
+                            .with_code("conflict"))
+                    }
+                },
+                (None, _) => Err(error.into()),
+            },
         }
     }
 
@@ -90,16 +77,8 @@ impl Accounts {
         Ok(self.directory.facts(&id).await?.map(|facts| (id, facts)))
     }
 
-    /// Takes the id for a refusal.
-    async fn seal(&self, id: &PostingId, refusal: Refusal, amount: Money) -> Result<Receipt, Error> {
-        let house = house_account("refusals", amount.currency())?;
-        let unit = Money::from_minor(1, amount.currency());
-        let memo = Posting::new(id.clone(), refusal.kind()).transfer(house.clone(), house.clone(), unit);
-        self.post_on_house(memo, house).await
-    }
-
-    /// The refusal that has taken an id, if it was one.
-    async fn refusal_under(&self, id: &PostingId) -> Result<Option<Refusal>, Problem> {
+    /// The refusal that has taken an id, if it was one: before ledgers remembered refusals, a memo of kind `refused.…` did.
+    async fn memo_under(&self, id: &PostingId) -> Result<Option<Refusal>, Problem> {
         let receipt =
             self.ledger.receipt(&CommandId::Posting(id.clone())).await?.ok_or_else(Problem::unavailable)?;
         Ok(receipt.entries.first().and_then(|entry| Refusal::named(&entry.kind)))

@@ -6,15 +6,17 @@ use bank_sdk::{Call, Empty, Problem};
 use bank_stores::{Consistency, Currency, ledger};
 
 use crate::service::Accounts;
-use crate::wire::{CurrencyTotal, TrialBalance};
+use crate::wire::{Chain, CurrencyTotal, TrialBalance};
 
 impl Accounts {
     pub(crate) async fn trial_balance(self: Arc<Self>, _: Call<Empty>) -> Result<TrialBalance, Problem> {
         let totals = self.ledger.trial_balance(Consistency::Current).await?;
+        let chain = self.ledger.chain().await?;
         Ok(TrialBalance {
             balanced: totals.is_balanced(),
             currencies: totals.currencies.iter().map(total).collect(),
             sequence: totals.sequence,
+            chain: Chain { sequence: chain.sequence, hash: chain.hash, pending: chain.pending },
         })
     }
 }

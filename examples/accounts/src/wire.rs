@@ -66,6 +66,150 @@ pub struct AccountPath {
     pub id: String,
 }
 
+/// Asks what is on an account, or was.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct BalanceAt {
+    /// The account.
+    pub id: String,
+    /// When, where it is not now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+impl BalanceAt {
+    /// What is on an account now.
+    pub fn now(account: impl Into<String>) -> Self {
+        Self { id: account.into(), at: None }
+    }
+}
+
+/// Which statement of an account.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct StatementOf {
+    /// The account.
+    pub id: String,
+    /// The first moment of the period; the account's opening where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// The first moment behind the period; now where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// How many entries on a page, 1 to 200; 50 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What was booked on an account in a period, oldest first, between the balances before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Statement {
+    /// The account.
+    pub account: String,
+    /// The first moment of the period.
+    pub from: Timestamp,
+    /// The first moment behind it.
+    pub to: Timestamp,
+    /// The balance at its beginning.
+    pub opening: Money,
+    /// The balance at its end: the opening and all entries, on whichever page.
+    pub closing: Money,
+    /// How many entries there are on all pages.
+    pub entries: u64,
+    /// The entries of this page.
+    pub items: Vec<Entry>,
+    /// Where the next page starts; `null` at the end.
+    pub next: Option<String>,
+}
+
+/// Money to be kept for a payment to come.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewHold {
+    /// On which account.
+    pub account: String,
+    /// How much, more than nothing.
+    pub amount: Money,
+    /// After how many seconds it ends by itself, up to ten years; never where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
+/// Names a hold in the path.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct HoldPath {
+    /// The hold.
+    pub id: String,
+}
+
+/// A payment out of a hold.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewCapture {
+    /// The hold.
+    pub id: String,
+    /// How much; all that is left where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
+    /// To which account.
+    pub to: String,
+}
+
+/// Money that is kept, or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hold {
+    /// Its id, `hld_…`.
+    pub id: String,
+    /// On which account.
+    pub account: String,
+    /// Whether it still keeps money, and how it ended otherwise.
+    pub status: HoldStatus,
+    /// What it kept when it was placed.
+    pub amount: Money,
+    /// What was paid out of it.
+    pub captured: Money,
+    /// What it still keeps.
+    pub remaining: Money,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Whether a hold still keeps money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HoldStatus {
+    /// It does.
+    Open,
+    /// It was paid out to the end.
+    Captured,
+    /// It was ended by its owner.
+    Voided,
+    /// Its time was over.
+    Expired,
+}
+
+/// What was paid out of a hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Capture {
+    /// Its id, `cap_…`.
+    pub id: String,
+    /// How much.
+    pub amount: Money,
+    /// To which account.
+    pub to: String,
+    /// When it was booked.
+    pub at: Timestamp,
+    /// The hold as this left it.
+    pub hold: Hold,
+}
+
 /// What is on an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Balance {
@@ -73,8 +217,9 @@ pub struct Balance {
     pub account: String,
     /// The sum of its entries.
     pub balance: Money,
-    /// What may be taken out.
-    pub available: Money,
+    /// What may be taken out; not told of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Money>,
     /// When this was so.
     pub at: Timestamp,
 }
@@ -149,6 +294,19 @@ pub struct TrialBalance {
     pub currencies: Vec<CurrencyTotal>,
     /// The number of the last command that is in them.
     pub sequence: u64,
+    /// How far the hash chain over the ledger has come.
+    pub chain: Chain,
+}
+
+/// Where the hash chain stands. Who keeps number and hash can tell later that nothing up to there was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Chain {
+    /// The number of the last command that is in it.
+    pub sequence: u64,
+    /// Its hash, in hexadecimal; empty before the first.
+    pub hash: String,
+    /// How many commands wait to be taken in.
+    pub pending: u64,
 }
 
 /// The totals of one currency. They are decimals without a bound, since they may be larger than any one balance.

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use accounts::wire::{
-    Account, AccountPath, Deposit, EntriesOf, NewAccount, NewDeposit, NewPosting, OwnedBy, PageOf, Posted,
+    Account, AccountPath, BalanceAt, Deposit, EntriesOf, HoldPath, HoldStatus, NewAccount, NewCapture,
+    NewDeposit, NewHold, NewPosting, OwnedBy, PageOf, Posted, StatementOf,
 };
 use accounts::{Accounts, endpoints};
 use bank_sdk::client::{CallError, Client};
@@ -14,7 +15,7 @@ use bank_sdk::http::Body;
 use bank_sdk::testing::Harness;
 use bank_sdk::{DerivationKey, Empty, IdempotencyKey, Limit, Principal};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
-use bank_stores::{Currency, ManualClock, Money, SystemRandom, Timestamp};
+use bank_stores::{Clock as _, Currency, ManualClock, Money, SystemRandom, Timestamp};
 use http::{Request, StatusCode};
 use tower::ServiceExt as _;
 
@@ -83,7 +84,7 @@ impl Bank {
     }
 
     async fn balance(&self, owner: &str, account: &str) -> String {
-        let path = AccountPath { id: account.to_owned() };
+        let path = BalanceAt::now(account);
         self.customer(owner).call(endpoints::BALANCE, &path).send().await.unwrap().balance.decimal()
     }
 }
@@ -159,7 +160,7 @@ async fn s19_another_customers_account_is_as_one_that_does_not_exist() {
         let entries = EntriesOf { id: id.to_owned(), limit: None, after: None };
         let answers = [
             refused(mallory.call(endpoints::FIND, &path).send().await),
-            refused(mallory.call(endpoints::BALANCE, &path).send().await),
+            refused(mallory.call(endpoints::BALANCE, &BalanceAt::now(id)).send().await),
             refused(mallory.call(endpoints::ENTRIES, &entries).send().await),
         ];
         assert_eq!(answers, [(); 3].map(|()| (404, "not_found".to_owned())), "{id}");
@@ -347,4 +348,120 @@ async fn s30_internal_calls_are_for_the_services_named() {
         assert_eq!(refused(outside.call(endpoints::RECORD, &path).send().await).0, 403);
         assert_eq!(refused(outside.call(endpoints::EVENTS, &after).send().await).0, 403);
     }
+}
+
+#[tokio::test]
+async fn a_hold_keeps_money_until_it_is_captured_or_voided() {
+    let bank = Bank::open().await;
+    let (mine, shop) =
+        (bank.account("ann", Currency::EUR).await.id, bank.account("bob", Currency::EUR).await.id);
+    bank.deposit(&mine, 100_00, "d1").await.unwrap();
+    let ann = bank.customer("ann");
+    let new = |cents, expires_in| NewHold { account: mine.clone(), amount: eur(cents), expires_in };
+    let place = async |cents, token: &str| {
+        ann.call(endpoints::PLACE_HOLD, &new(cents, None)).key(&key(token)).send().await
+    };
+    let hold = place(70_00, "h1").await.unwrap();
+    assert_eq!((hold.status, &*hold.remaining.decimal()), (HoldStatus::Open, "70.00"));
+    assert_eq!(place(70_00, "h1").await.unwrap(), hold, "the same key is the same hold");
+    assert_eq!(refused(place(71_00, "h1").await), (422, "idempotency_key_reused".to_owned()));
+    assert_eq!(refused(place(30_01, "h2").await), (422, "insufficient_funds".to_owned()));
+    let path = AccountPath { id: mine.clone() };
+    let account = ann.call(endpoints::FIND, &path).send().await.unwrap();
+    assert_eq!((account.balance.decimal(), account.available.decimal()), ("100.00".into(), "30.00".into()));
+
+    let capture = |amount, to: &str| NewCapture { id: hold.id.clone(), amount, to: to.to_owned() };
+    let part =
+        ann.call(endpoints::CAPTURE_HOLD, &capture(Some(eur(25_00)), &shop)).key(&key("c1")).send().await;
+    let part = part.unwrap();
+    assert_eq!((&*part.amount.decimal(), &*part.hold.remaining.decimal()), ("25.00", "45.00"));
+    let again =
+        ann.call(endpoints::CAPTURE_HOLD, &capture(Some(eur(25_00)), &shop)).key(&key("c1")).send().await;
+    assert_eq!(again.unwrap(), part, "the same key is the same capture");
+    for (amount, to, code) in [
+        (Some(eur(45_01)), &*shop, "hold_exceeded"),
+        (None, "acc_of_nobody", "unknown_account"),
+        (None, "acc_house_cash_EUR", "unknown_account"),
+        (Some(Money::from_minor(1, Currency::USD)), &*shop, "invalid_amount"),
+    ] {
+        let call = ann.call(endpoints::CAPTURE_HOLD, &capture(amount, to)).key(&key(code)).send().await;
+        assert_eq!(refused(call), (422, code.to_owned()), "{code}");
+    }
+    let hold_path = HoldPath { id: hold.id.clone() };
+    let voided = ann.call(endpoints::VOID_HOLD, &hold_path).key(&key("v1")).send().await.unwrap();
+    assert_eq!((voided.status, &*voided.captured.decimal()), (HoldStatus::Voided, "25.00"));
+    assert_eq!(ann.call(endpoints::VOID_HOLD, &hold_path).key(&key("v1")).send().await.unwrap(), voided);
+    let late = ann.call(endpoints::CAPTURE_HOLD, &capture(None, &shop)).key(&key("c9")).send().await;
+    assert_eq!(refused(late), (422, "hold_ended".to_owned()));
+    assert_eq!(
+        (bank.balance("ann", &mine).await, bank.balance("bob", &shop).await),
+        ("75.00".into(), "25.00".into())
+    );
+
+    // Another customer's hold is as one that does not exist.
+    let bob = bank.customer("bob");
+    assert_eq!(refused(bob.call(endpoints::FIND_HOLD, &hold_path).send().await).0, 404);
+    assert_eq!(refused(bob.call(endpoints::VOID_HOLD, &hold_path).key(&key("v2")).send().await).0, 404);
+    let theirs = bob.call(endpoints::PLACE_HOLD, &new(1, None)).key(&key("h3")).send().await;
+    assert_eq!(refused(theirs).0, 404);
+}
+
+#[tokio::test]
+async fn a_hold_ends_when_its_time_is_over() {
+    let bank = Bank::open().await;
+    let mine = bank.account("ann", Currency::EUR).await.id;
+    bank.deposit(&mine, 10_00, "d1").await.unwrap();
+    let ann = bank.customer("ann");
+    let new = NewHold { account: mine.clone(), amount: eur(10_00), expires_in: Some(60) };
+    let hold = ann.call(endpoints::PLACE_HOLD, &new).key(&key("h")).send().await.unwrap();
+    bank.harness.clock().advance(std::time::Duration::from_secs(60));
+    let path = HoldPath { id: hold.id };
+    assert_eq!(ann.call(endpoints::FIND_HOLD, &path).send().await.unwrap().status, HoldStatus::Expired);
+    let account = ann.call(endpoints::FIND, &AccountPath { id: mine }).send().await.unwrap();
+    assert_eq!(account.available.decimal(), "10.00");
+}
+
+#[tokio::test]
+async fn the_past_is_told_exactly() {
+    let bank = Bank::open().await;
+    let mine = bank.account("ann", Currency::EUR).await.id;
+    let clock = bank.harness.clock();
+    let mut times = vec![clock.now()];
+    for n in 1..=3 {
+        clock.advance(std::time::Duration::from_secs(60));
+        bank.deposit(&mine, n * 1_00, &format!("d{n}")).await.unwrap();
+        times.push(clock.now());
+    }
+    let ann = bank.customer("ann");
+    let balance_at =
+        async |at| ann.call(endpoints::BALANCE, &BalanceAt { id: mine.clone(), at: Some(at) }).send().await;
+    for (at, balance) in times.iter().zip(["0.00", "1.00", "3.00", "6.00"]) {
+        let then = balance_at(*at).await.unwrap();
+        assert_eq!((&*then.balance.decimal(), then.available, then.at), (balance, None, *at));
+    }
+    let later = clock.now().saturating_add(std::time::Duration::from_secs(1));
+    assert_eq!(refused(balance_at(later).await), (422, "invalid_time".to_owned()));
+
+    let wanted = |from, to| StatementOf { id: mine.clone(), from, to, limit: None, after: None };
+    let statement =
+        ann.call(endpoints::STATEMENT, &wanted(Some(times[2]), Some(times[3]))).send().await.unwrap();
+    assert_eq!((&*statement.opening.decimal(), &*statement.closing.decimal()), ("1.00", "3.00"));
+    assert_eq!((statement.items.len(), statement.entries, statement.next), (1, 1, None));
+    let backwards = ann.call(endpoints::STATEMENT, &wanted(Some(times[3]), Some(times[2]))).send().await;
+    assert_eq!(refused(backwards), (422, "invalid_period".to_owned()));
+    let theirs = bank.customer("bob").call(endpoints::STATEMENT, &wanted(None, None)).send().await;
+    assert_eq!(refused(theirs).0, 404);
+
+    let until = times[3].saturating_add(std::time::Duration::from_secs(1));
+    let request =
+        Request::get(format!("/v1/accounts/{mine}/statement?to={until}")).header("accept", "text/csv");
+    let request = request.body(Body::empty()).unwrap();
+    let response = bank.harness.transport(Some(customer("ann"))).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/csv"));
+    let csv = String::from_utf8(response.into_body().read(10_000).await.unwrap().to_vec()).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 6, "{csv}");
+    assert!(lines[1].ends_with("opening,,,EUR,0.00") && lines[5].ends_with("closing,,,EUR,6.00"), "{csv}");
+    assert!(lines[4].ends_with("deposit,\"cash\",3.00,EUR,6.00"), "{csv}");
 }

@@ -1,26 +1,69 @@
 //! The ledger's rules, evaluated in memory: what an engine loads goes in, outcomes and what has to be written come out.
 //!
-//! Single-threaded and free of I/O. Engines load the accounts and the known ids that a group of commands names, evaluate
+//! Single-threaded and free of I/O. Engines load the accounts, holds and known ids that a group of commands names, evaluate
 //! the group, and write what changed in one database transaction.
 
-use std::collections::HashMap;
+mod accounts;
+mod holds;
+mod linked;
+mod postings;
+#[cfg(test)]
+mod tests;
 
-use super::{Account, AccountId, AccountStatus, Command, Entry, OpenAccount, Posting, PostingId, Receipt};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    Account, AccountId, ChangeAccount, ChangeId, Command, CommandId, Hold, HoldId, HoldStatus, Leg,
+    OpenAccount, Posting, PostingId, Receipt,
+};
 use crate::{Error, ErrorKind, Result, Timestamp};
+use linked::Undo;
 
 /// An account as the book holds it.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldAccount {
     pub(crate) account: Account,
     /// The sequence of its opening, by which engines know it.
     pub(crate) sequence: u64,
     pub(crate) content: [u8; 32],
-    /// Whether a posting of this group changed it.
+    /// Whether this group changed its balance, its holds or how many entries it has.
+    pub(crate) moved: bool,
+    /// Whether this group changed its rules.
     pub(crate) changed: bool,
 }
 
-/// A posting that took effect before, in this group or an earlier one.
+/// A hold as the book holds it.
 #[derive(Clone, Debug)]
+pub(crate) struct HeldHold {
+    pub(crate) hold: Hold,
+    /// The sequence of its placing, by which engines know it.
+    pub(crate) sequence: u64,
+    pub(crate) content: [u8; 32],
+    /// The command that ended it, and when.
+    pub(crate) ended: Option<(u64, Timestamp)>,
+    /// Whether this group changed it, its placing included.
+    pub(crate) changed: bool,
+}
+
+impl HeldHold {
+    /// The receipt of its placing or its voiding.
+    pub(crate) fn receipt(self, id: &CommandId) -> Option<Receipt> {
+        match id {
+            CommandId::Hold(_) => {
+                let hold = self.hold.with(0, HoldStatus::Open);
+                Some(Receipt::held(id.clone(), self.sequence, hold.placed_at, hold))
+            }
+            CommandId::Void(_) if self.hold.status == HoldStatus::Voided => {
+                self.ended.map(|(sequence, at)| Receipt::held(id.clone(), sequence, at, self.hold))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A posting or a change that took effect before, in this group or an earlier one.
+#[derive(Clone, Copy, Debug)]
 struct Known {
     content: [u8; 32],
     effect: Effect,
@@ -34,40 +77,131 @@ enum Effect {
     Fresh(usize),
 }
 
+/// A posting that somebody wants to reverse.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) sequence: u64,
+    pub(crate) legs: Vec<Leg>,
+    /// Whether it is a reversal itself.
+    pub(crate) is_reversal: bool,
+    pub(crate) reversed: bool,
+}
+
 /// What became of a command.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Outcome<'c> {
     /// It takes effect, and has to be written.
-    Fresh(Receipt),
+    Fresh(Receipt, Made<'c>),
     /// It took effect before, with this receipt.
     Replayed(Receipt),
     /// It took effect before; the receipt is that of the posting stored under this sequence.
-    Recall(u64),
+    RecallPosting(u64),
+    /// It took effect before; the receipt is that of the change stored under this sequence.
+    RecallChange(u64),
     /// It is refused.
     Refused(Error),
+    /// It is refused, and that has to be written.
+    RefusedForGood(Error),
+}
+
+/// What a command made.
+#[derive(Debug)]
+pub(crate) enum Made<'c> {
+    Account(&'c OpenAccount),
+    Change(&'c ChangeAccount),
+    Posting(MadePosting<'c>),
+    Hold(HoldId),
+    Void(HoldId),
+}
+
+/// A posting that a command made.
+#[derive(Debug)]
+pub(crate) struct MadePosting<'c> {
+    pub(crate) posting: Cow<'c, Posting>,
+    /// Of the command.
+    pub(crate) content: [u8; 32],
+    /// The sequence of the posting that it undoes.
+    pub(crate) reverses: Option<u64>,
+    /// The hold that it pays out of.
+    pub(crate) capture: Option<Captured>,
+}
+
+/// The hold that a capture pays out of, as the capture left it.
+#[derive(Clone, Debug)]
+pub(crate) struct Captured {
+    pub(crate) id: HoldId,
+    /// Its sequence.
+    pub(crate) hold: u64,
+    pub(crate) captured: i64,
+    pub(crate) status: HoldStatus,
 }
 
 /// The part of the ledger that a group of commands needs.
 #[derive(Debug)]
 pub(crate) struct Book {
-    accounts: HashMap<AccountId, Held>,
+    accounts: HashMap<AccountId, HeldAccount>,
+    holds: HashMap<HoldId, HeldHold>,
     postings: HashMap<PostingId, Known>,
+    changes: HashMap<ChangeId, Known>,
+    targets: HashMap<PostingId, Target>,
+    reversed: HashSet<PostingId>,
+    refusals: HashMap<CommandId, ([u8; 32], Error)>,
+    /// Holds whose deadline came, with the sequence of their end.
+    expired: Vec<(u64, HoldId)>,
     sequence: u64,
     booked_at: Timestamp,
+    /// What to restore if linked commands fail; none outside of them.
+    undo: Option<Undo>,
 }
 
 impl Book {
     /// `sequence` is the last that was given out, `booked_at` the time of booking of this group.
     pub(crate) fn new(sequence: u64, booked_at: Timestamp) -> Self {
-        Self { accounts: HashMap::new(), postings: HashMap::new(), sequence, booked_at }
+        Self {
+            accounts: HashMap::new(),
+            holds: HashMap::new(),
+            postings: HashMap::new(),
+            changes: HashMap::new(),
+            targets: HashMap::new(),
+            reversed: HashSet::new(),
+            refusals: HashMap::new(),
+            expired: Vec::new(),
+            sequence,
+            booked_at,
+            undo: None,
+        }
     }
 
     pub(crate) fn load_account(&mut self, account: Account, sequence: u64, content: [u8; 32]) {
-        self.accounts.insert(account.id.clone(), Held { account, sequence, content, changed: false });
+        let held = HeldAccount { account, sequence, content, moved: false, changed: false };
+        self.accounts.insert(held.account.id.clone(), held);
+    }
+
+    pub(crate) fn load_hold(
+        &mut self,
+        hold: Hold,
+        sequence: u64,
+        content: [u8; 32],
+        ended: Option<(u64, Timestamp)>,
+    ) {
+        let held = HeldHold { hold, sequence, content, ended, changed: false };
+        self.holds.insert(held.hold.id.clone(), held);
     }
 
     pub(crate) fn load_posting(&mut self, id: PostingId, sequence: u64, content: [u8; 32]) {
         self.postings.insert(id, Known { content, effect: Effect::Stored(sequence) });
+    }
+
+    pub(crate) fn load_change(&mut self, id: ChangeId, sequence: u64, content: [u8; 32]) {
+        self.changes.insert(id, Known { content, effect: Effect::Stored(sequence) });
+    }
+
+    pub(crate) fn load_target(&mut self, id: PostingId, target: Target) {
+        self.targets.insert(id, target);
+    }
+
+    pub(crate) fn load_refusal(&mut self, id: CommandId, content: [u8; 32], error: Error) {
+        self.refusals.insert(id, (content, error));
     }
 
     /// The last sequence given out.
@@ -75,191 +209,129 @@ impl Book {
         self.sequence
     }
 
-    pub(crate) fn held(&self, id: &AccountId) -> Option<&Held> {
+    pub(crate) fn booked_at(&self) -> Timestamp {
+        self.booked_at
+    }
+
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&HeldAccount> {
         self.accounts.get(id)
     }
 
-    pub(crate) fn changed(&self) -> impl Iterator<Item = &Held> {
-        self.accounts.values().filter(|held| held.changed)
+    pub(crate) fn hold(&self, id: &HoldId) -> Option<&HeldHold> {
+        self.holds.get(id)
+    }
+
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &HeldAccount> {
+        self.accounts.values()
+    }
+
+    pub(crate) fn changed_holds(&self) -> impl Iterator<Item = &HeldHold> {
+        self.holds.values().filter(|held| held.changed)
+    }
+
+    /// Holds that ended by their deadline in this group, with the sequence of their end.
+    pub(crate) fn expired(&self) -> &[(u64, HoldId)] {
+        &self.expired
     }
 
     /// Executes the commands in order.
-    pub(crate) fn evaluate(&mut self, commands: &[Command]) -> Vec<Outcome> {
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
-        for (index, command) in commands.iter().enumerate() {
-            let outcome = match command {
-                Command::Open(open) => self.open(open),
-                Command::Post(posting) => self.post(posting, index, &outcomes),
-            };
-            outcomes.push(outcome.unwrap_or_else(Outcome::Refused));
+    pub(crate) fn evaluate<'c>(&mut self, commands: &[&'c Command]) -> Vec<Outcome<'c>> {
+        self.expire();
+        let mut outcomes: Vec<Outcome<'c>> = Vec::with_capacity(commands.len());
+        while outcomes.len() < commands.len() {
+            let at = outcomes.len();
+            if commands[at].is_linked() {
+                self.evaluate_linked(commands, &mut outcomes);
+                continue;
+            }
+            let outcome = self.evaluate_one(commands[at], at, &outcomes);
+            let outcome = outcome.unwrap_or_else(|error| self.refuse(commands[at], error));
+            self.note(commands[at], &outcome);
+            outcomes.push(outcome);
         }
         outcomes
     }
 
-    fn open(&mut self, open: &OpenAccount) -> Result<Outcome> {
-        open.validate()?;
-        let content = open.content();
-        if let Some(held) = self.accounts.get(&open.id) {
-            if held.content != content {
-                return Err(other_content("account"));
-            }
-            // The content is the same, so that the account was opened exactly as this command says.
-            let account = Account::opened(open, held.account.opened_at);
-            return Ok(Outcome::Replayed(Receipt::opened(held.sequence, account).replay()));
+    fn evaluate_one<'c>(
+        &mut self,
+        command: &'c Command,
+        index: usize,
+        earlier: &[Outcome<'c>],
+    ) -> Result<Outcome<'c>> {
+        command.validate()?;
+        if !self.refusals.is_empty()
+            && let Some((content, error)) = self.refusals.get(&command.id())
+        {
+            return Err(if *content == command.content() { error.clone() } else { other_content("id") });
         }
-        self.sequence += 1;
-        let account = Account::opened(open, self.booked_at);
-        let receipt = Receipt::opened(self.sequence, account.clone());
-        let held = Held { account, sequence: self.sequence, content, changed: true };
-        self.accounts.insert(open.id.clone(), held);
-        Ok(Outcome::Fresh(receipt))
+        match command {
+            Command::Open(open) => self.open(open),
+            Command::Change(change) => self.change(change, index, earlier),
+            Command::Post(posting) => {
+                let made = |content| MadePosting {
+                    posting: Cow::Borrowed(posting),
+                    content,
+                    reverses: None,
+                    capture: None,
+                };
+                self.post(&posting.id, posting.content(), index, earlier, |_, content| Ok(made(content)))
+            }
+            Command::Reverse(reversal) => {
+                self.post(&reversal.id, reversal.content(), index, earlier, |book, content| {
+                    book.reversal(reversal, content, earlier)
+                })
+            }
+            Command::Capture(capture) => {
+                self.post(&capture.id, capture.content(), index, earlier, |book, content| {
+                    book.capture(capture, content)
+                })
+            }
+            Command::Hold(place) => self.place(place),
+            Command::Void(id) => self.void(id),
+            Command::Linked(command) => self.evaluate_one(command, index, earlier),
+        }
     }
 
-    fn post(&mut self, posting: &Posting, index: usize, earlier: &[Outcome]) -> Result<Outcome> {
-        posting.validate()?;
-        let content = posting.content();
-        if let Some(known) = self.postings.get(&posting.id) {
-            if known.content != content {
-                return Err(other_content("posting"));
-            }
-            return Ok(match known.effect {
-                Effect::Stored(sequence) => Outcome::Recall(sequence),
-                Effect::Fresh(first) => match &earlier[first] {
-                    Outcome::Fresh(receipt) => Outcome::Replayed(receipt.clone().replay()),
-                    _ => unreachable!("only fresh outcomes are known as fresh"),
-                },
-            });
+    /// The outcome of a command that is refused; remembered where it asked for that and its form is right.
+    fn refuse<'c>(&mut self, command: &Command, error: Error) -> Outcome<'c> {
+        let id = command.id();
+        if !command.remembers()
+            || command.validate().is_err()
+            || error.kind() == ErrorKind::Conflict
+            || self.refusals.contains_key(&id)
+        {
+            return Outcome::Refused(error);
         }
-        let entries = self.entries(posting)?;
-        for entry in &entries {
-            if let Some(held) = self.accounts.get_mut(&entry.account) {
-                held.account.set_balance(entry.balance_after.minor(), entry.number);
-                held.changed = true;
-            }
-        }
-        self.sequence += 1;
-        self.postings.insert(posting.id.clone(), Known { content, effect: Effect::Fresh(index) });
-        Ok(Outcome::Fresh(Receipt::posted(posting.id.clone(), self.sequence, self.booked_at, entries)))
+        self.refusals.insert(id, (command.content(), error.clone()));
+        Outcome::RefusedForGood(error)
     }
 
-    /// The entries that the posting makes, if every rule allows them; changes nothing.
-    fn entries(&self, posting: &Posting) -> Result<Vec<Entry>> {
-        let mut entries: Vec<Entry> = Vec::with_capacity(posting.legs.len());
-        for (index, leg) in posting.legs.iter().enumerate() {
-            let account = match self.accounts.get(&leg.account) {
-                Some(held) => &held.account,
-                None => {
-                    let message = format!("there is no account {}", leg.account);
-                    return Err(
-                        Error::new(ErrorKind::NotFound, message).with_field(leg_field(index, "account"))
-                    );
-                }
-            };
-            if account.currency != leg.amount.currency() {
-                let message = format!("account {} is held in {}", account.id, account.currency);
-                return Err(Error::invalid(leg_field(index, "amount"), message));
-            }
-            if account.status != AccountStatus::Open {
-                let message = format!("account {} is not open", account.id);
-                return Err(Error::new(ErrorKind::Rejected, message).with_field(leg_field(index, "account")));
-            }
-            // A posting may have several legs on one account: the later one goes on where the earlier one ended.
-            let (before, number) = match entries.iter().rev().find(|entry| entry.account == leg.account) {
-                Some(entry) => (entry.balance_after.minor(), entry.number),
-                None => (account.balance.minor(), account.entry_count),
-            };
-            let after = before.checked_add(leg.amount.minor()).ok_or_else(|| {
-                Error::invalid(leg_field(index, "amount"), "the balance would be larger than can be held")
-            })?;
-            if leg.amount.is_negative() && account.floor.is_some_and(|floor| after < floor.minor()) {
-                let message = format!("account {} has not enough", account.id);
-                return Err(
-                    Error::new(ErrorKind::InsufficientFunds, message).with_field(leg_field(index, "account"))
-                );
-            }
-            entries.push(Entry::of_leg(posting, index, number + 1, after, self.booked_at));
+    /// An account to be changed; what it was before is kept for linked commands that fail.
+    fn account_mut(&mut self, id: &AccountId) -> Option<&mut HeldAccount> {
+        let held = self.accounts.get_mut(id)?;
+        if let Some(undo) = &mut self.undo {
+            undo.account(id, Some(held));
         }
-        Ok(entries)
+        Some(held)
     }
-}
 
-fn leg_field(index: usize, part: &str) -> String {
-    format!("legs[{index}].{part}")
+    fn hold_mut(&mut self, id: &HoldId) -> Option<&mut HeldHold> {
+        let held = self.holds.get_mut(id)?;
+        if let Some(undo) = &mut self.undo {
+            undo.hold(id, Some(held));
+        }
+        Some(held)
+    }
 }
 
 fn other_content(field: &'static str) -> Error {
     Error::new(ErrorKind::Conflict, "the same id was used for other content").with_field(field)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::Floor;
-    use crate::{Currency, Money};
+fn missing(what: &str, id: &str, field: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no {what} {id}")).with_field(field)
+}
 
-    fn id(text: &str) -> AccountId {
-        AccountId::new(text).unwrap()
-    }
-
-    fn book() -> Book {
-        let mut book = Book::new(0, Timestamp::from_seconds(1));
-        book.evaluate(&[
-            OpenAccount::new(id("cash"), Currency::EUR).floor(Floor::None).into(),
-            OpenAccount::new(id("alice"), Currency::EUR).into(),
-        ]);
-        book
-    }
-
-    fn posting(name: &str, from: &str, to: &str, minor: i64) -> Posting {
-        Posting::new(PostingId::new(name).unwrap(), "transfer").transfer(
-            id(from),
-            id(to),
-            Money::from_minor(minor, Currency::EUR),
-        )
-    }
-
-    #[test]
-    fn a_later_command_sees_what_an_earlier_one_of_the_group_did() {
-        let mut book = book();
-        let outcomes = book.evaluate(&[
-            posting("p1", "alice", "cash", 5).into(),
-            posting("p2", "cash", "alice", 5).into(),
-            posting("p1", "alice", "cash", 5).into(),
-            posting("p2", "cash", "alice", 5).into(),
-            posting("p2", "cash", "alice", 6).into(),
-        ]);
-        assert!(
-            matches!(&outcomes[0], Outcome::Refused(error) if error.kind() == ErrorKind::InsufficientFunds)
-        );
-        assert!(matches!(&outcomes[1], Outcome::Fresh(receipt) if receipt.sequence == 3));
-        assert!(
-            matches!(&outcomes[2], Outcome::Fresh(receipt) if receipt.entries[0].balance_after.is_zero())
-        );
-        assert!(
-            matches!(&outcomes[3], Outcome::Replayed(receipt) if receipt.replayed && receipt.sequence == 3)
-        );
-        assert!(matches!(&outcomes[4], Outcome::Refused(error) if error.kind() == ErrorKind::Conflict));
-    }
-
-    #[test]
-    fn a_refused_posting_changes_nothing() {
-        let mut book = book();
-        let refused = posting("p", "cash", "alice", 5)
-            .leg(id("nobody"), Money::from_minor(1, Currency::EUR))
-            .leg(id("cash"), Money::from_minor(-1, Currency::EUR));
-        let outcomes = book.evaluate(&[refused.into()]);
-        let Outcome::Refused(error) = &outcomes[0] else { panic!("{outcomes:?}") };
-        assert_eq!((error.kind(), error.field()), (ErrorKind::NotFound, Some("legs[2].account")));
-        assert_eq!((book.sequence(), book.held(&id("alice")).unwrap().account.entry_count), (2, 0));
-    }
-
-    #[test]
-    fn an_account_below_its_floor_may_still_be_paid_into() {
-        let mut book = book();
-        let mut alice = book.held(&id("alice")).unwrap().clone();
-        alice.account.set_balance(-10, 0);
-        book.load_account(alice.account, alice.sequence, alice.content);
-        let outcomes = book.evaluate(&[posting("p", "cash", "alice", 5).into()]);
-        assert!(matches!(outcomes[0], Outcome::Fresh(_)));
-    }
+fn rejected(message: impl Into<Cow<'static, str>>, field: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Rejected, message).with_field(field)
 }

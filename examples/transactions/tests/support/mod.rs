@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use accounts::Accounts;
-use accounts::wire::{AccountPath, NewAccount, NewDeposit};
+use accounts::wire::{BalanceAt, NewAccount, NewDeposit};
 use bank_sdk::client::{CallError, Client};
 use bank_sdk::http::Body;
 use bank_sdk::testing::{Harness, Transport};
@@ -160,7 +160,7 @@ impl Bank {
 
     pub async fn balance(&self, owner: &str, account: &str) -> i64 {
         let client = self.accounts.client(Principal::customer(owner).with_scope("accounts:read"));
-        let path = AccountPath { id: account.to_owned() };
+        let path = BalanceAt::now(account);
         client.call(accounts::endpoints::BALANCE, &path).send().await.unwrap().balance.minor()
     }
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::model::LedgerModel;
+mod history;
+mod holds;
+mod random;
+mod rules;
+
 use super::{Numbers, together};
 use crate::ledger::{
     AccountId, Command, CommandId, Floor, OpenAccount, OwnerId, Posting, PostingId, Receipt,
@@ -11,6 +15,14 @@ use crate::{
     Consistency, Currency, Direction, ErrorKind, Event, Ledger, LedgerExt, Money, PageRequest, Position,
     Result, Timestamp,
 };
+pub use history::*;
+pub use holds::{
+    a_hold_ends_by_its_deadline, a_hold_ends_once, a_hold_is_captured_in_parts,
+    a_hold_keeps_money_for_a_payment_to_come, a_voided_hold_gives_back_what_is_left,
+    bad_holds_are_refused_and_named, commands_of_holds_may_be_repeated,
+};
+pub use random::random_commands_match_the_model;
+pub use rules::*;
 
 const NOW: Consistency = Consistency::Current;
 
@@ -386,49 +398,4 @@ pub async fn a_cancelled_caller_leaves_no_half_effect(ledger: &dyn Ledger) {
     }
     assert_eq!((balance(ledger, "alice").await, balance(ledger, "bob").await), (100 - done, 100 + done));
     assert!(ledger.trial_balance(NOW).await.expect("totals are read").is_balanced());
-}
-
-/// Some hundred commands, good and bad, in batches of all sizes: the same outcomes as the model's, and the same end.
-pub async fn random_commands_match_the_model(ledger: &dyn Ledger) {
-    let mut numbers = Numbers::new(42);
-    let mut model = LedgerModel::new();
-    for _ in 0..60 {
-        let commands: Vec<Command> =
-            (0..1 + numbers.below(12)).map(|_| random_command(&mut numbers)).collect();
-        let outcomes = ledger.execute(commands.clone()).await;
-        assert_eq!(outcomes.len(), commands.len());
-        for (command, outcome) in commands.iter().zip(outcomes) {
-            let booked_at = outcome.as_ref().map_or(Timestamp::EPOCH, |receipt| receipt.booked_at);
-            match (model.execute(command, booked_at), outcome) {
-                (Ok(expected), Ok(receipt)) => assert_eq!(expected, receipt, "{command:?}"),
-                (Err(expected), Err(error)) => assert_eq!(expected.kind(), error.kind(), "{command:?}"),
-                (expected, outcome) => panic!("{command:?}: expected {expected:?}, got {outcome:?}"),
-            }
-        }
-    }
-    for number in 0..6 {
-        let id = account(&format!("a{number}"));
-        assert_eq!(ledger.account(&id, NOW).await.ok(), model.account(&id));
-        let entries = ledger.entries(&id, PageRequest::first(1_000), NOW).await.expect("entries are read");
-        assert_eq!(entries.items.iter().collect::<Vec<_>>(), model.entries(&id));
-    }
-    assert_eq!(ledger.trial_balance(NOW).await.expect("totals are read"), model.trial_balance());
-}
-
-fn random_command(numbers: &mut Numbers) -> Command {
-    let currency = |number: u64| if number.is_multiple_of(3) { Currency::USD } else { Currency::EUR };
-    let name = |number: u64| account(&format!("a{number}"));
-    if numbers.below(6) == 0 {
-        let number = numbers.below(6);
-        let floor = if number < 2 { Floor::None } else { Floor::At(-(numbers.below(2) as i64) * 50) };
-        return OpenAccount::new(name(number), currency(number)).floor(floor).into();
-    }
-    let id = PostingId::new(format!("p{}", numbers.below(150))).expect("well formed");
-    let mut posting = Posting::new(id, "random");
-    for _ in 0..1 + numbers.below(2) {
-        let (from, to) = (numbers.below(6), numbers.below(6));
-        let amount = Money::from_minor(numbers.below(60) as i64, currency(from));
-        posting = posting.transfer(name(from), name(to), amount);
-    }
-    posting.into()
 }

@@ -1,0 +1,132 @@
+//! What a ledger promises of the past: balances as of a time, statements, consumers of events, and the chain.
+
+use std::time::Duration;
+
+use super::{NOW, account, all_events, balance, eur, kind, open, transfer};
+use crate::ledger::{AsOf, ConsumerId, Period};
+use crate::{Direction, ErrorKind, Ledger, LedgerExt, PageRequest, Position, Timestamp};
+
+/// Balances as of a booking time follow the entries exactly, and those as of a value time the value dates.
+pub async fn balances_as_of_a_time_are_exact(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 0).await;
+    let value = |day: i64| Timestamp::from_seconds(86_400 * day);
+    let mut booked = Vec::new();
+    for n in 1..=9 {
+        // Value dates run against the order of booking.
+        let posting = transfer(format!("p{n}"), "cash", "alice", 1 << n).value_time(value(100 - n));
+        booked.push(ledger.post(posting).await.expect("it is posted").booked_at);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let as_of =
+        async |at: AsOf| ledger.balance_at(&account("alice"), at, NOW).await.expect("it is read").minor();
+    let mut sum = 0;
+    for (n, at) in booked.iter().enumerate() {
+        let before = Timestamp::from_micros(at.micros() - 1);
+        assert_eq!(as_of(AsOf::Booked(before)).await, sum);
+        sum += 1 << (n + 1);
+        assert_eq!(as_of(AsOf::Booked(*at)).await, sum);
+    }
+    assert_eq!(as_of(AsOf::Booked(Timestamp::from_seconds(1))).await, 0);
+    assert_eq!(sum, balance(ledger, "alice").await);
+    // By the 95th day, the postings whose day had come: p5 to p9.
+    assert_eq!(as_of(AsOf::Value(value(95))).await, (5..=9).map(|n| 1 << n).sum::<i64>());
+    assert_eq!(as_of(AsOf::Value(value(0))).await, 0);
+    let nobody = ledger.balance_at(&account("nobody"), AsOf::Booked(booked[0]), NOW).await;
+    assert_eq!(kind(&nobody), ErrorKind::NotFound);
+}
+
+/// A statement's opening balance and its entries add up to its closing balance, on whichever page.
+pub async fn a_statement_adds_up(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 10).await;
+    let mut times = Vec::new();
+    for n in 0..12 {
+        let posting = transfer(format!("p{n}"), "cash", "alice", n + 1);
+        times.push(ledger.post(posting).await.expect("it is posted").booked_at);
+        ledger.post(transfer(format!("q{n}"), "alice", "bob", 1)).await.expect("it is posted");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let period = Period::new(times[3], times[9]).expect("it ends after it begins");
+    for direction in [Direction::Forward, Direction::Backward] {
+        let mut page = PageRequest { direction, ..PageRequest::first(5) };
+        let mut entries = Vec::new();
+        let (opening, closing, count) = loop {
+            let read =
+                ledger.statement(&account("alice"), period, page.clone(), NOW).await.expect("it is read");
+            entries.extend(read.entries.items);
+            match read.entries.next {
+                Some(next) => page = page.after(next),
+                None => break (read.opening, read.closing, read.entry_count),
+            }
+        };
+        if direction == Direction::Backward {
+            entries.reverse();
+        }
+        assert_eq!((entries.len(), count), (12, 12));
+        assert_eq!(opening, eur(10 + 1 + 2 + 3 - 3));
+        assert!(entries.iter().all(|entry| times[3] <= entry.booked_at && entry.booked_at < times[9]));
+        let mut sum = opening.minor();
+        for entry in &entries {
+            sum += entry.amount.minor();
+            assert_eq!(entry.balance_after.minor(), sum);
+        }
+        assert_eq!(closing.minor(), sum);
+    }
+    let empty = Period::new(times[0], times[0]).expect("it may be empty");
+    let read =
+        ledger.statement(&account("alice"), empty, PageRequest::first(5), NOW).await.expect("it is read");
+    assert!(read.entries.items.is_empty() && read.opening == read.closing);
+    assert_eq!(Period::new(times[1], times[0]).expect_err("it ends before it begins").field(), Some("until"));
+    let page = PageRequest::first(5);
+    let first = ledger.statement(&account("alice"), period, page.clone(), NOW).await.expect("it is read");
+    let elsewhere = page.after(first.entries.next);
+    let other = ledger.statement(&account("alice"), empty, elsewhere, NOW).await;
+    assert_eq!(kind(&other), ErrorKind::Invalid, "a cursor of another period");
+}
+
+/// A consumer's position is kept, never goes back, and what it has not passed is not forgotten.
+pub async fn consumers_keep_their_positions(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 10).await;
+    let consumer = |name: &str| ConsumerId::new(name).expect("the suite's own ids are well formed");
+    let (one, two) = (consumer("one"), consumer("two"));
+    assert_eq!(ledger.position(&one).await.expect("it is read"), Position::START);
+    for (to, kept) in [(2, 2), (1, 2), (3, 3)] {
+        ledger.consumed(&one, Position::new(to)).await.expect("it is kept");
+        assert_eq!(ledger.position(&one).await.expect("it is read"), Position::new(kept));
+    }
+    ledger.consumed(&two, Position::new(1)).await.expect("it is kept");
+    let all = all_events(ledger).await.len();
+    let later = Timestamp::from_micros(i64::MAX);
+    assert_eq!(ledger.forget_events(later).await.expect("some are forgotten"), 1);
+    ledger.consumed(&two, Position::new(1_000)).await.expect("it is kept");
+    ledger.consumed(&one, Position::new(1_000)).await.expect("it is kept");
+    ledger.forget_events(Timestamp::from_seconds(1)).await.expect("none is so old");
+    assert_eq!(all_events(ledger).await.len(), all - 1);
+    ledger.forget_events(later).await.expect("the rest is forgotten");
+    let left = all_events(ledger).await;
+    assert_eq!(left.len(), 1, "the newest stays, so that no position is given twice");
+    let next = ledger.post(transfer("next", "cash", "alice", 1)).await.expect("it is posted");
+    assert_eq!(next.sequence, left[0].position.number() + 1);
+}
+
+/// The chain takes everything in, and finds it as it was written.
+pub async fn the_chain_takes_everything_in(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob"], 1_000).await;
+    let postings = (0..300).map(|n| transfer(format!("p{n}"), "alice", "bob", 1).into()).collect();
+    for outcome in ledger.execute(postings).await {
+        outcome.expect("it is posted");
+    }
+    let mut head = ledger.chain().await.expect("it is read");
+    for _ in 0..200 {
+        if head.pending == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        head = ledger.chain().await.expect("it is read");
+    }
+    assert_eq!((head.sequence, head.pending, head.hash.len()), (305, 0, 64), "{head:?}");
+    let mut seen = Vec::new();
+    let verified = ledger.verify(&mut |progress| seen.push(progress)).await.expect("it is read");
+    assert!(verified.holds(), "{:?}", verified.breach);
+    assert!(seen.windows(2).all(|pair| pair[0].checked < pair[1].checked), "{seen:?}");
+    assert_eq!(seen.last().map(|progress| (progress.checked, progress.of)), Some((305, 305)));
+}

@@ -1,0 +1,327 @@
+//! The ledger in a SQLite file.
+
+mod engine;
+mod history;
+mod keeper;
+mod load;
+mod rows;
+mod schema;
+mod verify;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use tokio::task::JoinHandle;
+
+use super::database::Database;
+use super::error::{damaged, from_sqlx};
+use super::writer::Writer;
+use super::{SqliteOptions, outbox};
+use crate::ledger::{
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
+    HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
+};
+use crate::{
+    Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position,
+    Result, Timestamp,
+};
+use engine::{Done, LedgerEngine, Work};
+use rows::{select_accounts, select_holds};
+
+/// The ledger in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    database: Arc<Database>,
+    /// None where the store is read only.
+    writer: Option<Arc<Writer<LedgerEngine>>>,
+    /// What is done beside the callers' commands, until the ledger is dropped.
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger and starts its writer on the current tokio runtime.
+    pub async fn open(options: SqliteOptions) -> Result<Self> {
+        let clock = options.clock.clone();
+        let database = Database::open(options, schema::SCHEMA).await?;
+        if database.options().read_only {
+            return Ok(Self { database, writer: None, keeper: None });
+        }
+        let writer = Arc::new(Writer::start(database.clone(), LedgerEngine::new(clock)).await?);
+        let keeper = tokio::spawn(keeper::keep(database.clone(), Arc::downgrade(&writer)));
+        Ok(Self { database, writer: Some(writer), keeper: Some(keeper) })
+    }
+
+    /// Executes what is waiting and closes the file; later calls are `Unavailable`.
+    pub async fn close(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+        match &self.writer {
+            Some(writer) => writer.close().await,
+            None => self.database.readers().close().await,
+        }
+    }
+
+    /// Has the writer do something that is no command.
+    async fn work(&self, work: Work) -> Result<u64> {
+        let Some(writer) = &self.writer else { return Err(self.database.read_only_refusal()) };
+        match writer.execute(vec![work]).await.pop() {
+            Some(Ok(Done::Count(count))) => Ok(count),
+            Some(Err(error)) => Err(error),
+            _ => Err(Error::new(ErrorKind::Indeterminate, "the store gave no outcome")),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.database.options().clock.now()
+    }
+}
+
+impl Drop for SqliteLedger {
+    fn drop(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>> {
+        let Some(writer) = &self.writer else {
+            return commands.iter().map(|_| Err(self.database.read_only_refusal())).collect();
+        };
+        let outcomes = writer.execute(commands.into_iter().map(Work::Command).collect()).await;
+        let receipt = |done| match done {
+            Done::Receipt(receipt) => Ok(receipt),
+            Done::Count(_) => Err(Error::new(ErrorKind::Indeterminate, "the store gave no receipt")),
+        };
+        outcomes.into_iter().map(|outcome| outcome.and_then(receipt)).collect()
+    }
+
+    async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
+        let mut connection = self.database.readers().acquire().await.map_err(from_sqlx)?;
+        let sequence = |table: &'static str| match table {
+            "postings" => "SELECT sequence FROM postings WHERE id = ?1",
+            _ => "SELECT sequence FROM changes WHERE id = ?1",
+        };
+        let found = match id {
+            CommandId::Account(id) => {
+                let sql = select_accounts!("accounts a", "WHERE a.id = ?1");
+                let query = sqlx::query(sql).bind(id.as_str());
+                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                row.as_ref().map(rows::opened).transpose()?
+            }
+            CommandId::Posting(id) => {
+                let query = sqlx::query_scalar(sequence("postings")).bind(id.as_str());
+                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                match found {
+                    Some(found) => {
+                        load::recall(&mut connection, &[found as u64]).await?.remove(&(found as u64))
+                    }
+                    None => None,
+                }
+            }
+            CommandId::Change(id) => {
+                let query = sqlx::query_scalar(sequence("changes")).bind(id.as_str());
+                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                match found {
+                    Some(found) => {
+                        load::recall_changes(&mut connection, &[found as u64]).await?.remove(&(found as u64))
+                    }
+                    None => None,
+                }
+            }
+            CommandId::Hold(hold) | CommandId::Void(hold) => {
+                let sql = select_holds!("holds h", "WHERE h.id = ?1");
+                let query = sqlx::query(sql).bind(hold.as_str());
+                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                let held = row.as_ref().map(rows::hold).transpose()?;
+                held.and_then(|held| held.receipt(id))
+            }
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+        let query = sqlx::query_scalar("SELECT error FROM refusals WHERE id = ?1").bind(id.to_string());
+        let refused: Option<String> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+        refused.map_or(Ok(None), |text| Err(refusal::from_text(&text).map_err(damaged)?))
+    }
+
+    async fn account(&self, id: &AccountId, _read: Consistency) -> Result<Account> {
+        let sql = select_accounts!("accounts a", "WHERE a.id = ?1");
+        let query = sqlx::query(sql).bind(id.as_str());
+        let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
+        let Some(row) = row else { return Err(no_account(id)) };
+        let held = rows::account(&row)?;
+        self.without_due(vec![held.account]).await.map(|mut accounts| accounts.remove(0))
+    }
+
+    async fn accounts(
+        &self,
+        owner: &OwnerId,
+        page: PageRequest,
+        _read: Consistency,
+    ) -> Result<Page<Account>> {
+        let query = ["ledger.accounts", owner.as_str(), direction_name(page.direction)];
+        let (from, limit) = start(&page, &query)?;
+        let sql = match page.direction {
+            Direction::Forward => {
+                select_accounts!(
+                    "accounts a",
+                    "WHERE a.owner = ?1 AND a.sequence > ?2 ORDER BY a.sequence LIMIT ?3"
+                )
+            }
+            Direction::Backward => {
+                select_accounts!(
+                    "accounts a",
+                    "WHERE a.owner = ?1 AND a.sequence < ?2 ORDER BY a.sequence DESC LIMIT ?3"
+                )
+            }
+        };
+        let rows = sqlx::query(sql)
+            .bind(owner.as_str())
+            .bind(from)
+            .bind(limit)
+            .fetch_all(self.database.readers())
+            .await
+            .map_err(from_sqlx)?;
+        let held = rows.iter().map(rows::account).collect::<Result<Vec<_>>>()?;
+        let page = Page::cut(held, page.limit, |last| Cursor::new(&query, &last.sequence.to_string()));
+        let page = page.map(|held| held.account);
+        Ok(Page { items: self.without_due(page.items).await?, next: page.next })
+    }
+
+    async fn hold(&self, id: &HoldId, _read: Consistency) -> Result<Hold> {
+        let sql = select_holds!("holds h", "WHERE h.id = ?1");
+        let query = sqlx::query(sql).bind(id.as_str());
+        let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
+        let Some(row) = row else {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no hold {id}")).with_field("hold"));
+        };
+        let hold = rows::hold(&row)?.hold;
+        let captured = hold.captured.minor();
+        Ok(if hold.is_due(self.now()) { hold.with(captured, HoldStatus::Expired) } else { hold })
+    }
+
+    async fn entries(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        _read: Consistency,
+    ) -> Result<Page<Entry>> {
+        let query = ["ledger.entries", account.as_str(), direction_name(page.direction)];
+        self.entries_between(account, (0, i64::MAX), &page, &query).await
+    }
+
+    async fn balance_at(&self, account: &AccountId, at: AsOf, _read: Consistency) -> Result<Money> {
+        self.balance_as_of(account, at).await
+    }
+
+    async fn statement(
+        &self,
+        account: &AccountId,
+        period: Period,
+        page: PageRequest,
+        _read: Consistency,
+    ) -> Result<Statement> {
+        self.statement_of(account, period, &page).await
+    }
+
+    async fn trial_balance(&self, _read: Consistency) -> Result<TrialBalance> {
+        // One statement, so that it is one moment. Sums are taken of high and low halves apart, since a sum over many
+        // accounts may leave 64 bits, which SQLite refuses to add up.
+        let rows = sqlx::query(
+            "WITH moved AS (
+                 SELECT account, amount < 0 AS debit, sum(amount >> 32) AS high, sum(amount & 4294967295) AS low
+                 FROM entries GROUP BY account, debit
+             ), touched AS (
+                 SELECT currency, count(*) AS postings FROM (
+                     SELECT DISTINCT e.posting, a.currency FROM entries e JOIN accounts a ON a.sequence = e.account
+                 ) GROUP BY currency
+             ), last AS (SELECT coalesce(max(position), 0) AS sequence FROM outbox)
+             SELECT a.currency, count(*), sum(b.balance >> 32), sum(b.balance & 4294967295),
+                    coalesce(sum(d.high), 0), coalesce(sum(d.low), 0), coalesce(sum(c.high), 0), coalesce(sum(c.low), 0),
+                    coalesce((SELECT postings FROM touched t WHERE t.currency = a.currency), 0),
+                    (SELECT sequence FROM last)
+             FROM accounts a JOIN balances b ON b.account = a.sequence
+             LEFT JOIN moved d ON d.account = a.sequence AND d.debit = 1
+             LEFT JOIN moved c ON c.account = a.sequence AND c.debit = 0
+             GROUP BY a.currency ORDER BY a.currency",
+        )
+        .fetch_all(self.database.readers())
+        .await
+        .map_err(from_sqlx)?;
+        let mut totals = TrialBalance::default();
+        for row in &rows {
+            let whole = |high: usize| {
+                i128::from(row.get::<i64, _>(high)) * (1 << 32) + i128::from(row.get::<i64, _>(high + 1))
+            };
+            let mut total = CurrencyTotal::zero(row.get::<&str, _>(0).parse().map_err(damaged)?);
+            total.accounts = row.get::<i64, _>(1) as u64;
+            total.total = whole(2);
+            total.debits = -whole(4);
+            total.credits = whole(6);
+            total.postings = row.get::<i64, _>(8) as u64;
+            totals.sequence = row.get::<i64, _>(9) as u64;
+            totals.currencies.push(total);
+        }
+        Ok(totals)
+    }
+
+    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
+        let position = self.writer.as_ref().map(|writer| writer.position());
+        outbox::read(self.database.readers(), position, after, limit, wait).await
+    }
+
+    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
+        self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
+    }
+
+    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
+        let query =
+            sqlx::query_scalar("SELECT position FROM consumers WHERE id = ?1").bind(consumer.as_str());
+        let found: Option<i64> = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
+        Ok(found.map_or(Position::START, |position| Position::new(position as u64)))
+    }
+
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        self.work(Work::Forget(before)).await
+    }
+
+    async fn chain(&self) -> Result<ChainHead> {
+        verify::head(&self.database).await
+    }
+
+    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
+        verify::verify(&self.database, progress).await
+    }
+}
+
+fn no_account(id: &AccountId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no account {id}")).with_field("account")
+}
+
+fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward",
+        Direction::Backward => "backward",
+    }
+}
+
+/// Behind which number the page starts, and how many rows to read: one more than the page holds.
+fn start(page: &PageRequest, query: &[&str]) -> Result<(i64, i64)> {
+    page.validate()?;
+    let from = match (&page.after, page.direction) {
+        (None, Direction::Forward) => 0,
+        (None, Direction::Backward) => i64::MAX,
+        (Some(cursor), _) => {
+            let position = cursor.position(query)?;
+            position.parse().map_err(|_| Error::invalid("after", "not a cursor of this query"))?
+        }
+    };
+    Ok((from, i64::from(page.limit) + 1))
+}

@@ -1,0 +1,113 @@
+//! Commands that succeed or fail together.
+
+use super::{Book, HeldAccount, HeldHold, Made, Outcome, rejected};
+use crate::ledger::{AccountId, ChangeId, Command, HoldId, MAX_LINKED, PostingId};
+use crate::{Error, Result};
+
+/// What linked commands found, to be restored if one of them fails.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    sequence: u64,
+    accounts: Vec<(AccountId, Option<HeldAccount>)>,
+    holds: Vec<(HoldId, Option<HeldHold>)>,
+    postings: Vec<PostingId>,
+    changes: Vec<ChangeId>,
+    reversed: Vec<PostingId>,
+}
+
+impl Undo {
+    pub(super) fn account(&mut self, id: &AccountId, before: Option<&HeldAccount>) {
+        self.accounts.push((id.clone(), before.cloned()));
+    }
+
+    pub(super) fn hold(&mut self, id: &HoldId, before: Option<&HeldHold>) {
+        self.holds.push((id.clone(), before.cloned()));
+    }
+
+    pub(super) fn posting(&mut self, id: &PostingId) {
+        self.postings.push(id.clone());
+    }
+
+    pub(super) fn change(&mut self, id: &ChangeId) {
+        self.changes.push(id.clone());
+    }
+
+    pub(super) fn reversed(&mut self, id: &PostingId) {
+        self.reversed.push(id.clone());
+    }
+}
+
+impl Book {
+    /// Executes the linked commands that come next, and the one behind them.
+    pub(super) fn evaluate_linked<'c>(&mut self, commands: &[&'c Command], outcomes: &mut Vec<Outcome<'c>>) {
+        let start = outcomes.len();
+        let linked = commands[start..].iter().take_while(|command| command.is_linked()).count();
+        let end = (start + linked + 1).min(commands.len());
+        self.undo = Some(Undo { sequence: self.sequence, ..Undo::default() });
+        let failed = match self.check_chain(commands, start, linked) {
+            Ok(()) => (start..end).find_map(|at| match self.evaluate_one(commands[at], at, outcomes) {
+                Ok(outcome) => {
+                    self.note(commands[at], &outcome);
+                    outcomes.push(outcome);
+                    None
+                }
+                Err(error) => Some((Some(at), error)),
+            }),
+            Err(error) => Some((None, error)),
+        };
+        let undo = self.undo.take().unwrap_or_default();
+        let Some((failed, error)) = failed else { return };
+        self.restore(undo);
+        outcomes.truncate(start);
+        outcomes.extend((start..end).map(|at| {
+            Outcome::Refused(match failed {
+                Some(failed) if failed != at => rejected("linked to a command that was refused", "linked"),
+                _ => error.clone(),
+            })
+        }));
+    }
+
+    fn check_chain(&self, commands: &[&Command], start: usize, linked: usize) -> Result<()> {
+        if linked >= MAX_LINKED {
+            return Err(Error::invalid("linked", format!("at most {MAX_LINKED} commands are linked")));
+        }
+        if start + linked == commands.len() {
+            return Err(Error::invalid("linked", "the last command of a call has none to be linked to"));
+        }
+        Ok(())
+    }
+
+    /// Keeps in mind what a later command of the group asks for.
+    pub(super) fn note(&mut self, command: &Command, outcome: &Outcome<'_>) {
+        if let (Command::Reverse(reversal), Outcome::Fresh(_, Made::Posting(_))) = (command.plain(), outcome)
+        {
+            self.mark_reversed(&reversal.reverses);
+        }
+    }
+
+    fn restore(&mut self, undo: Undo) {
+        self.sequence = undo.sequence;
+        // The latest first, so that what was found first is what stays.
+        for (id, before) in undo.accounts.into_iter().rev() {
+            match before {
+                Some(before) => self.accounts.insert(id, before),
+                None => self.accounts.remove(&id),
+            };
+        }
+        for (id, before) in undo.holds.into_iter().rev() {
+            match before {
+                Some(before) => self.holds.insert(id, before),
+                None => self.holds.remove(&id),
+            };
+        }
+        for id in &undo.postings {
+            self.postings.remove(id);
+        }
+        for id in &undo.changes {
+            self.changes.remove(id);
+        }
+        for id in &undo.reversed {
+            self.reversed.remove(id);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Statements, as JSON and as a table.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bank_sdk::http::Body;
+use bank_sdk::{Call, Problem, Reply, page};
+use bank_stores::ledger::{self, Period};
+use bank_stores::{Consistency, PageRequest};
+use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue, Response};
+
+use crate::deposit::unprocessable;
+use crate::service::Accounts;
+use crate::wire::{Entry, Statement, StatementOf};
+
+/// The most entries of a statement that is asked for as a table, which has no pages.
+const MAX_TABLE: u64 = 50_000;
+
+impl Accounts {
+    pub(crate) async fn statement(
+        self: Arc<Self>,
+        call: Call<StatementOf>,
+    ) -> Result<Reply<Statement>, Problem> {
+        let StatementOf { id, from, to, limit, after } = &call.input;
+        let account = self.own(id, call.subject()?).await?;
+        let (from, to) = (from.unwrap_or(account.opened_at), to.unwrap_or_else(|| self.clock.now()));
+        let period = Period::new(from, to)
+            .map_err(|_| unprocessable("invalid_period", "to", "must not lie before `from`"))?;
+        if wants_table(&call.headers) {
+            return self.table(&account, period).await.map(Reply::raw);
+        }
+        let page = page::oldest_first(*limit, after.as_deref())?;
+        let read = self.ledger.statement(&account.id, period, page, Consistency::Current).await?;
+        let statement = Statement {
+            account: account.id.into(),
+            from,
+            to,
+            opening: read.opening,
+            closing: read.closing,
+            entries: read.entry_count,
+            items: read.entries.items.into_iter().map(Entry::from).collect(),
+            next: read.entries.next.map(|cursor| cursor.as_str().to_owned()),
+        };
+        Ok(Reply::new(statement).with_header(VARY, HeaderValue::from_static("accept")))
+    }
+
+    async fn table(&self, account: &ledger::Account, period: Period) -> Result<Response<Body>, Problem> {
+        let mut csv = String::from("booked_at,value_at,posting,kind,reference,amount,currency,balance\r\n");
+        let mut page = PageRequest::first(1_000);
+        loop {
+            let read = self.ledger.statement(&account.id, period, page.clone(), Consistency::Current).await?;
+            if read.entry_count > MAX_TABLE {
+                return Err(unprocessable("period_too_long", "to", "must leave at most 50,000 entries"));
+            }
+            if page.after.is_none() {
+                let _ = write!(csv, "{},,,opening,,,", period.from);
+                let _ = write!(csv, "{},{}\r\n", account.currency, read.opening.decimal());
+            }
+            read.entries.items.iter().for_each(|entry| row(&mut csv, entry));
+            match read.entries.next {
+                Some(next) => page = page.after(next),
+                None => {
+                    let _ = write!(csv, "{},,,closing,,,", period.until);
+                    let _ = write!(csv, "{},{}\r\n", account.currency, read.closing.decimal());
+                    break;
+                }
+            }
+        }
+        let mut response = Response::new(Body::from(csv));
+        for (name, value) in [
+            (CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+            (CONTENT_DISPOSITION, "attachment; filename=\"statement.csv\""),
+            (VARY, "accept"),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        Ok(response)
+    }
+}
+
+/// Whether the caller asks for a table, and not for JSON as well (RFC 9110 §12.5.1, without weights).
+fn wants_table(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types =
+        accepted.flat_map(|value| value.split(',')).map(|part| part.split(';').next().unwrap_or(""));
+    let first = types.find(|name| {
+        matches!(
+            name.trim().to_ascii_lowercase().as_str(),
+            "text/csv" | "application/json" | "*/*" | "application/*"
+        )
+    });
+    first.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/csv"))
+}
+
+/// One line (RFC 4180).
+fn row(csv: &mut String, entry: &ledger::Entry) {
+    let reference = entry.reference.as_deref().unwrap_or_default();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        csv,
+        "{},{},{},{},{},{},{},{}\r\n",
+        entry.booked_at,
+        entry.value_at,
+        entry.posting,
+        entry.kind,
+        quoted(reference),
+        entry.amount.decimal(),
+        entry.amount.currency(),
+        entry.balance_after.decimal()
+    );
+}
+
+/// A text that a payer wrote: quoted, and never a formula for a spreadsheet that opens the file.
+fn quoted(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_payer_writes_stays_one_field_and_no_formula() {
+        assert_eq!(quoted("rent, \"May\""), "\"rent, \"\"May\"\"\"");
+        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
+    }
+
+    #[test]
+    fn a_table_is_for_who_asks_for_one() {
+        let asked = |accept: &'static str| {
+            wants_table(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
+        };
+        assert!(asked("text/csv") && asked("Text/CSV; header=present, */*;q=0.1"));
+        assert!(!asked("*/*") && !asked("application/json, text/csv") && !asked("text/html"));
+        assert!(!wants_table(&HeaderMap::new()));
+    }
+}
