@@ -25,6 +25,8 @@ pub mod seal;
 
 mod canonical;
 mod text;
+#[cfg(feature = "embedded")]
+mod writer;
 
 pub use cache::Cache;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

@@ -104,8 +104,14 @@ fn every_declaration_stands_by_itself_and_survives_being_written_to_a_file() {
         assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&api).unwrap(), "{}", api.name);
         for endpoint in &api.endpoints {
             assert!(!endpoint.summary.is_empty(), "{}: no summary", endpoint.operation());
-            let money =
-                endpoint.operation() == "POST /v1/transfers" || endpoint.operation() == "POST /v1/deposits";
+            let money = [
+                "POST /v1/transfers",
+                "POST /v1/deposits",
+                "POST /v1/holds",
+                "POST /v1/holds/{id}/capture",
+                "POST /v1/holds/{id}/void",
+            ]
+            .contains(&&*endpoint.operation());
             assert_eq!(
                 endpoint.idempotency == bank_sdk::declaration::Idempotency::Key,
                 money,

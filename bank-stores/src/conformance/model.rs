@@ -207,9 +207,9 @@ impl LedgerModel {
 
     /// The account as it stands.
     pub fn account(&self, id: &AccountId) -> Option<Account> {
-        let receipts = self.log.iter().filter_map(|(_, receipt)| receipt.account.as_ref());
+        let mut told = self.log.iter().filter_map(|(_, receipt)| receipt.account.as_ref());
         // Its opening, or the last change of its rules.
-        let mut account = receipts.filter(|account| account.id == *id).next_back()?.clone();
+        let mut account = told.rfind(|account| account.id == *id)?.clone();
         let entries = self.entries(id);
         let balance = entries.iter().map(|entry| entry.amount.minor()).sum();
         let holds = self.holds().into_iter().filter(|hold| hold.account == *id);

@@ -13,9 +13,10 @@ use super::SqliteOptions;
 use super::database::{Database, Schema};
 use super::error::{damaged, from_sqlx, is_constraint};
 use super::filter::{self, Sql, expression};
-use super::writer::{Engine, Writer};
+use super::writer::{Engine, SqliteGroup, start};
 use crate::documents::model::check_name;
 use crate::documents::{Collection, Document, DocumentChange, DocumentWrite, Find, MAX_BODY, Unique};
+use crate::writer::Writer;
 use crate::{Clock, Consistency, Cursor, Direction, Documents, Error, ErrorKind, Page, Result, Timestamp};
 
 const SCHEMA: Schema = Schema {
@@ -34,7 +35,7 @@ const COLUMNS: &str = "id, version, body, expires_at, created";
 pub struct SqliteDocuments {
     database: Arc<Database>,
     /// None where the store is read only.
-    writer: Option<Writer<DocumentsEngine>>,
+    writer: Option<Writer<SqliteGroup<DocumentsEngine>>>,
 }
 
 impl SqliteDocuments {
@@ -44,7 +45,7 @@ impl SqliteDocuments {
         let database = Database::open(options, SCHEMA).await?;
         let writer = match database.options().read_only {
             true => None,
-            false => Some(Writer::start(database.clone(), DocumentsEngine { clock, sequence: 0 }).await?),
+            false => Some(start(database.clone(), DocumentsEngine { clock, sequence: 0 }).await?),
         };
         Ok(Self { database, writer })
     }

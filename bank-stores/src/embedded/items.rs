@@ -9,9 +9,10 @@ use sqlx::{AssertSqlSafe, Row};
 use super::database::Database;
 use super::error::from_sqlx;
 use super::items_engine::{self as engine, ItemsEngine};
-use super::writer::Writer;
+use super::writer::{SqliteGroup, start};
 use super::{SqliteOptions, outbox};
 use crate::items::{Committed, Item, Key, Query, SortRange, Transaction, WriteId};
+use crate::writer::Writer;
 use crate::{Consistency, Cursor, Direction, Event, Items, Page, Position, Result};
 
 /// Items in a SQLite file.
@@ -19,7 +20,7 @@ use crate::{Consistency, Cursor, Direction, Event, Items, Page, Position, Result
 pub struct SqliteItems {
     database: Arc<Database>,
     /// None where the store is read only.
-    writer: Option<Writer<ItemsEngine>>,
+    writer: Option<Writer<SqliteGroup<ItemsEngine>>>,
 }
 
 impl SqliteItems {
@@ -29,7 +30,7 @@ impl SqliteItems {
         let database = Database::open(options, engine::SCHEMA).await?;
         let writer = match database.options().read_only {
             true => None,
-            false => Some(Writer::start(database.clone(), ItemsEngine::new(clock)).await?),
+            false => Some(start(database.clone(), ItemsEngine::new(clock)).await?),
         };
         Ok(Self { database, writer })
     }

@@ -6,6 +6,8 @@
 //! up to it was changed, not even by somebody who computed the whole chain anew.
 
 use std::fmt;
+#[cfg(any(feature = "embedded", test))]
+use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +86,93 @@ fn hex(bytes: [u8; 32]) -> String {
 }
 
 pub use checks::*;
+
+/// What an engine gives of itself for the chain, read beside its writer.
+#[cfg(any(feature = "embedded", test))]
+pub(crate) trait ChainStore: Send + Sync + 'static {
+    /// Where the chain stands.
+    fn head(&self) -> impl Future<Output = Result<ChainHead>> + Send;
+    /// The first block that ends behind the command `after`.
+    fn block_behind(&self, after: u64) -> impl Future<Output = Result<Option<(u64, [u8; 32])>>> + Send;
+    /// The hash of the block that ends with this command.
+    fn hash_at(&self, sequence: u64) -> impl Future<Output = Result<[u8; 32]>> + Send;
+    /// What the commands behind `from` and up to `to` did.
+    fn facts(&self, from: u64, to: u64) -> impl Future<Output = Result<Vec<Fact>>> + Send;
+    /// Accounts behind `after` with their balance and number of entries, in order, of those that did not move behind `last`.
+    fn balances(&self, after: u64, last: u64) -> impl Future<Output = Result<Vec<(u64, i64, u64)>>> + Send;
+    /// An account of which another sum is held than its open holds keep.
+    fn wrongly_held(&self) -> impl Future<Output = Result<Option<u64>>> + Send;
+    /// How many open holds are due, counted up to `most`.
+    fn due_holds(&self, most: u64) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// So many blocks are added at once.
+#[cfg(any(feature = "embedded", test))]
+const BLOCKS: usize = 16;
+
+/// The command behind which blocks are to be added, the blocks, and whether there are more behind them.
+#[cfg(any(feature = "embedded", test))]
+pub(crate) async fn next_blocks(store: &impl ChainStore) -> Result<(u64, Vec<(u64, [u8; 32])>, bool)> {
+    let head = store.head().await?;
+    let (after, last) = (head.sequence, head.sequence + head.pending);
+    let mut hash = if after == 0 || head.pending == 0 { None } else { Some(store.hash_at(after).await?) };
+    let (mut from, mut blocks) = (after, Vec::new());
+    while from < last && blocks.len() < BLOCKS {
+        let to = last.min(from + BLOCK);
+        let facts = store.facts(from, to).await?;
+        if facts.len() as u64 != to - from {
+            tracing::error!(from, to, "the ledger lacks rows, or has too many: the chain is not continued");
+            return Ok((after, Vec::new(), false));
+        }
+        let next = block_hash(hash, &facts);
+        blocks.push((to, next));
+        (hash, from) = (Some(next), to);
+    }
+    Ok((after, blocks, from < last))
+}
+
+/// Checks everything against the chain, and balances against entries.
+#[cfg(any(feature = "embedded", test))]
+pub(crate) async fn verify(
+    store: &impl ChainStore,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Verified> {
+    // What is committed while it reads is left for the next time.
+    let head = store.head().await?;
+    let last = head.sequence + head.pending;
+    let mut verifier = Verifier::new();
+    while verifier.sequence() < last {
+        let from = verifier.sequence();
+        let block = if from < head.sequence { store.block_behind(from).await? } else { None };
+        let (to, expected) = match block {
+            Some((to, hash)) => (to, Some(hash)),
+            // Not in the chain yet.
+            None => (last.min(from + BLOCK), None),
+        };
+        let facts = store.facts(from, to.min(from + 2 * BLOCK)).await?;
+        if let Err(breach) = verifier.block(to, &facts, expected) {
+            return Ok(verifier.finish(head, Some(breach)));
+        }
+        progress(Progress { checked: to.min(last), of: last });
+    }
+    let mut after = 0;
+    loop {
+        let balances = store.balances(after, last).await?;
+        let Some((next, _, _)) = balances.last().copied() else { break };
+        for (account, balance, entries) in balances {
+            if let Err(breach) = verifier.balance(account, balance, entries) {
+                return Ok(verifier.finish(head, Some(breach)));
+            }
+        }
+        after = next;
+    }
+    let wrong = store.wrongly_held().await?.map(|account| Breach {
+        from: account,
+        to: account,
+        what: "what is held on an account is not what its open holds keep".to_owned(),
+    });
+    Ok(verifier.finish(head, wrong))
+}
 
 mod checks {
     use std::collections::HashMap;

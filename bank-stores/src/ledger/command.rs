@@ -28,7 +28,7 @@ pub enum Command {
     ///
     /// Commands linked so succeed or fail together; the one that fails says why, the others are `Rejected` with the field
     /// `linked`. Up to 64 of them, the last of which is not linked itself; a refusal among them is never remembered.
-    Linked(Box<Command>),
+    Linked(Box<Self>),
 }
 
 impl Command {

@@ -59,11 +59,15 @@ pub(crate) mod event;
 mod hold;
 mod id;
 mod posting;
+#[cfg(any(feature = "embedded", test))]
+pub(crate) mod reading;
 mod receipt;
 #[cfg(any(feature = "embedded", test))]
 pub(crate) mod refusal;
 mod reversal;
 mod statement;
+#[cfg(any(feature = "embedded", test))]
+pub(crate) mod work;
 
 pub use account::{Account, AccountStatus, Ceiling, Floor, MAX_NAME, OpenAccount};
 pub use chain::{Breach, ChainHead, Progress, Verified};

@@ -1,6 +1,7 @@
 //! What the accounts service promises, without a socket.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+#![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::sync::Arc;
 

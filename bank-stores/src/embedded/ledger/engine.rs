@@ -8,34 +8,12 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::load::{load, recall, recall_changes};
 use super::write::write;
-use crate::embedded::error::{damaged, from_sqlx};
+use crate::embedded::error::from_sqlx;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
-use crate::ledger::{Command, ConsumerId, Receipt};
-use crate::{Clock, Error, Position, Result, Timestamp};
-
-/// What the writer is asked for.
-#[derive(Debug)]
-pub(super) enum Work {
-    Command(Command),
-    /// Ends some holds whose deadline has come.
-    Expire,
-    /// Adds blocks to the chain, behind the command `after`.
-    Chain {
-        after: u64,
-        blocks: Vec<(u64, [u8; 32])>,
-    },
-    Consumed(ConsumerId, Position),
-    Forget(Timestamp),
-}
-
-/// What it did.
-#[derive(Debug)]
-pub(super) enum Done {
-    Receipt(Receipt),
-    /// So many rows.
-    Count(u64),
-}
+use crate::ledger::work::{Done, Work, receipts};
+use crate::ledger::{Command, Receipt};
+use crate::{Clock, Error, Result, Timestamp};
 
 /// What the writer keeps in memory.
 #[derive(Debug)]
@@ -72,17 +50,7 @@ impl LedgerEngine {
         if book.changed_holds().next().is_some() || due {
             self.deadline = earliest_deadline(connection).await?;
         }
-        let sequences = |which: fn(&Outcome<'_>) -> Option<u64>| -> Vec<u64> {
-            outcomes.iter().filter_map(which).collect()
-        };
-        let postings = sequences(|outcome| match outcome {
-            Outcome::RecallPosting(sequence) => Some(*sequence),
-            _ => None,
-        });
-        let changes = sequences(|outcome| match outcome {
-            Outcome::RecallChange(sequence) => Some(*sequence),
-            _ => None,
-        });
+        let (postings, changes) = Outcome::recalled(&outcomes);
         let mut stored = HashMap::new();
         if !postings.is_empty() {
             stored.extend(recall(connection, &postings).await?);
@@ -92,19 +60,7 @@ impl LedgerEngine {
         }
         (self.sequence, self.booked_at) = (book.sequence(), booked_at);
         self.refusals |= refused;
-        Ok(outcomes
-            .into_iter()
-            .map(|outcome| match outcome {
-                Outcome::Fresh(receipt, _) | Outcome::Replayed(receipt) => Ok(receipt),
-                Outcome::Refused(error) | Outcome::RefusedForGood(error) => Err(error),
-                Outcome::RecallPosting(sequence) | Outcome::RecallChange(sequence) => {
-                    match stored.get(&sequence) {
-                        Some(receipt) => Ok(receipt.clone().replay()),
-                        None => Err(damaged(Error::invalid("entries", "the posting has none"))),
-                    }
-                }
-            })
-            .collect())
+        Ok(receipts(outcomes, &stored))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use sqlx::Row;
 
+use super::SqliteLedger;
 use super::rows::{entry, select_entries};
-use super::{SqliteLedger, direction_name, no_account, start};
 use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
+use crate::ledger::reading::{direction_name, no_account, page_start};
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
@@ -48,7 +49,7 @@ impl SqliteLedger {
         page: &PageRequest,
         query: &[&str],
     ) -> Result<Page<Entry>> {
-        let (from, limit) = start(page, query)?;
+        let (from, limit) = page_start(page, query)?;
         let sql = match page.direction {
             Direction::Forward => select_entries!(
                 "entries e",

@@ -10,11 +10,9 @@ use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
 use crate::ledger::book::{Book, Target};
 use crate::ledger::refusal;
+use crate::ledger::work::SWEEP;
 use crate::ledger::{Account, AccountId, ChangeId, Command, CommandId, HoldStatus, Leg, PostingId, Receipt};
 use crate::{Result, Timestamp};
-
-/// So many holds whose deadline has come end in one group, beside those of the accounts that it is about.
-pub(super) const SWEEP: i64 = 512;
 
 /// What commands name.
 #[derive(Default)]
@@ -222,7 +220,7 @@ async fn due_holds(
         .map_err(from_sqlx)?;
     let sql =
         select_holds!("holds h", "WHERE h.status = 0 AND h.deadline <= ?1 ORDER BY h.deadline LIMIT ?2");
-    let some = sqlx::query(sql).bind(now.micros()).bind(SWEEP).fetch_all(connection).await;
+    let some = sqlx::query(sql).bind(now.micros()).bind(SWEEP as i64).fetch_all(connection).await;
     rows.extend(some.map_err(from_sqlx)?);
     rows.iter().map(hold).collect()
 }

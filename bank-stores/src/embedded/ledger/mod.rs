@@ -2,7 +2,6 @@
 
 mod engine;
 mod history;
-mod keeper;
 mod load;
 mod rows;
 mod schema;
@@ -18,17 +17,21 @@ use tokio::task::JoinHandle;
 
 use super::database::Database;
 use super::error::{damaged, from_sqlx};
-use super::writer::Writer;
+use super::writer::{SqliteGroup, start};
 use super::{SqliteOptions, outbox};
+use crate::ledger::chain::{ChainStore as _, verify};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
+use crate::ledger::work::{Done, Work, keep};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
 };
+use crate::writer::Writer;
 use crate::{
     Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position,
     Result, Timestamp,
 };
-use engine::{Done, LedgerEngine, Work};
+use engine::LedgerEngine;
 use rows::{select_accounts, select_holds};
 
 /// The ledger in a SQLite file.
@@ -36,7 +39,7 @@ use rows::{select_accounts, select_holds};
 pub struct SqliteLedger {
     database: Arc<Database>,
     /// None where the store is read only.
-    writer: Option<Arc<Writer<LedgerEngine>>>,
+    writer: Option<Arc<Writer<SqliteGroup<LedgerEngine>>>>,
     /// What is done beside the callers' commands, until the ledger is dropped.
     keeper: Option<JoinHandle<()>>,
 }
@@ -49,8 +52,8 @@ impl SqliteLedger {
         if database.options().read_only {
             return Ok(Self { database, writer: None, keeper: None });
         }
-        let writer = Arc::new(Writer::start(database.clone(), LedgerEngine::new(clock)).await?);
-        let keeper = tokio::spawn(keeper::keep(database.clone(), Arc::downgrade(&writer)));
+        let writer = Arc::new(start(database.clone(), LedgerEngine::new(clock)).await?);
+        let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
         Ok(Self { database, writer: Some(writer), keeper: Some(keeper) })
     }
 
@@ -68,11 +71,8 @@ impl SqliteLedger {
     /// Has the writer do something that is no command.
     async fn work(&self, work: Work) -> Result<u64> {
         let Some(writer) = &self.writer else { return Err(self.database.read_only_refusal()) };
-        match writer.execute(vec![work]).await.pop() {
-            Some(Ok(Done::Count(count))) => Ok(count),
-            Some(Err(error)) => Err(error),
-            _ => Err(Error::new(ErrorKind::Indeterminate, "the store gave no outcome")),
-        }
+        let missing = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
+        writer.execute(vec![work]).await.pop().ok_or_else(missing)??.count()
     }
 
     fn now(&self) -> Timestamp {
@@ -95,11 +95,7 @@ impl Ledger for SqliteLedger {
             return commands.iter().map(|_| Err(self.database.read_only_refusal())).collect();
         };
         let outcomes = writer.execute(commands.into_iter().map(Work::Command).collect()).await;
-        let receipt = |done| match done {
-            Done::Receipt(receipt) => Ok(receipt),
-            Done::Count(_) => Err(Error::new(ErrorKind::Indeterminate, "the store gave no receipt")),
-        };
-        outcomes.into_iter().map(|outcome| outcome.and_then(receipt)).collect()
+        outcomes.into_iter().map(|outcome| outcome.and_then(Done::receipt)).collect()
     }
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
@@ -167,7 +163,7 @@ impl Ledger for SqliteLedger {
         _read: Consistency,
     ) -> Result<Page<Account>> {
         let query = ["ledger.accounts", owner.as_str(), direction_name(page.direction)];
-        let (from, limit) = start(&page, &query)?;
+        let (from, limit) = page_start(&page, &query)?;
         let sql = match page.direction {
             Direction::Forward => {
                 select_accounts!(
@@ -200,7 +196,7 @@ impl Ledger for SqliteLedger {
         let query = sqlx::query(sql).bind(id.as_str());
         let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
         let Some(row) = row else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no hold {id}")).with_field("hold"));
+            return Err(no_hold(id));
         };
         let hold = rows::hold(&row)?.hold;
         let captured = hold.captured.minor();
@@ -293,35 +289,10 @@ impl Ledger for SqliteLedger {
     }
 
     async fn chain(&self) -> Result<ChainHead> {
-        verify::head(&self.database).await
+        self.database.head().await
     }
 
     async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
-        verify::verify(&self.database, progress).await
+        verify(&*self.database, progress).await
     }
-}
-
-fn no_account(id: &AccountId) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no account {id}")).with_field("account")
-}
-
-fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Forward => "forward",
-        Direction::Backward => "backward",
-    }
-}
-
-/// Behind which number the page starts, and how many rows to read: one more than the page holds.
-fn start(page: &PageRequest, query: &[&str]) -> Result<(i64, i64)> {
-    page.validate()?;
-    let from = match (&page.after, page.direction) {
-        (None, Direction::Forward) => 0,
-        (None, Direction::Backward) => i64::MAX,
-        (Some(cursor), _) => {
-            let position = cursor.position(query)?;
-            position.parse().map_err(|_| Error::invalid("after", "not a cursor of this query"))?
-        }
-    };
-    Ok((from, i64::from(page.limit) + 1))
 }

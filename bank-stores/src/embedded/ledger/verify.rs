@@ -7,27 +7,84 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::embedded::database::Database;
 use crate::embedded::error::from_sqlx;
-use crate::ledger::chain::{BLOCK, Fact, Part, Verifier, stored_hash};
-use crate::ledger::{Breach, ChainHead, HoldStatus, Progress, Verified};
+use crate::ledger::chain::{ChainStore, Fact, Part, stored_hash};
+use crate::ledger::{ChainHead, HoldStatus};
 use crate::{Error, ErrorKind, Result};
 
-/// Where the chain stands.
-pub(super) async fn head(database: &Database) -> Result<ChainHead> {
-    let row = sqlx::query(
-        "SELECT c.sequence, c.hash, (SELECT coalesce(max(position), 0) FROM outbox)
-         FROM (SELECT 1) LEFT JOIN (SELECT * FROM chain ORDER BY sequence DESC LIMIT 1) c",
-    )
-    .fetch_one(database.readers())
-    .await
-    .map_err(from_sqlx)?;
-    let (sequence, last) =
-        (row.get::<Option<i64>, _>(0).unwrap_or_default() as u64, row.get::<i64, _>(2) as u64);
-    let hash = row.get::<Option<&[u8]>, _>(1).map(stored_hash).transpose()?;
-    Ok(ChainHead::new(sequence, hash, last.saturating_sub(sequence)))
+impl ChainStore for Database {
+    async fn head(&self) -> Result<ChainHead> {
+        let row = sqlx::query(
+            "SELECT c.sequence, c.hash, (SELECT coalesce(max(position), 0) FROM outbox)
+             FROM (SELECT 1) LEFT JOIN (SELECT * FROM chain ORDER BY sequence DESC LIMIT 1) c",
+        )
+        .fetch_one(self.readers())
+        .await
+        .map_err(from_sqlx)?;
+        let sequence = row.get::<Option<i64>, _>(0).unwrap_or_default() as u64;
+        let hash = row.get::<Option<&[u8]>, _>(1).map(stored_hash).transpose()?;
+        Ok(ChainHead::new(sequence, hash, (row.get::<i64, _>(2) as u64).saturating_sub(sequence)))
+    }
+
+    async fn block_behind(&self, after: u64) -> Result<Option<(u64, [u8; 32])>> {
+        let sql = "SELECT sequence, hash FROM chain WHERE sequence > ?1 ORDER BY sequence LIMIT 1";
+        let row =
+            sqlx::query(sql).bind(after as i64).fetch_optional(self.readers()).await.map_err(from_sqlx)?;
+        row.map(|row| Ok((row.get::<i64, _>(0) as u64, stored_hash(row.get(1))?))).transpose()
+    }
+
+    async fn hash_at(&self, sequence: u64) -> Result<[u8; 32]> {
+        let query = sqlx::query("SELECT hash FROM chain WHERE sequence = ?1").bind(sequence as i64);
+        stored_hash(query.fetch_one(self.readers()).await.map_err(from_sqlx)?.get(0))
+    }
+
+    async fn facts(&self, from: u64, to: u64) -> Result<Vec<Fact>> {
+        facts(self, from, to).await
+    }
+
+    async fn balances(&self, after: u64, last: u64) -> Result<Vec<(u64, i64, u64)>> {
+        let rows = sqlx::query(
+            "SELECT b.account, b.balance, b.entries FROM balances b
+             WHERE b.account > ?1 AND b.account <= ?2 AND NOT EXISTS (
+                 SELECT 1 FROM entries e WHERE e.account = b.account AND e.number = b.entries AND e.posting > ?2)
+             ORDER BY b.account LIMIT 10000",
+        )
+        .bind(after as i64)
+        .bind(last as i64)
+        .fetch_all(self.readers())
+        .await
+        .map_err(from_sqlx)?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get::<i64, _>(0) as u64, row.get(1), row.get::<i64, _>(2) as u64))
+            .collect())
+    }
+
+    async fn wrongly_held(&self) -> Result<Option<u64>> {
+        let wrong: Option<i64> = sqlx::query_scalar(
+            "SELECT b.account FROM balances b WHERE b.held <> coalesce(
+                 (SELECT sum(h.amount - h.captured) FROM holds h WHERE h.account = b.account AND h.status = 0), 0)
+             LIMIT 1",
+        )
+        .fetch_optional(self.readers())
+        .await
+        .map_err(from_sqlx)?;
+        Ok(wrong.map(|account| account as u64))
+    }
+
+    async fn due_holds(&self, most: u64) -> Result<u64> {
+        let due: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM (SELECT 1 FROM holds WHERE status = 0 AND deadline <= ?1 LIMIT ?2)",
+        )
+        .bind(self.options().clock.now().micros())
+        .bind(most as i64)
+        .fetch_one(self.readers())
+        .await
+        .map_err(from_sqlx)?;
+        Ok(due as u64)
+    }
 }
 
-/// What the commands behind `from` and up to `to` did.
-pub(super) async fn facts(database: &Database, from: u64, to: u64) -> Result<Vec<Fact>> {
+async fn facts(database: &Database, from: u64, to: u64) -> Result<Vec<Fact>> {
     let rows = async |sql: &'static str| -> Result<Vec<SqliteRow>> {
         let query = sqlx::query(sql).bind(from as i64).bind(to as i64);
         query.fetch_all(database.readers()).await.map_err(from_sqlx)
@@ -107,76 +164,4 @@ pub(super) async fn facts(database: &Database, from: u64, to: u64) -> Result<Vec
         fact.entry(account, number, row.get(3), row.get(4));
     }
     Ok(facts.into_values().collect())
-}
-
-/// Checks everything against the chain, and balances against entries.
-pub(super) async fn verify(
-    database: &Database,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Verified> {
-    // What is committed while it reads is left for the next time.
-    let head = head(database).await?;
-    let last = head.sequence + head.pending;
-    let mut verifier = Verifier::new();
-    let breach = check(database, &mut verifier, &head, last, progress).await?;
-    Ok(verifier.finish(head, breach))
-}
-
-async fn check(
-    database: &Database,
-    verifier: &mut Verifier,
-    head: &ChainHead,
-    last: u64,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Option<Breach>> {
-    while verifier.sequence() < last {
-        let from = verifier.sequence();
-        let row =
-            sqlx::query("SELECT sequence, hash FROM chain WHERE sequence > ?1 ORDER BY sequence LIMIT 1")
-                .bind(from as i64)
-                .fetch_optional(database.readers())
-                .await
-                .map_err(from_sqlx)?
-                .filter(|_| from < head.sequence);
-        let (to, expected) = match &row {
-            Some(row) => (row.get::<i64, _>(0) as u64, Some(stored_hash(row.get(1))?)),
-            // Not in the chain yet.
-            None => (last.min(from + BLOCK), None),
-        };
-        let facts = facts(database, from, to.min(from + 2 * BLOCK)).await?;
-        if let Err(breach) = verifier.block(to, &facts, expected) {
-            return Ok(Some(breach));
-        }
-        progress(Progress { checked: to.min(last), of: last });
-    }
-    // One moment for all balances; those that moved since are checked the next time.
-    let sql = "SELECT b.account, b.balance, b.entries FROM balances b
-               WHERE b.account <= ?1 AND NOT EXISTS (
-                   SELECT 1 FROM entries e WHERE e.account = b.account AND e.number = b.entries AND e.posting > ?1)
-               ORDER BY b.account LIMIT 10000 OFFSET ?2";
-    let mut offset = 0;
-    loop {
-        let query = sqlx::query(sql).bind(last as i64).bind(offset);
-        let rows = query.fetch_all(database.readers()).await.map_err(from_sqlx)?;
-        for row in &rows {
-            let (account, entries) = (row.get::<i64, _>(0) as u64, row.get::<i64, _>(2) as u64);
-            if let Err(breach) = verifier.balance(account, row.get(1), entries) {
-                return Ok(Some(breach));
-            }
-        }
-        if rows.len() < 10_000 {
-            break;
-        }
-        offset += 10_000;
-    }
-    let sql = "SELECT b.account FROM balances b WHERE b.held <> coalesce(
-                   (SELECT sum(h.amount - h.captured) FROM holds h WHERE h.account = b.account AND h.status = 0), 0)
-               LIMIT 1";
-    let wrong: Option<i64> =
-        sqlx::query_scalar(sql).fetch_optional(database.readers()).await.map_err(from_sqlx)?;
-    Ok(wrong.map(|account| Breach {
-        from: account as u64,
-        to: account as u64,
-        what: "what is held on an account is not what its open holds keep".to_owned(),
-    }))
 }

@@ -89,6 +89,7 @@ pub(crate) struct Target {
 
 /// What became of a command.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
 pub(crate) enum Outcome<'c> {
     /// It takes effect, and has to be written.
     Fresh(Receipt, Made<'c>),
@@ -104,8 +105,24 @@ pub(crate) enum Outcome<'c> {
     RefusedForGood(Error),
 }
 
+impl Outcome<'_> {
+    /// The sequences of postings and of changes whose receipts are to be read.
+    pub(crate) fn recalled(outcomes: &[Self]) -> (Vec<u64>, Vec<u64>) {
+        let (mut postings, mut changes) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Self::RecallPosting(sequence) => postings.push(*sequence),
+                Self::RecallChange(sequence) => changes.push(*sequence),
+                _ => {}
+            }
+        }
+        (postings, changes)
+    }
+}
+
 /// What a command made.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
 pub(crate) enum Made<'c> {
     Account(&'c OpenAccount),
     Change(&'c ChangeAccount),
