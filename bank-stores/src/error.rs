@@ -119,7 +119,7 @@ impl Error {
     }
 
     /// The message without the field.
-    #[cfg(any(feature = "embedded", test))]
+    #[cfg(any(feature = "embedded", feature = "aurora", test))]
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }

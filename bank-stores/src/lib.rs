@@ -14,6 +14,8 @@ pub mod outbox;
 pub mod page;
 pub mod random;
 
+#[cfg(feature = "aurora")]
+pub mod aurora;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "embedded")]
@@ -25,7 +27,7 @@ pub mod seal;
 
 mod canonical;
 mod text;
-#[cfg(feature = "embedded")]
+#[cfg(any(feature = "embedded", feature = "aurora"))]
 mod writer;
 
 pub use cache::Cache;

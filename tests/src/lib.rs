@@ -14,6 +14,7 @@ pub use support::browser::{Browser, Element};
 pub use support::client::{Client, Connection, Event, Events, Request, Response, raw};
 pub use support::customer::{Customer, cents, euros};
 pub use support::edge::{Edge, OneKey, identity_keys};
+pub use support::postgres::Postgres;
 pub use support::recorder::{Received, Recorder, Reply};
 pub use support::seeded::Seeded;
 pub use support::wait::{patience, until};

@@ -77,7 +77,7 @@ pub enum AccountStatus {
     Closed,
 }
 
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 impl AccountStatus {
     pub(crate) const fn number(self) -> i64 {
         self as i64

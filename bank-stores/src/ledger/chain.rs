@@ -6,7 +6,7 @@
 //! up to it was changed, not even by somebody who computed the whole chain anew.
 
 use std::fmt;
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 use std::future::Future;
 
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ fn hex(bytes: [u8; 32]) -> String {
 pub use checks::*;
 
 /// What an engine gives of itself for the chain, read beside its writer.
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) trait ChainStore: Send + Sync + 'static {
     /// Where the chain stands.
     fn head(&self) -> impl Future<Output = Result<ChainHead>> + Send;
@@ -107,11 +107,11 @@ pub(crate) trait ChainStore: Send + Sync + 'static {
 }
 
 /// So many blocks are added at once.
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 const BLOCKS: usize = 16;
 
 /// The command behind which blocks are to be added, the blocks, and whether there are more behind them.
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) async fn next_blocks(store: &impl ChainStore) -> Result<(u64, Vec<(u64, [u8; 32])>, bool)> {
     let head = store.head().await?;
     let (after, last) = (head.sequence, head.sequence + head.pending);
@@ -132,7 +132,7 @@ pub(crate) async fn next_blocks(store: &impl ChainStore) -> Result<(u64, Vec<(u6
 }
 
 /// Checks everything against the chain, and balances against entries.
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) async fn verify(
     store: &impl ChainStore,
     progress: &mut (dyn FnMut(Progress) + Send),

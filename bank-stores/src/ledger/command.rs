@@ -83,7 +83,7 @@ impl Command {
     }
 
     /// Whether a refusal takes the id.
-    #[cfg(any(feature = "embedded", test))]
+    #[cfg(any(feature = "embedded", feature = "aurora", test))]
     pub(crate) fn remembers(&self) -> bool {
         match self {
             Self::Post(posting) => posting.remember,

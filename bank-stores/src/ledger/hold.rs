@@ -32,7 +32,7 @@ pub enum HoldStatus {
     Expired,
 }
 
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 impl HoldStatus {
     pub(crate) const fn number(self) -> i64 {
         self as i64

@@ -48,25 +48,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 mod account;
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod book;
 pub mod chain;
 mod change;
 mod command;
 mod entry;
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod event;
 mod hold;
 mod id;
 mod posting;
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod reading;
 mod receipt;
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod refusal;
 mod reversal;
 mod statement;
-#[cfg(any(feature = "embedded", test))]
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod work;
 
 pub use account::{Account, AccountStatus, Ceiling, Floor, MAX_NAME, OpenAccount};

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod customer;
 pub(crate) mod edge;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod recorder;
 pub(crate) mod seeded;

@@ -1,0 +1,193 @@
+//! A PostgreSQL database: connections, roles, schema versions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+
+use super::AuroraOptions;
+use super::error::from_sqlx;
+use crate::{Consistency, Error, ErrorKind, Result};
+
+/// How long a reader endpoint may lag behind what its caller wrote before the writer is asked.
+const PATIENCE: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(10);
+
+/// An open database.
+#[derive(Debug)]
+pub(super) struct Database {
+    options: AuroraOptions,
+    writer: PgPool,
+    readers: Option<PgPool>,
+}
+
+impl Database {
+    /// Brings the schema to the newest version, whoever else does the same at the moment.
+    pub(super) async fn open(options: AuroraOptions, migrations: &[&str]) -> Result<Arc<Self>> {
+        let password = match &options.password {
+            Some(provider) => Some(provider.password().await?),
+            None => None,
+        };
+        let pool = |endpoint: &PgConnectOptions| {
+            PgPoolOptions::new()
+                .max_connections(options.connections)
+                .acquire_timeout(options.connect_timeout)
+                .max_lifetime(Duration::from_secs(30 * 60))
+                .connect_lazy_with(options.connect_options(endpoint, password.as_deref()))
+        };
+        let (writer, readers) = (pool(&options.writer), options.readers.as_ref().map(pool));
+        let database = Arc::new(Self { options, writer, readers });
+        let mut connection = database.connect_writer().await?;
+        database.migrate(&mut connection, migrations).await?;
+        connection.close().await.map_err(from_sqlx)?;
+        if let Some(lifetime) = database.options.password.as_ref().and_then(|provider| provider.lifetime()) {
+            tokio::spawn(refresh(Arc::downgrade(&database), lifetime));
+        }
+        Ok(database)
+    }
+
+    pub(super) fn options(&self) -> &AuroraOptions {
+        &self.options
+    }
+
+    /// Connections for reads that have to be current.
+    pub(super) fn current(&self) -> &PgPool {
+        &self.writer
+    }
+
+    pub(super) async fn close(&self) {
+        self.writer.close().await;
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+    }
+
+    /// A connection of the writer's own, to a server that takes writes. The name is resolved anew each time.
+    pub(super) async fn connect_writer(&self) -> Result<PgConnection> {
+        let password = match &self.options.password {
+            Some(provider) => Some(provider.password().await?),
+            None => None,
+        };
+        let options = self.options.connect_options(&self.options.writer, password.as_deref());
+        let connecting = async {
+            let mut connection = options.connect().await.map_err(from_sqlx)?;
+            let row =
+                sqlx::query("SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'")
+                    .fetch_one(&mut connection)
+                    .await
+                    .map_err(from_sqlx)?;
+            if row.get::<bool, _>(0) || row.get::<bool, _>(1) {
+                let message = "the writer endpoint leads to a reader: a failover may be under way";
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+            Ok(connection)
+        };
+        let slow = || {
+            let seconds = self.options.connect_timeout.as_secs_f32();
+            Error::new(ErrorKind::Unavailable, format!("no connection to the server within {seconds} s"))
+        };
+        tokio::time::timeout(self.options.connect_timeout, connecting).await.unwrap_or_else(|_| Err(slow()))
+    }
+
+    /// A connection for a read that has to be as fresh as this.
+    pub(super) async fn reader(&self, read: Consistency) -> Result<PoolConnection<Postgres>> {
+        let (Some(readers), true) = (&self.readers, read != Consistency::Current) else {
+            return self.writer.acquire().await.map_err(from_sqlx);
+        };
+        let Ok(mut connection) = readers.acquire().await else {
+            // Without readers the writer serves.
+            return self.writer.acquire().await.map_err(from_sqlx);
+        };
+        let Consistency::AtLeast(token) = read else { return Ok(connection) };
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let seen: Result<i64, _> =
+                sqlx::query_scalar("SELECT sequence FROM state").fetch_one(&mut *connection).await;
+            match seen {
+                Ok(seen) if seen as u64 >= token.sequence() => return Ok(connection),
+                Ok(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(POLL).await,
+                _ => return self.writer.acquire().await.map_err(from_sqlx),
+            }
+        }
+    }
+
+    async fn migrate(&self, connection: &mut PgConnection, migrations: &[&str]) -> Result<()> {
+        let schema = &self.options.schema;
+        // One process at a time; the lock ends with the connection.
+        sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 7146))")
+            .bind(format!("bank-stores.{schema}"))
+            .execute(&mut *connection)
+            .await
+            .map_err(from_sqlx)?;
+        // The schema's name has been checked.
+        let prepare = format!(
+            "CREATE SCHEMA IF NOT EXISTS {schema};
+             CREATE TABLE IF NOT EXISTS schema_version (one BOOLEAN PRIMARY KEY CHECK (one), version INTEGER NOT NULL);
+             INSERT INTO schema_version VALUES (true, 0) ON CONFLICT DO NOTHING"
+        );
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.map_err(from_sqlx)?;
+        let version: i32 = sqlx::query_scalar("SELECT version FROM schema_version")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(from_sqlx)?;
+        let (version, known) = (usize::try_from(version).unwrap_or(usize::MAX), migrations.len());
+        if version > known {
+            let message = format!(
+                "the ledger store has schema version {version}, this program knows versions up to {known}: use a newer program"
+            );
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
+        for (done, step) in migrations.iter().enumerate().skip(version) {
+            let script = format!("BEGIN; {step}; UPDATE schema_version SET version = {}; COMMIT", done + 1);
+            // Only our own constants and numbers are in it.
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await.map_err(from_sqlx)?;
+            tracing::info!(
+                version = done + 1,
+                of = known,
+                "the ledger's tables were brought to a newer version"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl AuroraOptions {
+    fn connect_options(&self, endpoint: &PgConnectOptions, password: Option<&str>) -> PgConnectOptions {
+        let millis = |time: Duration| time.as_millis().to_string();
+        let options = endpoint.clone().statement_cache_capacity(256).options([
+            ("search_path", self.schema.clone()),
+            ("statement_timeout", millis(self.statement_timeout)),
+            ("lock_timeout", millis(self.lock_timeout)),
+            ("idle_in_transaction_session_timeout", millis(self.idle_timeout)),
+            // A commit is acknowledged when it is on disk, whatever the server's default.
+            ("synchronous_commit", "on".to_owned()),
+            ("jit", "off".to_owned()),
+        ]);
+        let options = options.disable_statement_logging();
+        match password {
+            Some(password) => options.password(password),
+            None => options,
+        }
+    }
+}
+
+/// Asks for a password again, before the one that the pools have is too old.
+async fn refresh(database: std::sync::Weak<Database>, lifetime: Duration) {
+    loop {
+        tokio::time::sleep(lifetime * 2 / 3).await;
+        let Some(database) = database.upgrade() else { return };
+        let Some(provider) = &database.options.password else { return };
+        match provider.password().await {
+            Ok(password) => {
+                let options = |endpoint| database.options.connect_options(endpoint, Some(&password));
+                database.writer.set_connect_options(options(&database.options.writer));
+                if let (Some(pool), Some(endpoint)) = (&database.readers, &database.options.readers) {
+                    pool.set_connect_options(options(endpoint));
+                }
+            }
+            Err(error) => tracing::warn!(error = ?error, "no new password for the ledger's server"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What accounts held in the past, and what they hold now.
+
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+
+use super::AuroraLedger;
+use super::rows::{entry, select_entries};
+use crate::aurora::error::{damaged, from_sqlx};
+use crate::ledger::reading::{direction_name, no_account, page_start};
+use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
+use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
+
+impl AuroraLedger {
+    /// The accounts without what is held by holds whose deadline has come: the writer ends those a moment later.
+    pub(super) async fn without_due(
+        &self,
+        connection: &mut PgConnection,
+        mut accounts: Vec<Account>,
+    ) -> Result<Vec<Account>> {
+        let held = accounts.iter().filter(|account| account.held.is_positive());
+        let ids: Vec<String> = held.map(|account| account.id.as_str().to_owned()).collect();
+        if ids.is_empty() {
+            return Ok(accounts);
+        }
+        let rows = sqlx::query(
+            "SELECT a.id, sum(h.amount - h.captured)::bigint FROM accounts a JOIN holds h ON h.account = a.sequence
+             WHERE a.id = ANY($1) AND h.status = 0 AND h.deadline <= $2 GROUP BY a.id",
+        )
+        .bind(ids)
+        .bind(self.now().micros())
+        .fetch_all(connection)
+        .await
+        .map_err(from_sqlx)?;
+        for row in &rows {
+            let (id, due): (&str, i64) = (row.get(0), row.get(1));
+            for account in accounts.iter_mut().filter(|account| account.id.as_str() == id) {
+                // Between the two reads the writer may have ended some of them.
+                let held = account.held.minor().saturating_sub(due).max(0);
+                account.set_balance(account.balance.minor(), held, account.entry_count);
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// A page of the entries with numbers above `bounds.0` and up to `bounds.1`.
+    pub(super) async fn entries_between(
+        &self,
+        connection: &mut PgConnection,
+        account: &AccountId,
+        bounds: (i64, i64),
+        page: &PageRequest,
+        query: &[&str],
+    ) -> Result<Page<Entry>> {
+        let (from, limit) = page_start(page, query)?;
+        let sql = match page.direction {
+            Direction::Forward => select_entries!(
+                "entries e",
+                "WHERE e.account = (SELECT sequence FROM accounts WHERE id = $1) AND e.number > $2 AND e.number <= $3
+                 ORDER BY e.number LIMIT $4"
+            ),
+            Direction::Backward => select_entries!(
+                "entries e",
+                "WHERE e.account = (SELECT sequence FROM accounts WHERE id = $1) AND e.number > $2 AND e.number <= $3
+                 ORDER BY e.number DESC LIMIT $4"
+            ),
+        };
+        let (low, high) = match page.direction {
+            Direction::Forward => (bounds.0.max(from), bounds.1),
+            Direction::Backward => (bounds.0, bounds.1.min(from.saturating_sub(1))),
+        };
+        let rows = sqlx::query(sql)
+            .bind(account.as_str())
+            .bind(low)
+            .bind(high)
+            .bind(limit)
+            .fetch_all(connection)
+            .await
+            .map_err(from_sqlx)?;
+        let entries = rows.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(entries, page.limit, |last| Cursor::new(query, &last.number.to_string())))
+    }
+
+    pub(super) async fn balance_as_of(
+        &self,
+        connection: &mut PgConnection,
+        account: &AccountId,
+        at: AsOf,
+    ) -> Result<Money> {
+        match at {
+            AsOf::Booked(at) => booked_by(connection, account, at).await.map(|(_, balance)| balance),
+            AsOf::Value(at) => valued_by(connection, account, at).await,
+        }
+    }
+
+    pub(super) async fn statement_of(
+        &self,
+        connection: &mut PgConnection,
+        account: &AccountId,
+        period: Period,
+        page: &PageRequest,
+    ) -> Result<Statement> {
+        let before = |at: Timestamp| Timestamp::from_micros(at.micros().saturating_sub(1));
+        let (first, opening) = booked_by(connection, account, before(period.from)).await?;
+        let (last, closing) = booked_by(connection, account, before(period.until)).await?;
+        let (from, until) = (period.from.to_string(), period.until.to_string());
+        let query = ["ledger.statement", account.as_str(), &from, &until, direction_name(page.direction)];
+        let entries = self.entries_between(connection, account, (first, last), page, &query).await?;
+        Ok(Statement::new(account.clone(), period, opening, closing, (last - first) as u64, entries))
+    }
+}
+
+/// The number of the last entry that was booked by `at`, and the balance after it. Times of booking never go back from one
+/// entry to the next, so that it is found by halving.
+async fn booked_by(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    at: Timestamp,
+) -> Result<(i64, Money)> {
+    let row = sqlx::query(
+        "WITH RECURSIVE own AS (
+             SELECT a.sequence AS account, a.currency, b.entries FROM accounts a JOIN balances b ON b.account = a.sequence
+             WHERE a.id = $1
+         ), look (low, high) AS (
+             SELECT 0::bigint, entries FROM own
+             UNION ALL
+             SELECT CASE WHEN p.booked_at <= $2 THEN e.number ELSE look.low END,
+                    CASE WHEN p.booked_at <= $2 THEN look.high ELSE e.number - 1 END
+             FROM look CROSS JOIN own
+             JOIN entries e ON e.account = own.account AND e.number = (look.low + look.high + 1) / 2
+             JOIN postings p ON p.sequence = e.posting WHERE look.low < look.high
+         )
+         SELECT look.low, own.currency, coalesce(e.balance, 0) FROM look CROSS JOIN own
+         LEFT JOIN entries e ON e.account = own.account AND e.number = look.low WHERE look.low = look.high",
+    )
+    .bind(account.as_str())
+    .bind(at.micros())
+    .fetch_optional(connection)
+    .await
+    .map_err(from_sqlx)?;
+    let Some(row) = row else { return Err(no_account(account)) };
+    let currency = row.get::<&str, _>(1).parse().map_err(damaged)?;
+    Ok((row.get(0), Money::from_minor(row.get(2), currency)))
+}
+
+async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Timestamp) -> Result<Money> {
+    // The sum of some entries may leave 64 bits where that of all does not.
+    let row = sqlx::query(
+        "SELECT a.currency, coalesce(sum(e.amount), 0)::text
+         FROM accounts a LEFT JOIN (
+             entries e JOIN postings p ON p.sequence = e.posting AND p.value_at <= $2
+         ) ON e.account = a.sequence WHERE a.id = $1 GROUP BY a.sequence, a.currency",
+    )
+    .bind(account.as_str())
+    .bind(at.micros())
+    .fetch_optional(connection)
+    .await
+    .map_err(from_sqlx)?;
+    let Some(row) = row else { return Err(no_account(account)) };
+    let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
+    let sum: i128 = row.get::<&str, _>(1).parse().map_err(|_| damaged(Error::invalid("amount", "no sum")))?;
+    let minor = i64::try_from(sum)
+        .map_err(|_| Error::invalid("at", "the balance then is larger than can be held"))?;
+    Ok(Money::from_minor(minor, currency))
+}

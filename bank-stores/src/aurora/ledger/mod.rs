@@ -1,0 +1,316 @@
+//! The ledger in a PostgreSQL database.
+
+mod group;
+mod history;
+mod load;
+mod rows;
+mod schema;
+mod statement;
+mod verify;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::AuroraOptions;
+use super::database::Database;
+use super::error::{damaged, from_sqlx};
+use crate::ledger::chain::{ChainStore as _, verify};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
+use crate::ledger::work::{Done, Work, keep};
+use crate::ledger::{
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
+    HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
+};
+use crate::writer::Writer;
+use crate::{
+    Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, NewEvent, Page, PageRequest,
+    Position, Result, Timestamp,
+};
+use group::LedgerGroup;
+use rows::{select_accounts, select_holds};
+
+/// How often the events of other processes are looked for.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The ledger in a PostgreSQL database. Any number of processes may open one.
+#[derive(Debug)]
+pub struct AuroraLedger {
+    database: Arc<Database>,
+    writer: Arc<Writer<LedgerGroup>>,
+    /// What is done beside the callers' commands, until the ledger is dropped.
+    keeper: JoinHandle<()>,
+}
+
+impl AuroraLedger {
+    /// Connects, brings the tables to the newest version, and starts a writer on the current tokio runtime.
+    ///
+    /// # Errors
+    /// `Unavailable` where there is no server that takes writes, `Denied` where it does not let this user in, or where the
+    /// tables are those of a newer program.
+    pub async fn open(options: AuroraOptions) -> Result<Self> {
+        let limit = options.group;
+        let database = Database::open(options, schema::MIGRATIONS).await?;
+        let writer = Arc::new(Writer::start(LedgerGroup::open(database.clone()).await?, limit));
+        let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
+        Ok(Self { database, writer, keeper })
+    }
+
+    /// Executes what is waiting and closes the connections; later calls are `Unavailable`.
+    pub async fn close(&self) {
+        self.keeper.abort();
+        self.writer.close().await;
+    }
+
+    /// Has the writer do something that is no command.
+    async fn work(&self, work: Work) -> Result<u64> {
+        let missing = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
+        self.writer.execute(vec![work]).await.pop().ok_or_else(missing)??.count()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.database.options().clock.now()
+    }
+
+    async fn events_now(&self, after: Position, limit: u32) -> Result<Vec<Event>> {
+        // Beyond what can be held there is nothing.
+        let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
+        let rows = sqlx::query(
+            "SELECT position, id, topic, at, payload FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
+        )
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(self.database.current())
+        .await
+        .map_err(from_sqlx)?;
+        rows.iter()
+            .map(|row| {
+                let payload = serde_json::from_str(row.get(4))
+                    .map_err(|source| damaged(Error::invalid("payload", "not JSON").with_source(source)))?;
+                let event = NewEvent::new(row.get::<String, _>(1), row.get::<String, _>(2), payload);
+                let position = Position::new(row.get::<i64, _>(0) as u64);
+                Ok(Event::new(position, Timestamp::from_micros(row.get(3)), event))
+            })
+            .collect()
+    }
+}
+
+impl Drop for AuroraLedger {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+#[async_trait]
+impl Ledger for AuroraLedger {
+    async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>> {
+        let outcomes = self.writer.execute(commands.into_iter().map(Work::Command).collect()).await;
+        outcomes.into_iter().map(|outcome| outcome.and_then(Done::receipt)).collect()
+    }
+
+    async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
+        let mut connection = self.database.reader(Consistency::Current).await?;
+        let sequence = |table: &'static str| match table {
+            "postings" => "SELECT sequence FROM postings WHERE id = $1",
+            _ => "SELECT sequence FROM changes WHERE id = $1",
+        };
+        let found = match id {
+            CommandId::Account(id) => {
+                let sql = select_accounts!("accounts a", "WHERE a.id = $1");
+                let query = sqlx::query(sql).bind(id.as_str());
+                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                row.as_ref().map(rows::opened).transpose()?
+            }
+            CommandId::Posting(id) => {
+                let query = sqlx::query_scalar(sequence("postings")).bind(id.as_str());
+                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                match found {
+                    Some(found) => {
+                        load::recall(&mut connection, &[found as u64]).await?.remove(&(found as u64))
+                    }
+                    None => None,
+                }
+            }
+            CommandId::Change(id) => {
+                let query = sqlx::query_scalar(sequence("changes")).bind(id.as_str());
+                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                match found {
+                    Some(found) => {
+                        load::recall_changes(&mut connection, &[found as u64]).await?.remove(&(found as u64))
+                    }
+                    None => None,
+                }
+            }
+            CommandId::Hold(hold) | CommandId::Void(hold) => {
+                let sql = select_holds!("holds h", "WHERE h.id = $1");
+                let query = sqlx::query(sql).bind(hold.as_str());
+                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+                let held = row.as_ref().map(rows::hold).transpose()?;
+                held.and_then(|held| held.receipt(id))
+            }
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+        let query = sqlx::query_scalar("SELECT error FROM refusals WHERE id = $1").bind(id.to_string());
+        let refused: Option<String> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+        refused.map_or(Ok(None), |text| Err(refusal::from_text(&text).map_err(damaged)?))
+    }
+
+    async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {
+        let sql = select_accounts!("accounts a", "WHERE a.id = $1");
+        let query = sqlx::query(sql).bind(id.as_str());
+        let mut connection = self.database.reader(read).await?;
+        let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+        let Some(row) = row else { return Err(no_account(id)) };
+        let held = rows::account(&row)?;
+        self.without_due(&mut connection, vec![held.account]).await.map(|mut accounts| accounts.remove(0))
+    }
+
+    async fn accounts(&self, owner: &OwnerId, page: PageRequest, read: Consistency) -> Result<Page<Account>> {
+        let query = ["ledger.accounts", owner.as_str(), direction_name(page.direction)];
+        let (from, limit) = page_start(&page, &query)?;
+        let sql = match page.direction {
+            Direction::Forward => {
+                select_accounts!(
+                    "accounts a",
+                    "WHERE a.owner = $1 AND a.sequence > $2 ORDER BY a.sequence LIMIT $3"
+                )
+            }
+            Direction::Backward => {
+                select_accounts!(
+                    "accounts a",
+                    "WHERE a.owner = $1 AND a.sequence < $2 ORDER BY a.sequence DESC LIMIT $3"
+                )
+            }
+        };
+        let mut connection = self.database.reader(read).await?;
+        let rows = sqlx::query(sql)
+            .bind(owner.as_str())
+            .bind(from)
+            .bind(limit)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(from_sqlx)?;
+        let held = rows.iter().map(rows::account).collect::<Result<Vec<_>>>()?;
+        let page = Page::cut(held, page.limit, |last| Cursor::new(&query, &last.sequence.to_string()));
+        let page = page.map(|held| held.account);
+        Ok(Page { items: self.without_due(&mut connection, page.items).await?, next: page.next })
+    }
+
+    async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
+        let sql = select_holds!("holds h", "WHERE h.id = $1");
+        let query = sqlx::query(sql).bind(id.as_str());
+        let mut connection = self.database.reader(read).await?;
+        let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+        let Some(row) = row else { return Err(no_hold(id)) };
+        let hold = rows::hold(&row)?.hold;
+        let captured = hold.captured.minor();
+        Ok(if hold.is_due(self.now()) { hold.with(captured, HoldStatus::Expired) } else { hold })
+    }
+
+    async fn entries(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<Page<Entry>> {
+        let query = ["ledger.entries", account.as_str(), direction_name(page.direction)];
+        let mut connection = self.database.reader(read).await?;
+        self.entries_between(&mut connection, account, (0, i64::MAX), &page, &query).await
+    }
+
+    async fn balance_at(&self, account: &AccountId, at: AsOf, read: Consistency) -> Result<Money> {
+        let mut connection = self.database.reader(read).await?;
+        self.balance_as_of(&mut connection, account, at).await
+    }
+
+    async fn statement(
+        &self,
+        account: &AccountId,
+        period: Period,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<Statement> {
+        let mut connection = self.database.reader(read).await?;
+        self.statement_of(&mut connection, account, period, &page).await
+    }
+
+    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
+        // One statement, so that it is one moment.
+        let mut connection = self.database.reader(read).await?;
+        let rows = sqlx::query(
+            "WITH moved AS (
+                 SELECT a.currency, sum(e.amount) FILTER (WHERE e.amount < 0) AS debits,
+                        sum(e.amount) FILTER (WHERE e.amount > 0) AS credits, count(DISTINCT e.posting) AS postings
+                 FROM entries e JOIN accounts a ON a.sequence = e.account GROUP BY a.currency
+             )
+             SELECT a.currency, count(*), sum(b.balance)::text, coalesce(max(m.debits), 0)::text,
+                    coalesce(max(m.credits), 0)::text, coalesce(max(m.postings), 0), (SELECT sequence FROM state)
+             FROM accounts a JOIN balances b ON b.account = a.sequence LEFT JOIN moved m USING (currency)
+             GROUP BY a.currency ORDER BY a.currency COLLATE \"C\"",
+        )
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(from_sqlx)?;
+        let mut totals = TrialBalance::default();
+        for row in &rows {
+            let whole = |column: usize| -> Result<i128> {
+                row.get::<&str, _>(column).parse().map_err(|_| damaged(Error::invalid("amount", "no sum")))
+            };
+            let mut total = CurrencyTotal::zero(row.get::<&str, _>(0).parse().map_err(damaged)?);
+            total.accounts = row.get::<i64, _>(1) as u64;
+            (total.total, total.debits, total.credits) = (whole(2)?, -whole(3)?, whole(4)?);
+            total.postings = row.get::<i64, _>(5) as u64;
+            totals.sequence = row.get::<i64, _>(6) as u64;
+            totals.currencies.push(total);
+        }
+        Ok(totals)
+    }
+
+    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
+        PageRequest::first(limit).validate()?;
+        let Some(deadline) = Instant::now().checked_add(wait) else {
+            return Err(Error::invalid("wait", "longer than can be waited"));
+        };
+        let mut position = self.writer.position();
+        loop {
+            let events = self.events_now(after, limit).await?;
+            let now = Instant::now();
+            if !events.is_empty() || now >= deadline {
+                return Ok(events);
+            }
+            // What this process commits wakes at once; what others commit is looked for.
+            let own = position.wait_for(|position| *position > after.number());
+            let _ = tokio::time::timeout_at(deadline.min(now + POLL), own).await;
+        }
+    }
+
+    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
+        self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
+    }
+
+    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
+        let query =
+            sqlx::query_scalar("SELECT position FROM consumers WHERE id = $1").bind(consumer.as_str());
+        let found: Option<i64> = query.fetch_optional(self.database.current()).await.map_err(from_sqlx)?;
+        Ok(found.map_or(Position::START, |position| Position::new(position as u64)))
+    }
+
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        self.work(Work::Forget(before)).await
+    }
+
+    async fn chain(&self) -> Result<ChainHead> {
+        self.database.head().await
+    }
+
+    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
+        verify(&*self.database, progress).await
+    }
+}

@@ -1,0 +1,51 @@
+//! The ledger's tables. They are those of the embedded ledger, so that the two are read alike; times are microseconds, money is
+//! minor units, and metadata and events are JSON as text, which is hashed as it stands.
+//!
+//! There are no foreign keys between what is written with every posting: each would lock the rows that it looks at. The writer
+//! knows that they are there, and the verification of the chain looks at all of them.
+
+/// Statements that lead from one version to the next; version n is after the first n. Never changed, only added to.
+pub(super) const MIGRATIONS: &[&str] = &["
+CREATE TABLE state (one BOOLEAN PRIMARY KEY CHECK (one), sequence BIGINT NOT NULL, booked_at BIGINT NOT NULL)
+    WITH (fillfactor = 10);
+INSERT INTO state VALUES (true, 0, -9223372036854775808);
+CREATE TABLE accounts (
+    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, owner TEXT COLLATE \"C\", name TEXT,
+    currency TEXT NOT NULL, floor BIGINT, ceiling BIGINT, opened_at BIGINT NOT NULL, content BYTEA NOT NULL
+);
+CREATE INDEX accounts_by_owner ON accounts (owner, sequence) WHERE owner IS NOT NULL;
+CREATE TABLE rules (
+    account BIGINT PRIMARY KEY REFERENCES accounts, status SMALLINT NOT NULL, floor BIGINT, ceiling BIGINT
+);
+CREATE TABLE balances (
+    account BIGINT PRIMARY KEY, balance BIGINT NOT NULL, held BIGINT NOT NULL, entries BIGINT NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE postings (
+    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, kind TEXT NOT NULL, reference TEXT, metadata TEXT,
+    booked_at BIGINT NOT NULL, value_at BIGINT NOT NULL, reverses BIGINT, hold BIGINT, captured BIGINT,
+    hold_status SMALLINT, content BYTEA NOT NULL
+);
+CREATE UNIQUE INDEX postings_reversed ON postings (reverses) WHERE reverses IS NOT NULL;
+CREATE TABLE entries (
+    posting BIGINT NOT NULL, leg SMALLINT NOT NULL, account BIGINT NOT NULL, number BIGINT NOT NULL,
+    amount BIGINT NOT NULL, balance BIGINT NOT NULL, PRIMARY KEY (posting, leg)
+);
+CREATE UNIQUE INDEX entries_by_account ON entries (account, number);
+CREATE TABLE holds (
+    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, account BIGINT NOT NULL, amount BIGINT NOT NULL,
+    captured BIGINT NOT NULL, status SMALLINT NOT NULL, placed_at BIGINT NOT NULL, deadline BIGINT, reference TEXT,
+    metadata TEXT, content BYTEA NOT NULL, ended_by BIGINT, ended_at BIGINT
+);
+CREATE INDEX holds_due ON holds (deadline) WHERE status = 0 AND deadline IS NOT NULL;
+CREATE INDEX holds_open ON holds (account) WHERE status = 0;
+CREATE INDEX holds_ended ON holds (ended_by) WHERE ended_by IS NOT NULL;
+CREATE TABLE changes (
+    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, account BIGINT NOT NULL, state TEXT NOT NULL,
+    booked_at BIGINT NOT NULL, content BYTEA NOT NULL
+);
+CREATE TABLE refusals (
+    id TEXT COLLATE \"C\" PRIMARY KEY, content BYTEA NOT NULL, error TEXT NOT NULL, at BIGINT NOT NULL
+);
+CREATE TABLE outbox (position BIGINT PRIMARY KEY, id TEXT NOT NULL, topic TEXT NOT NULL, at BIGINT NOT NULL, payload TEXT NOT NULL);
+CREATE TABLE consumers (id TEXT COLLATE \"C\" PRIMARY KEY, position BIGINT NOT NULL);
+CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL)"];

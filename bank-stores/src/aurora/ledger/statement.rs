@@ -1,0 +1,51 @@
+//! One statement that writes to several tables: each gets its rows as arrays, in a common table expression of its own.
+
+use sqlx::postgres::{PgArguments, PgConnection, PgHasArrayType, Postgres};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Type};
+
+/// A statement under construction.
+#[derive(Default)]
+pub(super) struct Statement {
+    parts: Vec<String>,
+    arguments: PgArguments,
+    count: usize,
+}
+
+impl Statement {
+    /// The next argument, as it is written in the statement.
+    pub(super) fn value<'q, T>(&mut self, value: T) -> sqlx::Result<String>
+    where
+        T: Encode<'q, Postgres> + Type<Postgres> + 'q,
+    {
+        self.arguments.add(value).map_err(sqlx::Error::Encode)?;
+        self.count += 1;
+        Ok(format!("${}", self.count))
+    }
+
+    /// A column of the next table.
+    pub(super) fn column<'q, T>(&mut self, values: Vec<T>, kind: &str) -> sqlx::Result<String>
+    where
+        T: PgHasArrayType + Encode<'q, Postgres> + Type<Postgres> + 'q,
+        Vec<T>: Encode<'q, Postgres> + Type<Postgres>,
+    {
+        Ok(format!("{}::{kind}[]", self.value(values)?))
+    }
+
+    /// Adds what is done with a table.
+    pub(super) fn part(&mut self, sql: String) {
+        self.parts.push(sql);
+    }
+
+    /// Executes everything at once, with `last` as the main statement.
+    pub(super) async fn execute(self, connection: &mut PgConnection, last: &str) -> sqlx::Result<()> {
+        let mut sql = String::new();
+        for (number, part) in self.parts.iter().enumerate() {
+            sql.push_str(if number == 0 { "WITH " } else { ", " });
+            sql.push_str(&format!("t{number} AS ({part})"));
+        }
+        sql.push(' ');
+        sql.push_str(last);
+        // Only our own words and numbers of arguments are in it.
+        sqlx::query_with(AssertSqlSafe(sql), self.arguments).execute(connection).await.map(drop)
+    }
+}

@@ -1,0 +1,32 @@
+//! Aurora PostgreSQL, and any PostgreSQL from version 14 on, through sqlx.
+//!
+//! ```no_run
+//! use bank_stores::aurora::{AuroraLedger, AuroraOptions};
+//!
+//! # async fn open() -> bank_stores::Result<()> {
+//! let options = AuroraOptions::new("postgres://ledger@bank.cluster-x.eu-central-1.rds.amazonaws.com/bank")?
+//!     .readers("postgres://ledger@bank.cluster-ro-x.eu-central-1.rds.amazonaws.com/bank")?;
+//! let ledger = AuroraLedger::open(options).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | What may happen | What is done |
+//! | --- | --- |
+//! | several processes write | groups of commands take turns: one row is locked first, so that none waits for another in a circle, and the sequence is the order of commit |
+//! | the connection is lost before the commit was sent | the group is executed again on a new connection, twice at most |
+//! | it is lost around the commit | `Indeterminate`: look the commands up, or send them again under their ids |
+//! | a failover leaves a connection to a demoted writer (SQLSTATE 25006) | it is closed, the name is resolved again, and the group executed there |
+//! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_timeout`] |
+//! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |
+//!
+//! TLS with verification of certificate and name is used unless the server is on this machine (see
+//! [`requires_tls`](crate::connect::requires_tls)).
+
+mod database;
+mod error;
+mod ledger;
+mod options;
+
+pub use ledger::AuroraLedger;
+pub use options::{AuroraOptions, FixedPassword, PasswordProvider};

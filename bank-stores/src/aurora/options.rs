@@ -1,0 +1,225 @@
+//! How a PostgreSQL store is opened.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::connect::requires_tls;
+use crate::{Clock, Error, ErrorKind, Result, SystemClock};
+
+/// Where the password comes from. It is asked before each connection of the writer, and again before what it gave is too old:
+/// IAM tokens of Aurora last fifteen minutes.
+#[async_trait]
+pub trait PasswordProvider: fmt::Debug + Send + Sync + 'static {
+    /// A password that is good for new connections now.
+    async fn password(&self) -> Result<String>;
+
+    /// How long a password may be used for new connections; for ever where it is not said.
+    fn lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// One password for ever.
+#[derive(Clone)]
+pub struct FixedPassword(String);
+
+impl FixedPassword {
+    /// This one.
+    pub fn new(password: impl Into<String>) -> Self {
+        Self(password.into())
+    }
+}
+
+#[async_trait]
+impl PasswordProvider for FixedPassword {
+    async fn password(&self) -> Result<String> {
+        Ok(self.0.clone())
+    }
+}
+
+impl fmt::Debug for FixedPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FixedPassword")
+    }
+}
+
+/// How a PostgreSQL store is opened.
+#[derive(Clone)]
+#[must_use]
+pub struct AuroraOptions {
+    pub(super) writer: PgConnectOptions,
+    pub(super) readers: Option<PgConnectOptions>,
+    pub(super) password: Option<Arc<dyn PasswordProvider>>,
+    pub(super) schema: String,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) connections: u32,
+    pub(super) group: usize,
+    pub(super) connect_timeout: Duration,
+    pub(super) statement_timeout: Duration,
+    pub(super) lock_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+}
+
+impl AuroraOptions {
+    /// The database at `postgres://user[:password]@host[:port]/name`: the cluster's writer endpoint.
+    ///
+    /// # Errors
+    /// `Invalid`, field `url`, for what is no such address; the message does not repeat it.
+    pub fn new(url: &str) -> Result<Self> {
+        Ok(Self {
+            writer: parse(url)?,
+            readers: None,
+            password: None,
+            schema: "bank_ledger".to_owned(),
+            clock: Arc::new(SystemClock::new()),
+            connections: 8,
+            group: 2_048,
+            connect_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(10),
+        })
+    }
+
+    /// The cluster's reader endpoint, for reads that need not be current.
+    ///
+    /// # Errors
+    /// As [`AuroraOptions::new`].
+    pub fn readers(mut self, url: &str) -> Result<Self> {
+        self.readers = Some(parse(url)?);
+        Ok(self)
+    }
+
+    /// Where the password comes from, instead of the URL.
+    pub fn password(mut self, provider: Arc<dyn PasswordProvider>) -> Self {
+        self.password = Some(provider);
+        self
+    }
+
+    /// The authorities that may have signed the server's certificate, as a PEM file; the system's otherwise.
+    pub fn root_certificates(mut self, path: impl AsRef<Path>) -> Self {
+        self.writer = self.writer.ssl_root_cert(path.as_ref());
+        self.readers = self.readers.map(|readers| readers.ssl_root_cert(path.as_ref()));
+        self
+    }
+
+    /// The schema that holds the tables, which is made where it is missing: `bank_ledger` otherwise.
+    ///
+    /// # Errors
+    /// `Invalid`, field `schema`: 1 to 48 characters of `a-z 0-9 _`, a letter first.
+    pub fn schema(mut self, name: &str) -> Result<Self> {
+        let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !plain || name.len() > 48 || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+            return Err(Error::invalid("schema", "1 to 48 characters of a-z 0-9 _, a letter first"));
+        }
+        name.clone_into(&mut self.schema);
+        Ok(self)
+    }
+
+    /// Where the time comes from; the system's clock otherwise.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How many connections read from each endpoint, 1 to 256; eight otherwise. One more writes.
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.clamp(1, 256);
+        self
+    }
+
+    /// How many commands are committed together at most, 1 to 8,192; 2,048 otherwise.
+    pub fn group(mut self, group: usize) -> Self {
+        self.group = group.clamp(1, 8_192);
+        self
+    }
+
+    /// How long a connection may take, a database that wakes up from a pause included; 30 s otherwise.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a statement may take; 30 s otherwise.
+    pub const fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// How long a group waits for another process's group; 10 s otherwise.
+    pub const fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// After which silence of a process the server ends its transaction, so that the others go on; 10 s otherwise.
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+}
+
+/// Reads an address, and sees to it that what leaves this machine is encrypted to a server that is who it should be.
+fn parse(url: &str) -> Result<PgConnectOptions> {
+    let wrong = || Error::new(ErrorKind::Invalid, "no address of the form postgres://user@host/database");
+    let options = PgConnectOptions::from_str(url).map_err(|_| wrong().with_field("url"))?;
+    // A path is a Unix socket, which is on this machine.
+    let local = options.get_socket().is_some() || options.get_host().starts_with('/');
+    let mode = match !local && requires_tls(options.get_host()) {
+        true => PgSslMode::VerifyFull,
+        // What the URL asks for; nothing where it asks for nothing.
+        false if url.contains("sslmode=") => options.get_ssl_mode(),
+        false => PgSslMode::Disable,
+    };
+    Ok(options.ssl_mode(mode).application_name("bank-stores"))
+}
+
+impl fmt::Debug for AuroraOptions {
+    /// Without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuroraOptions")
+            .field("writer", &self.writer.get_host())
+            .field("readers", &self.readers.as_ref().map(PgConnectOptions::get_host))
+            .field("schema", &self.schema)
+            .field("connections", &self.connections)
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s24_what_leaves_this_machine_is_encrypted_and_verified_whatever_the_url_says() {
+        for (url, verified) in [
+            ("postgres://a@db.example/bank", true),
+            ("postgres://a@db.example/bank?sslmode=disable", true),
+            ("postgres://a@10.0.0.1/bank?sslmode=prefer", true),
+            ("postgres://a@127.0.0.1/bank", false),
+            ("postgres://a@localhost/bank", false),
+        ] {
+            let mode = AuroraOptions::new(url).unwrap().writer.get_ssl_mode();
+            assert_eq!(matches!(mode, PgSslMode::VerifyFull), verified, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_no_secret_is_shown() {
+        let error = AuroraOptions::new("not an address with s3cret").unwrap_err();
+        assert_eq!(error.field(), Some("url"));
+        assert!(!format!("{error:?}").contains("s3cret"));
+        let options = AuroraOptions::new("postgres://user:s3cret@db.example/bank").unwrap();
+        assert!(!format!("{options:?} {:?}", FixedPassword::new("s3cret")).contains("s3cret"));
+        for bad in ["", "Bank", "a-b", "1a", "a\"b"] {
+            assert_eq!(options.clone().schema(bad).unwrap_err().field(), Some("schema"), "{bad}");
+        }
+    }
+}

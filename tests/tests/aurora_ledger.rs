@@ -1,0 +1,30 @@
+//! The ledger on a real PostgreSQL server: the role's suite, and what only a server can do.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use bank_stores::aurora::{AuroraLedger, AuroraOptions};
+use bank_tests::Postgres;
+
+/// A ledger of its own on the server that these tests share.
+async fn fresh() -> Option<(AuroraLedger, ())> {
+    let server =
+        tokio::task::spawn_blocking(|| Postgres::shared("the ledger on PostgreSQL")).await.unwrap()?;
+    let options = AuroraOptions::new(&server.url()).unwrap().schema(&Postgres::fresh_schema()).unwrap();
+    Some((AuroraLedger::open(options.connections(4)).await.unwrap(), ()))
+}
+
+bank_stores::ledger_conformance!(fresh());
+
+/// Groups that are smaller than a batch keep the same promises.
+mod in_small_groups {
+    use super::*;
+
+    async fn small() -> Option<(AuroraLedger, ())> {
+        let server =
+            tokio::task::spawn_blocking(|| Postgres::shared("the ledger on PostgreSQL")).await.unwrap()?;
+        let options = AuroraOptions::new(&server.url()).unwrap().schema(&Postgres::fresh_schema()).unwrap();
+        Some((AuroraLedger::open(options.connections(2).group(3)).await.unwrap(), ()))
+    }
+
+    bank_stores::ledger_conformance!(small());
+}
