@@ -4,7 +4,8 @@
 //! | --- | --- | --- | --- | --- |
 //! | `sqlite:PATH` | yes | yes | yes | |
 //! | `memory:` | yes, in a temporary file | the same | the same | yes |
-//! | `postgres://`, `dynamodb:`, `mongodb://`, `redis://` | later | later | later | later |
+//! | `postgres://USER@HOST/DATABASE` | yes, with the feature `aurora` | | | |
+//! | `dynamodb:`, `mongodb://`, `redis://` | | later | later | later |
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub async fn ledger(url: &str) -> Result<Arc<dyn Ledger>> {
         Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteLedger::open(options).await?)),
         #[cfg(feature = "embedded")]
         Target::Memory => Err(unfit(url, Role::Ledger)),
+        #[cfg(feature = "aurora")]
+        Target::Aurora(options) => Ok(Arc::new(crate::aurora::AuroraLedger::open(*options).await?)),
     }
 }
 
@@ -28,6 +31,8 @@ pub async fn items(url: &str) -> Result<Arc<dyn Items>> {
         Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteItems::open(options).await?)),
         #[cfg(feature = "embedded")]
         Target::Memory => Err(unfit(url, Role::Items)),
+        #[cfg(feature = "aurora")]
+        Target::Aurora(_) => Err(unfit(url, Role::Items)),
     }
 }
 
@@ -38,6 +43,8 @@ pub async fn documents(url: &str) -> Result<Arc<dyn Documents>> {
         Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteDocuments::open(options).await?)),
         #[cfg(feature = "embedded")]
         Target::Memory => Err(unfit(url, Role::Documents)),
+        #[cfg(feature = "aurora")]
+        Target::Aurora(_) => Err(unfit(url, Role::Documents)),
     }
 }
 
@@ -48,6 +55,8 @@ pub async fn cache(url: &str) -> Result<Arc<dyn Cache>> {
         Target::Sqlite(_) => Err(unfit(url, Role::Cache)),
         #[cfg(feature = "embedded")]
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryCache::new())),
+        #[cfg(feature = "aurora")]
+        Target::Aurora(_) => Err(unfit(url, Role::Cache)),
     }
 }
 
@@ -70,7 +79,7 @@ enum Role {
     Cache,
 }
 
-#[cfg(feature = "embedded")]
+#[cfg(any(feature = "embedded", feature = "aurora"))]
 impl Role {
     fn name(self) -> &'static str {
         match self {
@@ -83,6 +92,8 @@ impl Role {
 }
 
 enum Target {
+    #[cfg(feature = "aurora")]
+    Aurora(Box<crate::aurora::AuroraOptions>),
     #[cfg(feature = "embedded")]
     Sqlite(crate::embedded::SqliteOptions),
     #[cfg(feature = "embedded")]
@@ -94,7 +105,15 @@ impl Target {
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         let feature = match scheme {
             "sqlite" | "memory" => return Self::embedded(url, scheme, role),
-            "postgres" | "postgresql" => "aurora",
+            #[cfg(feature = "aurora")]
+            "postgres" | "postgresql" => {
+                return crate::aurora::AuroraOptions::new(url).map(Box::new).map(Self::Aurora);
+            }
+            #[cfg(not(feature = "aurora"))]
+            "postgres" | "postgresql" => {
+                let message = format!("`{scheme}:` needs the feature `aurora` of bank-stores");
+                return Err(Error::invalid("url", message));
+            }
             "dynamodb" => "dynamodb",
             "redis" | "rediss" => "redis",
             "mongodb" | "mongodb+srv" => "mongodb",
@@ -133,7 +152,7 @@ impl Target {
 }
 
 /// The path is left out: it may say more than a log should.
-#[cfg(feature = "embedded")]
+#[cfg(any(feature = "embedded", feature = "aurora"))]
 fn unfit(url: &str, role: Role) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     let message = format!("`{scheme}:` is not a store for {}", role.name());
@@ -160,7 +179,10 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_served_says_why() {
         let message = |url: &str| Target::parse(url, Role::Ledger).err().unwrap().to_string();
+        #[cfg(not(feature = "aurora"))]
         assert!(message("postgres://db/bank").contains("aurora"));
+        #[cfg(feature = "aurora")]
+        assert!(Target::parse("postgres://db/bank", Role::Ledger).is_ok());
         assert!(message("redis://cache").contains("redis"));
         assert!(message("data.db").contains("sqlite:PATH"));
     }

@@ -15,7 +15,7 @@ use crate::args::{Options, Part, TlsChoice};
 struct File {
     data: Option<PathBuf>,
     gateway: GatewaySection,
-    accounts: PartSection,
+    accounts: LedgerSection,
     transactions: PartSection,
     identity: PartSection,
     partners: PartSection,
@@ -40,6 +40,32 @@ struct PartSection {
     listen: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LedgerSection {
+    listen: Option<String>,
+    /// Where the ledger is kept: a `postgres://` address; a file in the data directory where it is left out.
+    store: Option<String>,
+    /// Where it is read that need not be current.
+    store_readers: Option<String>,
+    /// A file with the authorities that may have signed the server's certificate.
+    store_authorities: Option<PathBuf>,
+}
+
+/// Where the ledger is kept, if not in the data directory. An address may hold a password.
+#[derive(Clone)]
+pub(crate) struct LedgerStore {
+    pub(crate) url: String,
+    pub(crate) readers: Option<String>,
+    pub(crate) authorities: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for LedgerStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LedgerStore")
+    }
+}
+
 /// Everything, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -53,6 +79,7 @@ pub(crate) struct Config {
     pub(crate) audit: bool,
     pub(crate) demo: bool,
     pub(crate) edge: config::Config,
+    pub(crate) ledger: Option<LedgerStore>,
     services: [String; 4],
 }
 
@@ -62,10 +89,19 @@ impl Config {
             Some(path) => config::read(path).map_err(Fatal::new)?,
             None => File::default(),
         };
-        let sections = [&file.accounts, &file.transactions, &file.identity, &file.partners];
+        let listens =
+            [&file.accounts.listen, &file.transactions.listen, &file.identity.listen, &file.partners.listen];
         let services: [String; 4] = std::array::from_fn(|at| {
-            sections[at].listen.clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
+            listens[at].clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
         });
+        let LedgerSection { store, store_readers: readers, store_authorities: authorities, .. } = file.accounts;
+        let ledger = match store {
+            Some(url) => Some(LedgerStore { url, readers, authorities }),
+            None if readers.is_some() || authorities.is_some() => {
+                return Err(Fatal::new("[accounts] names readers or authorities of a store, but no `store`"));
+            }
+            None => None,
+        };
         let own = match options.part {
             None | Some(Part::Gateway) => {
                 file.gateway.listen.clone().unwrap_or_else(|| "127.0.0.1:8080".to_owned())
@@ -95,6 +131,7 @@ impl Config {
             audit: file.gateway.audit.unwrap_or(true),
             demo: options.demo,
             edge: file.edge,
+            ledger,
             services,
         };
         config.check()?;
@@ -152,13 +189,17 @@ mod tests {
 
     #[test]
     fn every_configuration_that_is_shown_is_one_that_the_program_reads() {
-        let files = [include_str!("../five.toml"), include_str!("../limits.toml")];
+        let files = [
+            include_str!("../five.toml"),
+            include_str!("../limits.toml"),
+            include_str!("../postgres.toml"),
+        ];
         let operating = include_str!("../../../docs/operating.md");
         let mut shown = 0;
         for text in files.into_iter().chain(blocks(operating)) {
             toml::from_str::<File>(text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
             shown += 1;
         }
-        assert!(shown > 2, "the guide shows none");
+        assert!(shown > 3, "the guide shows none");
     }
 }

@@ -11,6 +11,7 @@ use bank_sdk::declaration::DeclarationError;
 use bank_sdk::http::Body;
 use bank_sdk::stores::{Random, SystemClock, SystemRandom};
 use bank_sdk::{BankService, DerivationKey, Service};
+use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{MemoryCache, SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
 use bank_stores::{Cache, Clock, Documents, Items, Ledger};
 use http::{Request, Response};
@@ -19,6 +20,7 @@ use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
 
 use crate::Fatal;
+use crate::config::LedgerStore;
 use crate::demo::DemoUsers;
 use crate::files::{Files, replace};
 
@@ -36,6 +38,7 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) enum Store {
     Ledger(Arc<SqliteLedger>),
+    Aurora(Arc<AuroraLedger>),
     Items(Arc<SqliteItems>),
     Documents(Arc<SqliteDocuments>),
 }
@@ -44,6 +47,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         match self {
             Self::Ledger(ledger) => ledger.close().await,
+            Self::Aurora(ledger) => ledger.close().await,
             Self::Items(items) => items.close().await,
             Self::Documents(documents) => documents.close().await,
         }
@@ -108,13 +112,34 @@ impl Around {
     }
 }
 
-pub(crate) async fn accounts(around: &Around) -> Result<Running, Fatal> {
-    let ledger = Arc::new(SqliteLedger::open(around.sqlite("accounts/ledger.db")).await.map_err(opening)?);
-    let role: Arc<dyn Ledger> = ledger.clone();
+/// Over a ledger in the data directory, or in a PostgreSQL database, which any number of copies share.
+pub(crate) async fn accounts(around: &Around, store: Option<&LedgerStore>) -> Result<Running, Fatal> {
+    let (role, store): (Arc<dyn Ledger>, Store) = match store {
+        None => {
+            let options = around.sqlite("accounts/ledger.db");
+            let ledger = Arc::new(SqliteLedger::open(options).await.map_err(opening)?);
+            (ledger.clone(), Store::Ledger(ledger))
+        }
+        Some(store) => {
+            let ledger = Arc::new(AuroraLedger::open(aurora(store)?).await.map_err(opening)?);
+            (ledger.clone(), Store::Aurora(ledger))
+        }
+    };
     let derivation = around.derivation("accounts")?;
     let service = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
     let service = around.mount(service, "accounts")?;
-    Ok(Running { service, background: Vec::new(), store: Store::Ledger(ledger) })
+    Ok(Running { service, background: Vec::new(), store })
+}
+
+fn aurora(store: &LedgerStore) -> Result<AuroraOptions, Fatal> {
+    let mut options = AuroraOptions::new(&store.url).map_err(opening)?;
+    if let Some(readers) = &store.readers {
+        options = options.readers(readers).map_err(opening)?;
+    }
+    Ok(match &store.authorities {
+        Some(authorities) => options.root_certificates(authorities),
+        None => options,
+    })
 }
 
 pub(crate) async fn transactions(around: &Around) -> Result<Running, Fatal> {

@@ -55,7 +55,7 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let late = LateGateway::default();
     let around = Around::here(files.clone(), late.clone());
-    let accounts = parts::accounts(&around).await?;
+    let accounts = parts::accounts(&around, config.ledger.as_ref()).await?;
     let transactions = parts::transactions(&around).await?;
     let identity = parts::identity(&around, demo.as_ref()).await?;
     let partners = parts::partners(&around).await?;
@@ -90,7 +90,7 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let around = Around::there(files, config.internal)?;
     let running = match part {
-        Part::Accounts => parts::accounts(&around).await?,
+        Part::Accounts => parts::accounts(&around, config.ledger.as_ref()).await?,
         Part::Transactions => parts::transactions(&around).await?,
         Part::Identity => {
             let identity = parts::identity(&around, demo.as_ref()).await?;

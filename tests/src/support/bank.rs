@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::client::{Client, Request};
 use super::customer::{Customer, euros};
+use super::postgres::Postgres;
 use super::process::Process;
 use super::wait::until;
 
@@ -20,6 +21,8 @@ pub enum Shape {
     One,
     /// A process for each part, and a second gateway.
     Five,
+    /// The same with the ledger on PostgreSQL, and two copies of accounts.
+    OnPostgres,
 }
 
 /// A process of a bank.
@@ -33,6 +36,8 @@ pub enum Part {
     SecondGateway,
     /// The ledger's service.
     Accounts,
+    /// Another copy of it.
+    SecondAccounts,
     /// The transfers' service.
     Transactions,
     /// The users' and sessions' service.
@@ -51,12 +56,23 @@ impl Part {
         Self::SecondGateway,
     ];
 
+    const ON_POSTGRES: [Self; 7] = [
+        Self::Identity,
+        Self::Accounts,
+        Self::SecondAccounts,
+        Self::Transactions,
+        Self::Partners,
+        Self::Gateway,
+        Self::SecondGateway,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::All => "bank",
             Self::Gateway => "gateway",
             Self::SecondGateway => "gateway-2",
             Self::Accounts => "accounts",
+            Self::SecondAccounts => "accounts-2",
             Self::Transactions => "transactions",
             Self::Identity => "identity",
             Self::Partners => "partners",
@@ -107,7 +123,7 @@ impl Bank {
             edges: HashMap::new(),
             staff: Mutex::default(),
         };
-        if shape == Shape::Five {
+        if shape != Shape::One {
             std::fs::write(bank.config(), bank.five_parts()).unwrap();
         }
         bank.start_missing();
@@ -128,11 +144,21 @@ impl Bank {
 
     fn five_parts(&self) -> String {
         // Bound together, so that no port is given twice.
-        let held: Vec<TcpListener> = (0..7).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let held: Vec<TcpListener> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let at: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let (mut store, mut copies) = (String::new(), String::new());
+        if self.shape == Shape::OnPostgres {
+            let server = Postgres::shared("the bank on PostgreSQL").expect("who asks for it has looked");
+            store = format!("store = \"{}\"\n", server.url());
+            copies = format!(
+                "[edge.upstreams.accounts]\nendpoints = [\"http://{}\", \"http://{}\"]\n",
+                at[3], at[7]
+            );
+            std::fs::write(self.directory.path().join("second-accounts"), at[7].to_string()).unwrap();
+        }
         format!(
-            "data = {:?}\n[gateway]\nlisten = \"{}\"\nadmin = \"{}\"\ninternal = \"{}\"\n[accounts]\nlisten = \"{}\"\n\
-             [transactions]\nlisten = \"{}\"\n[identity]\nlisten = \"{}\"\n[partners]\nlisten = \"{}\"\n",
+            "data = {:?}\n[gateway]\nlisten = \"{}\"\nadmin = \"{}\"\ninternal = \"{}\"\n[accounts]\nlisten = \"{}\"\n{store}\
+             [transactions]\nlisten = \"{}\"\n[identity]\nlisten = \"{}\"\n[partners]\nlisten = \"{}\"\n{copies}",
             self.data(),
             at[0],
             at[1],
@@ -150,6 +176,7 @@ impl Bank {
         match self.shape {
             Shape::One => &[Part::All],
             Shape::Five => &Part::FIVE,
+            Shape::OnPostgres => &Part::ON_POSTGRES,
         }
     }
 
@@ -163,6 +190,10 @@ impl Bank {
             Part::SecondGateway => {
                 [own(&["gateway", "--config", &config]), own(&anywhere), own(&["--internal", "127.0.0.1:0"])]
                     .concat()
+            }
+            Part::SecondAccounts => {
+                let listen = std::fs::read_to_string(self.directory.path().join("second-accounts")).unwrap();
+                own(&["accounts", "--config", &config, "--listen", &listen])
             }
             part => own(&[part.name(), "--config", &config]),
         };
@@ -336,7 +367,11 @@ fn address(url: &str) -> SocketAddr {
 #[must_use]
 pub fn shared(program: &Path, module: &str) -> &'static Bank {
     static SHARED: OnceLock<Bank> = OnceLock::new();
-    let shape = if module.starts_with("five_processes") { Shape::Five } else { Shape::One };
+    let shape = match module {
+        module if module.starts_with("five_processes") => Shape::Five,
+        module if module.starts_with("on_postgres") => Shape::OnPostgres,
+        _ => Shape::One,
+    };
     SHARED.get_or_init(|| Bank::start(program, shape))
 }
 
