@@ -15,5 +15,8 @@ mod ownership;
 #[test]
 fn the_bank_runs_with_its_ledger_on_postgresql() {
     // Says what is missing, or fails where nothing may be missing.
-    assert!(bank_tests::Postgres::start("the bank on PostgreSQL").is_none(), "PostgreSQL came after this was built");
+    assert!(
+        bank_tests::Postgres::start("the bank on PostgreSQL").is_none(),
+        "PostgreSQL came after this was built"
+    );
 }

@@ -94,7 +94,8 @@ impl Config {
         let services: [String; 4] = std::array::from_fn(|at| {
             listens[at].clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
         });
-        let LedgerSection { store, store_readers: readers, store_authorities: authorities, .. } = file.accounts;
+        let LedgerSection { store, store_readers: readers, store_authorities: authorities, .. } =
+            file.accounts;
         let ledger = match store {
             Some(url) => Some(LedgerStore { url, readers, authorities }),
             None if readers.is_some() || authorities.is_some() => {
@@ -189,11 +190,8 @@ mod tests {
 
     #[test]
     fn every_configuration_that_is_shown_is_one_that_the_program_reads() {
-        let files = [
-            include_str!("../five.toml"),
-            include_str!("../limits.toml"),
-            include_str!("../postgres.toml"),
-        ];
+        let files =
+            [include_str!("../five.toml"), include_str!("../limits.toml"), include_str!("../postgres.toml")];
         let operating = include_str!("../../../docs/operating.md");
         let mut shown = 0;
         for text in files.into_iter().chain(blocks(operating)) {

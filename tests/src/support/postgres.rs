@@ -92,11 +92,27 @@ impl Postgres {
         format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Starts it with one more setting from now on, as `name=value`.
+    /// Gives files in its directory to the server's user, who alone may read them.
+    ///
+    /// # Panics
+    /// Where they cannot be given.
+    pub fn own(&self, files: &[&str]) {
+        use std::os::unix::fs::PermissionsExt as _;
+        for file in files {
+            let file = self.directory.join(file);
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                assert!(
+                    Command::new("chown").arg("postgres:postgres").arg(&file).status().unwrap().success()
+                );
+            }
+        }
+    }
+
+    /// Starts it anew with more settings, as `name=value`.
     #[must_use]
-    pub fn with(mut self, setting: &str) -> Self {
-        self.settings.push(setting.to_owned());
-        self.kill();
+    pub fn with(mut self, settings: &[&str]) -> Self {
+        self.settings.extend(settings.iter().map(ToString::to_string));
         self.restart();
         self
     }

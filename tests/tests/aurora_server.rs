@@ -1,0 +1,290 @@
+//! What only a server can do to a ledger: be used by several processes, be killed, be demoted, lag behind, be somebody else.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_stores::aurora::{AuroraLedger, AuroraOptions};
+use bank_stores::ledger::{AccountId, Floor, OpenAccount, Posting, PostingId};
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
+use bank_tests::Postgres;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+
+fn account(name: &str) -> AccountId {
+    AccountId::new(name).unwrap()
+}
+
+fn transfer(id: &str, from: &str, to: &str, minor: i64) -> Posting {
+    let amount = Money::from_minor(minor, Currency::EUR);
+    Posting::new(PostingId::new(id).unwrap(), "transfer").transfer(account(from), account(to), amount)
+}
+
+fn options(server: &Postgres, schema: &str) -> AuroraOptions {
+    AuroraOptions::new(&server.url()).unwrap().schema(schema).unwrap().connections(3)
+}
+
+async fn customers(ledger: &dyn Ledger, names: &[&str]) {
+    ledger.open(OpenAccount::new(account("cash"), Currency::EUR).floor(Floor::None)).await.unwrap();
+    for name in names {
+        ledger.open(OpenAccount::new(account(name), Currency::EUR)).await.unwrap();
+        ledger.post(transfer(&format!("fund.{name}"), "cash", name, 1_000)).await.unwrap();
+    }
+}
+
+async fn balance(ledger: &dyn Ledger, name: &str, read: Consistency) -> i64 {
+    ledger.account(&account(name), read).await.unwrap().balance.minor()
+}
+
+/// Work that blocks, such as starting a server, off the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_write_one_ledger_and_nothing_is_doubled() {
+    let Some(server) = blocking(|| Postgres::shared("several writers")).await else { return };
+    let schema = Postgres::fresh_schema();
+    // All of them make the tables at once.
+    let opening = (0..4).map(|_| tokio::spawn(AuroraLedger::open(options(server, &schema))));
+    let mut ledgers = Vec::new();
+    for opened in opening.collect::<Vec<_>>() {
+        ledgers.push(Arc::new(opened.await.unwrap().unwrap()));
+    }
+    customers(&*ledgers[0], &["a", "b", "c", "d"]).await;
+    let names = ["a", "b", "c", "d"];
+    let mut running = Vec::new();
+    for (number, ledger) in ledgers.iter().enumerate() {
+        for task in 0..8_usize {
+            let ledger = ledger.clone();
+            running.push(tokio::spawn(async move {
+                let mut fresh = 0;
+                for n in 0..20_usize {
+                    // Every posting is sent by two processes.
+                    let id = format!("p{}.{task}.{n}", number / 2);
+                    let (from, to) = (names[(task + n) % 4], names[(task + 3 * n + 1) % 4]);
+                    match ledger.post(transfer(&id, from, to, 7)).await {
+                        Ok(receipt) => fresh += usize::from(!receipt.replayed),
+                        Err(error) => panic!("{id}: {error:?}"),
+                    }
+                }
+                fresh
+            }));
+        }
+    }
+    let mut fresh = 0;
+    for task in running {
+        fresh += task.await.unwrap();
+    }
+    assert_eq!(fresh, 2 * 8 * 20);
+    let mut total = 0;
+    for name in names {
+        total += balance(&*ledgers[1], name, Consistency::Current).await;
+    }
+    assert_eq!(total, 4_000);
+    assert!(ledgers[2].trial_balance(Consistency::Current).await.unwrap().is_balanced());
+    assert!(ledgers[3].verify(&mut |_| ()).await.unwrap().holds());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
+    let Some(mut server) = blocking(|| Postgres::start("a server that is killed")).await else { return };
+    let options = options(&server, "killed").connect_timeout(Duration::from_secs(2));
+    let ledger = Arc::new(AuroraLedger::open(options).await.unwrap());
+    customers(&*ledger, &["a", "b"]).await;
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                let mut outcomes = Vec::new();
+                for n in 0..400 {
+                    let id = format!("p{task}.{n}");
+                    let (from, to) = if n % 2 == 0 { ("a", "b") } else { ("b", "a") };
+                    let outcome = ledger.post(transfer(&id, from, to, 1)).await;
+                    outcomes.push((id, from, to, outcome.map_err(|error| error.kind())));
+                }
+                outcomes
+            })
+        })
+        .collect();
+    let mut server = blocking(move || {
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(150));
+            server.restart();
+        }
+        server
+    })
+    .await;
+    let (mut moved, mut unknown) = (0, 0);
+    for task in tasks {
+        for (id, from, to, outcome) in task.await.unwrap() {
+            // What is not known is sent again under its id.
+            let posting = transfer(&id, from, to, 1);
+            let receipt = match outcome {
+                Ok(receipt) => receipt,
+                Err(ErrorKind::Unavailable | ErrorKind::Indeterminate) => {
+                    unknown += 1;
+                    match ledger.post(posting.clone()).await {
+                        Ok(receipt) => receipt,
+                        Err(error) => panic!("{id}: {error:?}"),
+                    }
+                }
+                Err(kind) => panic!("{id}: {kind}"),
+            };
+            let again = ledger.post(posting).await.unwrap();
+            assert!(again.replayed && again.sequence == receipt.sequence, "{id}");
+            moved += if from == "a" { -1 } else { 1 };
+        }
+    }
+    eprintln!("{unknown} outcomes were resolved");
+    assert_eq!(balance(&*ledger, "a", Consistency::Current).await, 1_000 + moved);
+    assert!(ledger.trial_balance(Consistency::Current).await.unwrap().is_balanced());
+    assert!(ledger.verify(&mut |_| ()).await.unwrap().holds());
+    ledger.close().await;
+    server.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_became_a_reader_is_left_and_found_again() {
+    let Some(server) = blocking(|| Postgres::start("a demoted writer")).await else { return };
+    let ledger = AuroraLedger::open(options(&server, "demoted")).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let read_only = |on: &str| {
+        server.sql(&format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
+        server.sql("SELECT pg_reload_conf()");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    tokio::task::block_in_place(|| read_only("on"));
+    let refused = ledger.post(transfer("p", "cash", "a", 1)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
+    tokio::task::block_in_place(|| read_only("off"));
+    assert!(!ledger.post(transfer("p", "cash", "a", 1)).await.unwrap().replayed);
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_from_a_replica_is_never_older_than_what_its_caller_wrote() {
+    let Some((server, replica)) = blocking(|| {
+        let server = Postgres::start("a replica")?;
+        let replica = server.replica();
+        Some((server, replica))
+    })
+    .await
+    else {
+        return;
+    };
+    let options = options(&server, "lagging").readers(&replica.url()).unwrap();
+    let ledger = AuroraLedger::open(options).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let first = ledger.post(transfer("p1", "cash", "a", 1)).await.unwrap();
+    assert_eq!(balance(&ledger, "a", Consistency::AtLeast(first.freshness)).await, 1_001);
+    tokio::task::block_in_place(|| replica.sql("SELECT pg_wal_replay_pause()"));
+    let second = ledger.post(transfer("p2", "cash", "a", 1)).await.unwrap();
+    assert_eq!(balance(&ledger, "a", Consistency::AtLeast(second.freshness)).await, 1_002);
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_002);
+    assert_eq!(
+        balance(&ledger, "a", Consistency::Any).await,
+        1_001,
+        "whatever copy answers: the replica stands still"
+    );
+    tokio::task::block_in_place(|| replica.sql("SELECT pg_wal_replay_resume()"));
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_program_refuses_newer_tables_with_one_clear_line() {
+    let Some(server) = blocking(|| Postgres::shared("newer tables")).await else { return };
+    let schema = Postgres::fresh_schema();
+    AuroraLedger::open(options(server, &schema)).await.unwrap().close().await;
+    tokio::task::block_in_place(|| server.sql(&format!("UPDATE {schema}.schema_version SET version = 99")));
+    let refused = AuroraLedger::open(options(server, &schema)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    assert!(
+        refused.to_string().contains("schema version 99") && !refused.to_string().contains('\n'),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_is_a_clear_refusal_in_time() {
+    // A port that takes connections and says nothing, as a database that wakes up from a pause.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://bank@{}/postgres", silent.local_addr().unwrap());
+    let options = AuroraOptions::new(&url).unwrap().connect_timeout(Duration::from_millis(300));
+    let start = tokio::time::Instant::now();
+    let refused = AuroraLedger::open(options).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(start.elapsed() < Duration::from_secs(5) && refused.to_string().contains("within"), "{refused}");
+}
+
+/// Writes a server's key and certificate, signed by an authority of its own, and the authority.
+fn certificates(directory: &Path, name: &str, expired: bool) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if expired {
+        (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    }
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
+}
+
+/// What becomes of a connection that must be encrypted and verified.
+async fn verified(server: &Postgres, authority: &Path, schema: &str) -> Result<(), ErrorKind> {
+    let url = format!("postgres://bank@localhost:{}/postgres?sslmode=verify-full", server.port());
+    let options = AuroraOptions::new(&url).unwrap().schema(schema).unwrap().root_certificates(authority);
+    match AuroraLedger::open(options.connect_timeout(Duration::from_secs(5))).await {
+        Ok(ledger) => {
+            ledger.close().await;
+            Ok(())
+        }
+        Err(error) => Err(error.kind()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_only_a_server_that_is_who_it_should_be_is_spoken_to() {
+    for (name, expired, outcome) in [
+        ("localhost", false, Ok(())),
+        ("db.elsewhere.example", false, Err(ErrorKind::Unavailable)),
+        ("localhost", true, Err(ErrorKind::Unavailable)),
+    ] {
+        let Some(server) = blocking(move || {
+            let server = Postgres::start("TLS to the server")?;
+            certificates(server.directory(), name, expired);
+            server.own(&["server.pem", "server.key"]);
+            let file = |file: &str| server.directory().join(file).display().to_string();
+            let (certificate, key) = (
+                format!("ssl_cert_file={}", file("server.pem")),
+                format!("ssl_key_file={}", file("server.key")),
+            );
+            Some(server.with(&["ssl=on", &certificate, &key]))
+        })
+        .await
+        else {
+            return;
+        };
+        let authority = server.directory().join("ca.pem");
+        assert_eq!(verified(&server, &authority, "tls").await, outcome, "{name}, expired: {expired}");
+        // Somebody else's authority.
+        let others = tempfile::tempdir().unwrap();
+        certificates(others.path(), name, false);
+        let stranger = verified(&server, &others.path().join("ca.pem"), "tls").await;
+        assert_eq!(stranger, Err(ErrorKind::Unavailable));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_server_without_encryption_is_not_spoken_to() {
+    let Some(server) = blocking(|| Postgres::shared("a plaintext server")).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path(), "localhost", false);
+    let outcome = verified(server, &directory.path().join("ca.pem"), &Postgres::fresh_schema()).await;
+    assert_eq!(outcome, Err(ErrorKind::Unavailable));
+}
