@@ -70,7 +70,12 @@ impl Database {
             Some(provider) => Some(provider.password().await?),
             None => None,
         };
-        let options = self.options.connect_options(&self.options.writer, password.as_deref());
+        // Every statement of the writer finds few rows by their keys. The server's plan for it would be made while the tables
+        // are small, by reading them whole, and kept when they are large.
+        let by_keys =
+            ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"].map(|setting| (setting, "off"));
+        let options =
+            self.options.connect_options(&self.options.writer, password.as_deref()).options(by_keys);
         let connecting = async {
             let mut connection = options.connect().await.map_err(from_sqlx)?;
             let row =

@@ -73,6 +73,12 @@ impl Postgres {
         format!("postgres://bank@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// One of PostgreSQL's programs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// Its port.
     #[must_use]
     pub const fn port(&self) -> u16 {

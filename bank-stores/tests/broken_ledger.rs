@@ -1,0 +1,396 @@
+//! The suite has to fail on a ledger that breaks a promise: each fault here breaks one.
+
+#![cfg(all(feature = "embedded", feature = "conformance"))]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bank_stores::embedded::{SqliteLedger, SqliteOptions};
+use bank_stores::ledger::{
+    Account, AccountId, AccountStatus, AsOf, Ceiling, ChainHead, Command, CommandId, ConsumerId, Entry,
+    Floor, Hold, HoldId, HoldStatus, OwnerId, Period, Posting, PostingId, Progress, REVERSAL, Receipt,
+    Reversal, Statement, TrialBalance, Verified,
+};
+use bank_stores::{
+    Consistency, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp,
+    conformance,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    None,
+    /// Executes a posting again that was executed before.
+    Doubles,
+    /// Opens accounts without the floor that was asked for.
+    IgnoresFloors,
+    /// Opens accounts without the ceiling that was asked for.
+    IgnoresCeilings,
+    /// Leaves an account open that is to be frozen or closed.
+    IgnoresFreezing,
+    /// Loses an event now and then.
+    LosesEvents,
+    /// Tells nobody of holds.
+    HoldsHaveNoEvents,
+    /// Has a reader ask again rather than wait.
+    NeverWaits,
+    /// Takes any cursor for the first page.
+    IgnoresCursors,
+    /// Gives the last account first.
+    AccountsOutOfOrder,
+    /// Takes an id that is known for the same command, whatever it says.
+    TakesAnyContent,
+    /// Says of what it did before that it did it now.
+    ReplaysAreNotMarked,
+    /// Gives a receipt with the account or hold as it stands now.
+    ReplaysTellThePresent,
+    /// Cannot tell what became of a command.
+    ForgetsReceipts,
+    /// Keeps an id of a refusal that was not to be remembered.
+    RemembersEveryRefusal,
+    /// Remembers no refusal.
+    ForgetsRefusals,
+    /// Refuses without saying what is wrong.
+    NamesNoField,
+    /// Refuses everything for the same reason.
+    SaysOnlyInvalid,
+    /// Executes the last command of a call first.
+    BatchesOutOfOrder,
+    /// Executes linked commands each for itself.
+    UnlinksChains,
+    /// Shows a cent less than there is.
+    MislaysACent,
+    /// Shows what is held as free.
+    ForgetsHolds,
+    /// Captures all of a hold, however much was asked for.
+    CapturesEverything,
+    /// Shows a hold that has ended as open.
+    HoldsLookOpen,
+    /// Places every hold without its deadline.
+    HoldsNeverExpire,
+    /// Undoes a posting as often as somebody asks for it.
+    ReversesTwice,
+    /// Takes the balance now for the one of any time.
+    BalanceAtIsNow,
+    /// Leaves the last entry of a page out.
+    StatementsLoseAnEntry,
+    /// Keeps the position that was told last, though it is an earlier one.
+    ConsumersGoBack,
+    /// Leaves the last command out of the chain.
+    ChainStopsShort,
+    /// Does not tell how far a verification has come.
+    VerifiesInSilence,
+}
+
+#[derive(Debug)]
+struct BrokenLedger {
+    inner: SqliteLedger,
+    fault: Fault,
+    /// Postings that were doubled, or the position of a consumer.
+    count: AtomicU64,
+}
+
+impl BrokenLedger {
+    async fn new(fault: Fault) -> Self {
+        let inner = SqliteLedger::open(SqliteOptions::temporary().unwrap()).await.unwrap();
+        Self { inner, fault, count: AtomicU64::new(0) }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    /// What is executed in place of the command.
+    async fn spoil(&self, command: Command) -> Command {
+        match (self.fault, command) {
+            (Fault::Doubles, Command::Post(posting)) => {
+                let id = format!("{}.{}", posting.id, self.count.fetch_add(1, Ordering::Relaxed));
+                let mut other = Posting::new(PostingId::new(id).unwrap(), posting.kind.clone());
+                other.legs = posting.legs;
+                Command::Post(other)
+            }
+            (Fault::IgnoresFloors, Command::Open(open)) => open.floor(Floor::None).into(),
+            (Fault::IgnoresCeilings, Command::Open(open)) => open.ceiling(Ceiling::None).into(),
+            (Fault::IgnoresFreezing, Command::Change(mut change)) => {
+                change.status = change.status.map(|_| AccountStatus::Open);
+                change.into()
+            }
+            (Fault::RemembersEveryRefusal, Command::Post(posting)) => posting.remember_refusal().into(),
+            (Fault::ForgetsRefusals, Command::Post(mut posting)) => {
+                posting.remember = false;
+                posting.into()
+            }
+            (Fault::UnlinksChains, command) => command.plain().clone(),
+            (Fault::CapturesEverything, Command::Capture(mut capture)) => {
+                capture.amount = None;
+                capture.into()
+            }
+            (Fault::HoldsNeverExpire, Command::Hold(mut hold)) => {
+                hold.expires_in = None;
+                hold.into()
+            }
+            (Fault::ReversesTwice, Command::Reverse(reversal)) => self.opposite(reversal).await,
+            (_, command) => command,
+        }
+    }
+
+    /// A plain posting that does what a reversal does, which nobody can tell from the first one.
+    async fn opposite(&self, reversal: Reversal) -> Command {
+        let undone = self.inner.receipt(&CommandId::Posting(reversal.reverses.clone())).await.unwrap();
+        let Some(undone) = undone else { return reversal.into() };
+        let mut posting = Posting::new(reversal.id, REVERSAL);
+        for entry in undone.entries {
+            posting = posting.leg(entry.account, entry.amount.checked_neg().unwrap());
+        }
+        posting.into()
+    }
+
+    /// What is told in place of the outcome.
+    async fn tell(&self, id: &CommandId, outcome: Result<Receipt>) -> Result<Receipt> {
+        match (self.fault, outcome) {
+            (Fault::TakesAnyContent, Err(error)) if error.kind() == ErrorKind::Conflict => {
+                match self.inner.receipt(id).await {
+                    Ok(Some(first)) => Ok(first.replay()),
+                    _ => Err(error),
+                }
+            }
+            (Fault::NamesNoField, Err(error)) => Err(Error::new(error.kind(), "refused")),
+            (Fault::SaysOnlyInvalid, Err(error)) => {
+                Err(Error::invalid(error.field().unwrap_or_default().to_owned(), "refused"))
+            }
+            (Fault::ReplaysAreNotMarked, Ok(mut receipt)) => {
+                receipt.replayed = false;
+                Ok(receipt)
+            }
+            (Fault::ReplaysTellThePresent, Ok(receipt)) if receipt.replayed => self.present(receipt).await,
+            (Fault::HoldsLookOpen, Ok(mut receipt)) => {
+                receipt.hold = receipt.hold.map(look_open);
+                Ok(receipt)
+            }
+            (_, outcome) => outcome,
+        }
+    }
+
+    async fn present(&self, mut receipt: Receipt) -> Result<Receipt> {
+        if let Some(account) = receipt.account.take() {
+            receipt.account = Some(self.inner.account(&account.id, Consistency::Current).await?);
+        }
+        if let Some(hold) = receipt.hold.take() {
+            receipt.hold = Some(self.inner.hold(&hold.id, Consistency::Current).await?);
+        }
+        Ok(receipt)
+    }
+}
+
+fn look_open(hold: Hold) -> Hold {
+    let captured = hold.captured.minor();
+    hold.with(captured, HoldStatus::Open)
+}
+
+#[async_trait]
+impl Ledger for BrokenLedger {
+    async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>> {
+        let mut spoiled = Vec::with_capacity(commands.len());
+        for command in commands {
+            spoiled.push(self.spoil(command).await);
+        }
+        if self.has(Fault::BatchesOutOfOrder) {
+            spoiled.reverse();
+        }
+        let ids: Vec<CommandId> = spoiled.iter().map(Command::id).collect();
+        let outcomes = self.inner.execute(spoiled).await;
+        let mut told = Vec::with_capacity(outcomes.len());
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            told.push(self.tell(id, outcome).await);
+        }
+        if self.has(Fault::BatchesOutOfOrder) {
+            told.reverse();
+        }
+        told
+    }
+    async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
+        if self.has(Fault::ForgetsReceipts) {
+            return Ok(None);
+        }
+        self.inner.receipt(id).await
+    }
+    async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {
+        let mut account = self.inner.account(id, read).await?;
+        let (balance, held, entries) = (account.balance.minor(), account.held.minor(), account.entry_count);
+        match self.fault {
+            Fault::MislaysACent => account.set_balance(balance - 1, held, entries),
+            Fault::ForgetsHolds => account.set_balance(balance, 0, entries),
+            _ => {}
+        }
+        Ok(account)
+    }
+    async fn accounts(&self, owner: &OwnerId, page: PageRequest, read: Consistency) -> Result<Page<Account>> {
+        let mut accounts = self.inner.accounts(owner, page, read).await?;
+        if self.has(Fault::AccountsOutOfOrder) {
+            accounts.items.reverse();
+        }
+        Ok(accounts)
+    }
+    async fn entries(
+        &self,
+        account: &AccountId,
+        mut page: PageRequest,
+        read: Consistency,
+    ) -> Result<Page<Entry>> {
+        if self.has(Fault::IgnoresCursors) {
+            page.after = None;
+            let mut read = self.inner.entries(account, page, read).await?;
+            read.next = None;
+            return Ok(read);
+        }
+        self.inner.entries(account, page, read).await
+    }
+    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
+        self.inner.trial_balance(read).await
+    }
+    async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
+        let hold = self.inner.hold(id, read).await?;
+        Ok(if self.has(Fault::HoldsLookOpen) { look_open(hold) } else { hold })
+    }
+    async fn balance_at(&self, account: &AccountId, at: AsOf, read: Consistency) -> Result<Money> {
+        if self.has(Fault::BalanceAtIsNow) {
+            return self.inner.account(account, read).await.map(|account| account.balance);
+        }
+        self.inner.balance_at(account, at, read).await
+    }
+    async fn statement(
+        &self,
+        account: &AccountId,
+        period: Period,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<Statement> {
+        let mut statement = self.inner.statement(account, period, page, read).await?;
+        if self.has(Fault::StatementsLoseAnEntry) {
+            statement.entries.items.pop();
+        }
+        Ok(statement)
+    }
+    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
+        self.count.store(position.number(), Ordering::Relaxed);
+        self.inner.consumed(consumer, position).await
+    }
+    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
+        if self.has(Fault::ConsumersGoBack) {
+            return Ok(Position::new(self.count.load(Ordering::Relaxed)));
+        }
+        self.inner.position(consumer).await
+    }
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        self.inner.forget_events(before).await
+    }
+    async fn chain(&self) -> Result<ChainHead> {
+        let mut head = self.inner.chain().await?;
+        if self.has(Fault::ChainStopsShort) {
+            head.sequence = head.sequence.saturating_sub(1);
+        }
+        Ok(head)
+    }
+    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
+        if self.has(Fault::VerifiesInSilence) {
+            return self.inner.verify(&mut |_| ()).await;
+        }
+        self.inner.verify(progress).await
+    }
+    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
+        let wait = if self.has(Fault::NeverWaits) { Duration::ZERO } else { wait };
+        let mut events = self.inner.events(after, limit, wait).await?;
+        match self.fault {
+            Fault::LosesEvents if events.len() > 2 => drop(events.remove(1)),
+            Fault::HoldsHaveNoEvents => events.retain(|event| !event.topic.starts_with("hold.")),
+            _ => {}
+        }
+        Ok(events)
+    }
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+type Promise = fn(&dyn Ledger) -> Running<'_>;
+
+macro_rules! faults {
+    ($($fault:ident $promise:ident)*) => {
+        /// Each fault, and a promise that it breaks.
+        const FAULTS: &[(Fault, &str, Promise)] = &[$((Fault::$fault, stringify!($promise), {
+            fn promise(ledger: &dyn Ledger) -> Running<'_> {
+                Box::pin(conformance::ledger::$promise(ledger))
+            }
+            promise
+        })),*];
+    };
+}
+
+faults! {
+    Doubles the_same_posting_again_gives_the_first_receipt
+    TakesAnyContent the_same_id_with_other_content_is_a_conflict
+    ReplaysTellThePresent an_opening_may_be_repeated
+    RemembersEveryRefusal a_refused_id_may_be_tried_again
+    NamesNoField bad_input_is_refused_and_named
+    BatchesOutOfOrder a_batch_keeps_its_order_and_each_its_own_outcome
+    Doubles racers_with_one_id_have_one_effect
+    IgnoresFloors a_floor_is_never_broken
+    MislaysACent the_total_is_constant_under_concurrent_transfers
+    IgnoresCursors entries_add_up_and_read_both_ways
+    AccountsOutOfOrder accounts_of_an_owner_come_in_order
+    IgnoresCursors a_cursor_is_good_for_its_own_query_only
+    LosesEvents events_are_complete_and_in_order
+    NeverWaits a_waiting_reader_wakes_at_commit
+    ForgetsReceipts a_cancelled_caller_leaves_no_half_effect
+    UnlinksChains random_commands_match_the_model
+    ForgetsHolds a_hold_keeps_money_for_a_payment_to_come
+    CapturesEverything a_hold_is_captured_in_parts
+    HoldsLookOpen a_voided_hold_gives_back_what_is_left
+    ReplaysTellThePresent commands_of_holds_may_be_repeated
+    HoldsNeverExpire a_hold_ends_by_its_deadline
+    ReplaysAreNotMarked a_hold_ends_once
+    SaysOnlyInvalid bad_holds_are_refused_and_named
+    IgnoresFreezing frozen_and_closed_accounts_take_part_in_nothing
+    IgnoresCeilings floors_and_ceilings_hold_and_may_be_moved
+    ReversesTwice a_posting_is_reversed_once
+    UnlinksChains linked_commands_succeed_or_fail_together
+    ForgetsRefusals a_refusal_is_remembered_where_asked
+    HoldsHaveNoEvents every_kind_of_command_has_its_event
+    BalanceAtIsNow balances_as_of_a_time_are_exact
+    StatementsLoseAnEntry a_statement_adds_up
+    ConsumersGoBack consumers_keep_their_positions
+    ChainStopsShort the_chain_takes_everything_in
+    VerifiesInSilence the_chain_takes_everything_in
+}
+
+/// Whether the ledger was found to break the promise.
+async fn caught(fault: Fault, promise: Promise) -> bool {
+    let store = BrokenLedger::new(fault).await;
+    let running = async move { promise(&store).await };
+    tokio::spawn(running).await.is_err_and(|error| error.is_panic())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_a_ledger_is_caught() {
+    for (fault, name, promise) in FAULTS {
+        assert!(caught(*fault, *promise).await, "{fault:?} went unnoticed by {name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_ledger_is_blamed_for_nothing() {
+    for (_, name, promise) in FAULTS {
+        assert!(!caught(Fault::None, *promise).await, "a sound ledger was blamed by {name}");
+    }
+}
+
+#[test]
+fn each_promise_of_the_suite_has_a_ledger_that_breaks_it() {
+    let suite = include_str!("../src/conformance/mod.rs");
+    let (_, list) = suite.split_once("{ ledger, $factory,").unwrap();
+    let (list, _) = list.split_once('}').unwrap();
+    for promise in list.split_whitespace() {
+        assert!(FAULTS.iter().any(|(_, name, _)| *name == promise), "nothing breaks {promise}");
+    }
+}

@@ -1,0 +1,255 @@
+//! The hash chain of a ledger's file: what a foreign hand does to its rows is found.
+
+#![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_stores::embedded::{SqliteLedger, SqliteOptions};
+use bank_stores::ledger::{
+    AccountId, AsOf, Capture, Ceiling, ChainHead, ChangeAccount, ChangeId, Command, Floor, HoldId,
+    OpenAccount, OwnerId, PlaceHold, Posting, PostingId, Receipt, Verified,
+};
+use bank_stores::{Consistency, Currency, Ledger, ManualClock, Money, Result, Timestamp};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+/// What was done to a file, and the statements that do it. In the file that `written` makes, accounts 1 to 3 are cash, alice and
+/// bob, 4, 5, 8 and 11 are postings, 6 and 7 are holds, 9 is the voiding of hold 7, and 10 is a change of bob's rules.
+const TAMPERINGS: &[(&str, &str)] = &[
+    (
+        "an entry's amount, with all balances that follow from it",
+        "UPDATE entries SET amount = amount + 10, balance = balance + 10 WHERE posting = 11 AND leg = 1;
+         UPDATE entries SET amount = amount - 10, balance = balance - 10 WHERE posting = 11 AND leg = 0;
+         UPDATE balances SET balance = balance + 10 WHERE account = 3;
+         UPDATE balances SET balance = balance - 10 WHERE account = 2",
+    ),
+    ("an entry's amount alone", "UPDATE entries SET amount = amount + 10 WHERE posting = 5 AND leg = 1"),
+    (
+        "an entry that is another account's, with both balances",
+        "UPDATE entries SET account = 1, number = 2, balance = -970 WHERE posting = 11 AND leg = 1;
+         UPDATE balances SET balance = -970, entries = 2 WHERE account = 1;
+         UPDATE balances SET balance = 220, entries = 2 WHERE account = 3",
+    ),
+    ("a posting's reference", "UPDATE postings SET reference = 'gift' WHERE sequence = 4"),
+    ("a posting's time of booking", "UPDATE postings SET booked_at = booked_at - 1 WHERE sequence = 4"),
+    (
+        "the last posting, removed with its entries",
+        "DELETE FROM entries WHERE posting = 11; DELETE FROM postings WHERE sequence = 11;
+         UPDATE balances SET balance = balance + 30, entries = entries - 1 WHERE account = 2;
+         UPDATE balances SET balance = balance - 30, entries = entries - 1 WHERE account = 3",
+    ),
+    ("an entry, removed", "DELETE FROM entries WHERE posting = 5 AND leg = 1"),
+    (
+        "a posting in the place of another command",
+        "INSERT INTO postings (sequence, id, kind, booked_at, value_at, content)
+         VALUES (10, 'forged', 'transfer', 0, 0, zeroblob(32))",
+    ),
+    (
+        "two more entries of a posting, with both balances",
+        "INSERT INTO entries (posting, leg, account, number, amount, balance)
+         VALUES (11, 2, 2, 5, 100, 850), (11, 3, 1, 2, -100, -1100);
+         UPDATE balances SET balance = 850, entries = 5 WHERE account = 2;
+         UPDATE balances SET balance = -1100, entries = 2 WHERE account = 1",
+    ),
+    (
+        "two postings' ids, swapped",
+        "UPDATE postings SET id = 'between' WHERE sequence = 4;
+         UPDATE postings SET id = 'p1' WHERE sequence = 5;
+         UPDATE postings SET id = 'p2' WHERE sequence = 4",
+    ),
+    (
+        "two postings, swapped",
+        "UPDATE entries SET posting = 99 WHERE posting = 4; UPDATE postings SET sequence = 99 WHERE sequence = 4;
+         UPDATE entries SET posting = 4 WHERE posting = 5; UPDATE postings SET sequence = 4 WHERE sequence = 5;
+         UPDATE entries SET posting = 5 WHERE posting = 99; UPDATE postings SET sequence = 5 WHERE sequence = 99",
+    ),
+    ("an account's owner", "UPDATE accounts SET owner = 'mallory' WHERE id = 'alice'"),
+    ("an account's floor", "UPDATE accounts SET floor = NULL WHERE id = 'alice'"),
+    (
+        "a hold's amount, with what is held",
+        "UPDATE holds SET amount = 150 WHERE id = 'h'; UPDATE balances SET held = 30 WHERE account = 2",
+    ),
+    (
+        "a hold that was voided, open again",
+        "UPDATE holds SET status = 0, ended_by = NULL, ended_at = NULL WHERE id = 'g';
+         UPDATE balances SET held = held + 50 WHERE account = 2",
+    ),
+    ("what a change says", "UPDATE changes SET state = replace(state, '10.00', '99.00')"),
+    ("a balance", "UPDATE balances SET balance = balance + 1 WHERE account = 2"),
+    ("what is held", "UPDATE balances SET held = 0 WHERE account = 2"),
+    ("a block of the chain, removed", "DELETE FROM chain WHERE sequence = 9"),
+    ("a block's hash", "UPDATE chain SET hash = zeroblob(32) WHERE sequence = 9"),
+    ("the last block's hash", "UPDATE chain SET hash = zeroblob(32) WHERE sequence = 11"),
+];
+
+/// Everything behind command 9, so that nothing in the file tells of it.
+const CUT_OFF: &str = "
+    DELETE FROM entries WHERE posting > 9; DELETE FROM postings WHERE sequence > 9;
+    DELETE FROM changes WHERE sequence > 9; DELETE FROM rules; DELETE FROM outbox WHERE position > 9;
+    DELETE FROM chain WHERE sequence > 9;
+    UPDATE balances SET
+        balance = (SELECT coalesce(sum(e.amount), 0) FROM entries e WHERE e.account = balances.account),
+        entries = (SELECT count(*) FROM entries e WHERE e.account = balances.account)";
+
+fn account(name: &str) -> AccountId {
+    AccountId::new(name).unwrap()
+}
+
+fn hold_id(name: &str) -> HoldId {
+    HoldId::new(name).unwrap()
+}
+
+fn eur(minor: i64) -> Money {
+    Money::from_minor(minor, Currency::EUR)
+}
+
+fn transfer(id: &str, from: &str, to: &str, minor: i64) -> Posting {
+    Posting::new(PostingId::new(id).unwrap(), "transfer").transfer(account(from), account(to), eur(minor))
+}
+
+fn place(id: &str, minor: i64) -> PlaceHold {
+    PlaceHold::new(hold_id(id), account("alice"), eur(minor))
+}
+
+/// Opens cash, alice and bob.
+fn openings() -> Vec<Command> {
+    let open = |name: &str| OpenAccount::new(account(name), Currency::EUR);
+    vec![
+        open("cash").floor(Floor::None).into(),
+        open("alice").owner(OwnerId::new("alice").unwrap()).into(),
+        open("bob").into(),
+    ]
+}
+
+async fn do_all(ledger: &SqliteLedger, commands: Vec<Command>) -> Vec<Receipt> {
+    ledger.execute(commands).await.into_iter().map(|outcome| outcome.unwrap()).collect()
+}
+
+/// Where the chain stands when it has everything in it.
+async fn chained(ledger: &SqliteLedger) -> ChainHead {
+    for _ in 0..400 {
+        let head = ledger.chain().await.unwrap();
+        if head.pending == 0 {
+            return head;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the chain does not catch up");
+}
+
+/// The file of a ledger that was closed, and where its chain stood after each of its two blocks.
+async fn written(directory: &Path) -> (PathBuf, ChainHead, ChainHead) {
+    let path = directory.join("ledger.db");
+    let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
+    let mut commands = openings();
+    let more: [Command; 6] = [
+        transfer("p1", "cash", "alice", 1_000).reference("salary").into(),
+        transfer("p2", "alice", "bob", 100).into(),
+        place("h", 200).into(),
+        place("g", 50).into(),
+        Capture::new(PostingId::new("c").unwrap(), hold_id("h"), account("bob")).amount(eur(120)).into(),
+        Command::Void(hold_id("g")),
+    ];
+    commands.extend(more);
+    // One call is one group, which goes into one block.
+    do_all(&ledger, commands).await;
+    let first = chained(&ledger).await;
+    let change = ChangeAccount::new(ChangeId::new("limit").unwrap(), account("bob"));
+    let commands = vec![change.ceiling(Ceiling::At(1_000)).into(), transfer("p3", "alice", "bob", 30).into()];
+    do_all(&ledger, commands).await;
+    let last = chained(&ledger).await;
+    ledger.close().await;
+    assert_eq!((first.sequence, last.sequence), (9, 11));
+    // With all of it in the one file that is copied.
+    execute(&path, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    (path, first, last)
+}
+
+/// Does to the file what its program never would.
+async fn execute(path: &Path, sql: &'static str) {
+    let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// A fresh copy of the file, with this done to it.
+async fn tampered(path: &Path, name: &str, sql: &'static str) -> PathBuf {
+    let copy = path.with_file_name(name);
+    std::fs::copy(path, &copy).unwrap();
+    execute(&copy, sql).await;
+    copy
+}
+
+async fn verified(path: &Path) -> Result<Verified> {
+    let ledger = SqliteLedger::open(SqliteOptions::new(path).read_only()).await.unwrap();
+    let verified = ledger.verify(&mut |_| ()).await;
+    ledger.close().await;
+    verified
+}
+
+#[tokio::test]
+async fn rows_that_a_foreign_hand_changed_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _, last) = written(directory.path()).await;
+    let untouched = verified(&tampered(&path, "untouched.db", "SELECT 1").await).await.unwrap();
+    assert!(untouched.holds(), "{:?}", untouched.breach);
+    assert_eq!(untouched.head, last);
+    for (at, (what, sql)) in TAMPERINGS.iter().enumerate() {
+        let found = verified(&tampered(&path, &format!("{at}.db"), sql).await).await;
+        // Where rows contradict each other, they cannot even be read.
+        let unnoticed = found.as_ref().is_ok_and(Verified::holds);
+        assert!(!unnoticed, "it was not found: {what}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_was_kept_tells_of_rows_cut_off_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, first, kept) = written(directory.path()).await;
+    let path = tampered(&path, "short.db", CUT_OFF).await;
+    let short = verified(&path).await.unwrap();
+    assert!(short.holds(), "{:?}", short.breach);
+    assert_eq!(short.head, first);
+    assert!(short.head.sequence < kept.sequence && short.head.hash != kept.hash);
+    // As long as before, it is another ledger still.
+    let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
+    let others = vec![transfer("p3", "alice", "bob", 40).into(), transfer("p4", "alice", "bob", 1).into()];
+    do_all(&ledger, others).await;
+    let head = chained(&ledger).await;
+    assert!(ledger.verify(&mut |_| ()).await.unwrap().holds());
+    ledger.close().await;
+    assert_eq!(head.sequence, kept.sequence);
+    assert_ne!(head.hash, kept.hash);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_books_no_earlier() {
+    let clock = ManualClock::at(Timestamp::from_seconds(1_000));
+    let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
+    let ledger = SqliteLedger::open(options).await.unwrap();
+    do_all(&ledger, openings()).await;
+    let mut booked = Vec::new();
+    for (n, seconds) in [1_000, 10, 999, 2_000, 1_500].into_iter().enumerate() {
+        clock.set(Timestamp::from_seconds(seconds));
+        let hold = format!("h{n}");
+        let commands = vec![
+            transfer(&format!("p{n}"), "cash", "alice", 10).into(),
+            place(&hold, 5).into(),
+            Command::Void(hold_id(&hold)),
+        ];
+        let receipts = do_all(&ledger, commands).await;
+        booked.extend(receipts.iter().map(|receipt| receipt.booked_at.seconds()));
+    }
+    let expected: Vec<i64> = [1_000; 9].into_iter().chain([2_000; 6]).collect();
+    assert_eq!(booked, expected);
+    let balance = async |seconds| {
+        let at = AsOf::Booked(Timestamp::from_seconds(seconds));
+        ledger.balance_at(&account("alice"), at, Consistency::Current).await.unwrap()
+    };
+    assert_eq!((balance(999).await, balance(1_999).await, balance(2_000).await), (eur(0), eur(30), eur(50)));
+    assert!(ledger.verify(&mut |_| ()).await.unwrap().holds());
+}

@@ -1,0 +1,284 @@
+//! A client: a process of its own whose tasks send random orders, and the log that outlives it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bank_stores::ErrorKind;
+use bank_tests::patience;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::ledger::{LedgerRole, Role};
+use crate::plan::{Address, Chance, Failure};
+
+/// How many orders a client has under way at once; some are sent twice.
+const TASKS: u64 = 8;
+/// How long a task waits after an answer that told nothing.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What was answered to an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It took effect, now or before.
+    Done { sequence: u64, replayed: bool },
+    /// It was refused by a rule, and has no effect.
+    Refused { kind: String },
+    /// It may have an effect or not; or it is said to have none, for no reason that is its own.
+    Unknown { kind: String },
+}
+
+impl Outcome {
+    fn line(&self, id: &str) -> Value {
+        match self {
+            Self::Done { sequence, replayed } => {
+                json!({ "ok": id, "sequence": sequence, "replayed": replayed })
+            }
+            Self::Refused { kind } => json!({ "refused": id, "kind": kind }),
+            Self::Unknown { kind } => json!({ "unknown": id, "kind": kind }),
+        }
+    }
+
+    fn read(line: &Value) -> Option<(&str, Self)> {
+        let kind = || line["kind"].as_str().unwrap_or_default().to_owned();
+        if let Some(id) = line["ok"].as_str() {
+            let (sequence, replayed) = (line["sequence"].as_u64()?, line["replayed"].as_bool()?);
+            return Some((id, Self::Done { sequence, replayed }));
+        }
+        if let Some(id) = line["refused"].as_str() {
+            return Some((id, Self::Refused { kind: kind() }));
+        }
+        line["unknown"].as_str().map(|id| (id, Self::Unknown { kind: kind() }))
+    }
+}
+
+/// The name of an order.
+pub(crate) fn id_of(order: &Value) -> &str {
+    order["id"].as_str().unwrap_or_default()
+}
+
+/// What was sent and answered, a line each: with the operating system before the order is with the store.
+#[derive(Debug)]
+pub(crate) struct Log(Mutex<File>);
+
+impl Log {
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        Ok(Self(Mutex::new(File::options().create(true).append(true).open(path)?)))
+    }
+
+    pub(crate) fn invoked(&self, order: &Value) -> Result<(), Failure> {
+        self.line(&json!({ "invoke": order }))
+    }
+
+    pub(crate) fn answered(&self, id: &str, outcome: &Outcome) -> Result<(), Failure> {
+        self.line(&outcome.line(id))
+    }
+
+    fn line(&self, line: &Value) -> Result<(), Failure> {
+        let mut file = self.0.lock().map_err(|_| "a writer of the log panicked")?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        Ok(())
+    }
+}
+
+/// An order with all that was answered to it, however often it was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) order: Value,
+    times: usize,
+    pub(crate) outcomes: Vec<Outcome>,
+    /// The greatest sequence that had been acknowledged when it was sent first: its own is greater.
+    pub(crate) after: u64,
+}
+
+impl Sent {
+    /// A word of the order; empty where it has none of that name.
+    pub(crate) fn word(&self, name: &str) -> &str {
+        self.order[name].as_str().unwrap_or_default()
+    }
+
+    /// Whether the order says so.
+    pub(crate) fn says(&self, name: &str) -> bool {
+        self.order[name].as_bool() == Some(true)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Done { .. }))
+    }
+
+    fn lacks_an_answer(&self) -> bool {
+        self.times > self.outcomes.len()
+    }
+
+    /// Whether it has to be sent again before anybody knows.
+    pub(crate) fn is_open(&self) -> bool {
+        let unknown = |outcome: &Outcome| matches!(outcome, Outcome::Unknown { .. });
+        self.lacks_an_answer() || self.outcomes.iter().any(unknown)
+    }
+
+    /// Whether every answer that there could be says that nothing happened.
+    pub(crate) fn is_denied(&self) -> bool {
+        let denies = |outcome: &Outcome| match outcome {
+            Outcome::Done { .. } => false,
+            Outcome::Refused { .. } => true,
+            Outcome::Unknown { kind } => kind == ErrorKind::Unavailable.as_str(),
+        };
+        !self.lacks_an_answer() && self.outcomes.iter().all(denies)
+    }
+}
+
+/// All that the logs of one history tell, by the orders' names.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) orders: BTreeMap<String, Sent>,
+    acknowledged: u64,
+}
+
+impl History {
+    /// Reads logs in the order in which they were written.
+    pub(crate) fn read(logs: &[PathBuf]) -> Result<Self, Failure> {
+        let mut history = Self::default();
+        for path in logs {
+            let log = std::fs::read_to_string(path)?;
+            for line in log.split_inclusive('\n') {
+                // The kill tore it: what it says had not been sent yet, or was not told.
+                if !line.ends_with('\n') {
+                    break;
+                }
+                let line: Value = serde_json::from_str(line)?;
+                match (line.get("invoke"), Outcome::read(&line)) {
+                    (Some(order), _) => history.invoked(order),
+                    (None, Some((id, outcome))) => history.answered(id, outcome),
+                    (None, None) => return Err(format!("{}: no such line: {line}", path.display()).into()),
+                }
+            }
+        }
+        Ok(history)
+    }
+
+    pub(crate) fn invoked(&mut self, order: &Value) {
+        let after = self.acknowledged;
+        let first = || Sent { order: order.clone(), times: 0, outcomes: Vec::new(), after };
+        self.orders.entry(id_of(order).to_owned()).or_insert_with(first).times += 1;
+    }
+
+    pub(crate) fn answered(&mut self, id: &str, outcome: Outcome) {
+        if let Outcome::Done { sequence, .. } = outcome {
+            self.acknowledged = self.acknowledged.max(sequence);
+        }
+        if let Some(sent) = self.orders.get_mut(id) {
+            sent.outcomes.push(outcome);
+        }
+    }
+
+    /// How many orders were acknowledged, and how many were refused for certain.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let done = self.orders.values().filter(|sent| sent.is_done()).count();
+        let refused = self.orders.values().filter(|sent| !sent.is_done() && !sent.is_open()).count();
+        (done as u64, refused as u64)
+    }
+}
+
+/// One of a client's tasks, with chance of its own.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) chance: Chance,
+    name: String,
+    count: u64,
+    last: Option<Value>,
+}
+
+impl Task {
+    fn new(seed: u64, life: u64, number: u64) -> Self {
+        let chance = Chance::new(seed, 1 + life * TASKS + number);
+        Self { chance, name: format!("{life}.{number}"), count: 0, last: None }
+    }
+
+    /// A name that no other order has, behind a letter for what it names.
+    pub(crate) fn id(&mut self, letter: char) -> String {
+        self.count += 1;
+        format!("{letter}{}.{}", self.name, self.count)
+    }
+}
+
+/// Opens the role that is tried; waits for a store that is not there yet.
+pub(crate) async fn open(address: &Address) -> Result<Arc<dyn Role>, Failure> {
+    let deadline = Instant::now() + patience();
+    loop {
+        match LedgerRole::open(address).await {
+            Ok(role) => return Ok(Arc::new(role)),
+            Err(error) if error.is_retryable() && Instant::now() < deadline => sleep(4 * PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The client's process, until its time is over or somebody kills it.
+pub(crate) fn run(words: &[String]) -> Result<(), Failure> {
+    let [store, place, schema, seed, millis, life, log] = words else {
+        return Err("a client is only started by this program".into());
+    };
+    std::thread::spawn(end_with_starter);
+    let address = Address::read(store, place, schema)?;
+    let (seed, millis, life) = (seed.parse::<u64>()?, millis.parse::<u64>()?, life.parse::<u64>()?);
+    let time = Duration::from_millis(millis);
+    tokio::runtime::Runtime::new()?.block_on(work(&address, seed, life, time, Path::new(log)))
+}
+
+/// Whoever started this process holds the other end of its input, and nothing comes over it but its end.
+fn end_with_starter() {
+    // An input that cannot be read has ended too.
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    std::process::exit(1);
+}
+
+async fn work(address: &Address, seed: u64, life: u64, time: Duration, log: &Path) -> Result<(), Failure> {
+    let role = open(address).await?;
+    // That it is there tells that the store is open.
+    let log = Arc::new(Log::create(log)?);
+    let deadline = Instant::now() + time;
+    let mut tasks = JoinSet::new();
+    for number in 0..TASKS {
+        let (role, log, mut task) = (role.clone(), log.clone(), Task::new(seed, life, number));
+        tasks.spawn(async move {
+            while Instant::now() < deadline {
+                step(&role, &log, &mut task).await?;
+            }
+            Ok::<_, Failure>(())
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    role.close().await;
+    Ok(())
+}
+
+/// Sends one order: a new one, or now and then the last one again; sometimes twice at once.
+async fn step(role: &Arc<dyn Role>, log: &Arc<Log>, task: &mut Task) -> Result<(), Failure> {
+    let order = match task.last.take() {
+        Some(order) if task.chance.one_in(16) => order,
+        _ => role.invent(task),
+    };
+    task.last = Some(order.clone());
+    let racer = task.chance.one_in(8).then(|| tokio::spawn(send(role.clone(), log.clone(), order.clone())));
+    send(role.clone(), log.clone(), order).await?;
+    if let Some(racer) = racer {
+        racer.await??;
+    }
+    Ok(())
+}
+
+async fn send(role: Arc<dyn Role>, log: Arc<Log>, order: Value) -> Result<(), Failure> {
+    log.invoked(&order)?;
+    let outcome = role.send(&order).await?;
+    log.answered(id_of(&order), &outcome)?;
+    if matches!(outcome, Outcome::Unknown { .. }) {
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What goes wrong in a history, by its seed: the client is killed, the server is killed, connections are cut.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use bank_tests::{Postgres, patience};
+use tokio::time::Instant;
+
+use crate::plan::{Address, Chance, Failure};
+
+/// The most lives that the client of one history has.
+const LIVES: u64 = 5;
+/// How long a client would go on that is to be killed.
+const AMPLE: Duration = Duration::from_secs(300);
+/// About how long a client takes to open its store.
+const OPENING: Duration = Duration::from_millis(40);
+/// Ends the connections of every process that has the ledger open.
+const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE application_name = 'bank-stores'";
+
+/// One history to be made.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) address: Address,
+    pub(crate) directory: PathBuf,
+    pub(crate) seed: u64,
+    pub(crate) millis: u64,
+}
+
+impl Setting {
+    /// The log of this name.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.jsonl"))
+    }
+
+    /// The logs that there are, in the order in which they were written.
+    pub(crate) fn logs(&self) -> Vec<PathBuf> {
+        let clients = (0..LIVES).map(client_log);
+        let names = std::iter::once("setup".to_owned()).chain(clients).chain(["resolve".to_owned()]);
+        names.map(|name| self.log(&name)).filter(|path| path.is_file()).collect()
+    }
+}
+
+fn client_log(life: u64) -> String {
+    format!("client-{life}")
+}
+
+/// How often what was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Made {
+    pub(crate) client_kills: u64,
+    pub(crate) server_kills: u64,
+    /// Connections that were cut.
+    pub(crate) cuts: u64,
+}
+
+/// Lets the client work, one life after another, and disturbs it.
+pub(crate) fn make(setting: &Setting, mut server: Option<&mut Postgres>) -> Result<Made, Failure> {
+    let mut chance = Chance::new(setting.seed, 0);
+    let mut made = Made::default();
+    let lives = 2 + chance.below(LIVES - 1);
+    let slice = Duration::from_millis(setting.millis) / lives as u32;
+    for life in 0..lives {
+        // The reader finds a store that was closed as often as one whose last client was killed.
+        let by_itself = life + 1 == lives && chance.one_in(2);
+        let mut client = Client::start(setting, life, if by_itself { slice } else { AMPLE })?;
+        if !by_itself && chance.one_in(8) {
+            sleep(chance.up_to(OPENING));
+        } else {
+            client.wait_until_open()?;
+            if let Some(server) = server.as_deref_mut() {
+                disturb(server, slice, &mut chance, &mut made);
+            }
+            if !by_itself {
+                sleep(chance.up_to(slice));
+            }
+        }
+        if by_itself {
+            client.wait_until_ended()?;
+        } else {
+            client.kill()?;
+            made.client_kills += 1;
+        }
+    }
+    Ok(made)
+}
+
+/// Kills the server, cuts its connections, or leaves it alone.
+fn disturb(server: &mut Postgres, slice: Duration, chance: &mut Chance, made: &mut Made) {
+    match chance.below(4) {
+        0 => {
+            sleep(chance.up_to(slice));
+            server.kill();
+            sleep(chance.up_to(OPENING));
+            server.restart();
+            made.server_kills += 1;
+        }
+        1 => {
+            for _ in 0..=chance.below(3) {
+                sleep(chance.up_to(slice / 2));
+                made.cuts += server.sql(CUT).parse::<u64>().unwrap_or_default();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// One life of the client. It ends with this value, and, by its input, when this process does.
+struct Client {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Client {
+    fn start(setting: &Setting, life: u64, time: Duration) -> Result<Self, Failure> {
+        let log = setting.log(&client_log(life));
+        let child = Command::new(std::env::current_exe()?)
+            .arg("client")
+            .args(setting.address.words())
+            .args([setting.seed, time.as_millis() as u64, life].map(|number| number.to_string()))
+            .arg(&log)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self { child, log })
+    }
+
+    fn wait_until_open(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + patience();
+        while !self.log.is_file() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("a client ended before it had opened the store: {status}").into());
+            }
+            if Instant::now() >= deadline {
+                return Err("a client does not get to open the store".into());
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn wait_until_ended(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + patience();
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("a client failed: {status}").into()),
+                None if Instant::now() >= deadline => return Err("a client does not end".into()),
+                None => sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
+    fn kill(&mut self) -> Result<(), Failure> {
+        if let Some(status) = self.child.try_wait()? {
+            return Err(format!("a client ended before it was killed: {status}").into());
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It is gone already, except where something failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
