@@ -10,7 +10,8 @@ use crate::{Error, Money, Page, Result, Timestamp};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AsOf {
-    /// Those that were booked by then: exact, and never another answer for a time that has passed.
+    /// Those that were booked by then: exact. Commands that are being committed may still be booked for the moment just past;
+    /// for what lies before the newest receipt the answer never changes.
     Booked(Timestamp),
     /// Those whose value date has come by then: what is booked later may still change the answer. It reads all of the
     /// account's entries.
