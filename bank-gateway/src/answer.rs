@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bank_sdk::http::{Body, REQUEST_ID, RequestId};
 use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::access_log::{CLIENT_GONE, Line};
@@ -16,6 +16,7 @@ use crate::request_id::id_value;
 use crate::route::{Entry, Target};
 use crate::security_headers;
 use crate::state::State;
+use crate::step::AnswerHeaders;
 
 /// What is known of a request on its way. However it ends, it is counted, logged and recorded once: a caller that hangs up
 /// leaves a record of what it asked for.
@@ -138,10 +139,9 @@ impl Drop for Trip {
 }
 
 /// The fields that every answer carries.
-pub(crate) fn dress(mut response: Response<Body>, own: &mut HeaderMap, trip: &Trip) -> Response<Body> {
+pub(crate) fn dress(response: &mut Response<Body>, own: AnswerHeaders, trip: &Trip) {
     let headers = response.headers_mut();
-    headers.extend(own.drain());
+    own.replace_in(headers);
     headers.insert(REQUEST_ID, id_value(&trip.id));
     security_headers::add(headers, trip.is_ours(), security_headers::is_tls(trip.connection.as_ref()));
-    response
 }

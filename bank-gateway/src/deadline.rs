@@ -1,14 +1,14 @@
 //! One time for the whole of a request: a caller may shorten it by `bank-timeout-ms`, never lengthen it.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bank_sdk::Problem;
-use bank_sdk::http::{BANK_TIMEOUT_MS, Body};
+use bank_sdk::http::{BANK_TIMEOUT_MS, Body, Timer};
+use bank_sdk::serve::Connection;
 use http::{Request, Response};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::Step;
@@ -36,9 +36,9 @@ impl Step for Deadline {
         let id = problem_instance(&request);
         let until = Instant::now() + self.0.min(time_left(&request));
         request.extensions_mut().insert(Until(until));
-        let mut timer = Timer::until(until);
-        match timer.within(inner.call(request)).await {
-            Some(answer) => Ok(answer?.map(|body| body.ends_with(timer.into_sleep()))),
+        let mut timer = timer(until, &request);
+        match timer.within(pin!(inner.call(request))).await {
+            Some(answer) => Ok(answer?.map(|body| body.ends_with(timer))),
             None => Ok(refusal(&id, Problem::deadline_exceeded())),
         }
     }
@@ -48,27 +48,11 @@ impl Step for Deadline {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until(pub(crate) Instant);
 
-/// The one timer of a request: it bounds the wait for the head of the answer, and then the answer's body.
-#[derive(Debug)]
-pub(crate) struct Timer(Pin<Box<Sleep>>);
-
-impl Timer {
-    pub(crate) fn until(deadline: Instant) -> Self {
-        Self(Box::pin(sleep_until(deadline)))
-    }
-
-    /// What the future gives, or nothing where the time is over first.
-    pub(crate) async fn within<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => self.0.as_mut().poll(cx).map(|()| None),
-        })
-        .await
-    }
-
-    pub(crate) fn into_sleep(self) -> Pin<Box<Sleep>> {
-        self.0
+/// The timer of a request, of its connection where that is known.
+pub(crate) fn timer(until: Instant, request: &Request<Body>) -> Timer {
+    match request.extensions().get::<Arc<Connection>>() {
+        Some(connection) => connection.timer(until),
+        None => Timer::until(until),
     }
 }
 

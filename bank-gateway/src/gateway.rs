@@ -25,7 +25,7 @@ use crate::auth::{Chosen, check, check_query};
 use crate::authorize::authorize;
 use crate::body_limit::{Cut, limit_body};
 use crate::builder::GatewayBuilder;
-use crate::deadline::{Timer, time_left};
+use crate::deadline::{time_left, timer};
 use crate::forward::Pools;
 use crate::idempotency::check_key;
 use crate::internal::Internal;
@@ -115,7 +115,7 @@ impl Gateway {
             let (gateway, own) = (self.clone(), id.clone());
             let pass = tower::service_fn(move |request| {
                 let (gateway, state, id) = (gateway.clone(), state.clone(), own.clone());
-                async move { Ok::<_, Infallible>(gateway.answer(&state, request, id).await) }
+                async move { Ok::<_, Infallible>(gateway.answer(&state, &mut { request }, id).await) }
             });
             let Ok(mut response) = Box::pin(cors.layer(pass).oneshot(request)).await;
             if let http::header::Entry::Vacant(vacant) = response.headers_mut().entry(REQUEST_ID) {
@@ -124,27 +124,24 @@ impl Gateway {
             }
             return response;
         }
-        self.answer(&state, request, id).await
+        self.answer(&state, &mut request, id).await
     }
 
-    async fn answer(&self, state: &Arc<State>, mut request: Request<Body>, id: RequestId) -> Response<Body> {
-        let mut trip = Trip::begin(id.clone(), &self.shared, state, &request);
+    // The request is lent on its way down, not handed on: a future that is given it holds it twice.
+    async fn answer(&self, state: &Arc<State>, request: &mut Request<Body>, id: RequestId) -> Response<Body> {
+        let mut trip = Trip::begin(id.clone(), &self.shared, state, request);
         request.extensions_mut().insert(id);
-        let admitted = self.admit(state, &mut request, &mut trip).await;
-        let mut headers = AnswerHeaders::take(&mut request);
+        let admitted = self.admit(state, request, &mut trip).await;
+        let headers = AnswerHeaders::take(request);
         let outcome = match admitted {
-            Ok(admitted) => {
-                let outcome = self.pass_on(state, request, &admitted).await;
-                if admitted.entry.stream {
-                    outcome.map(|response| bounded(response, state, &trip))
-                } else {
-                    outcome
-                }
-            }
+            Ok(admitted) => self.pass_on(state, request, &admitted).await.map(|response| {
+                if admitted.entry.stream { bounded(response, state, &trip) } else { response }
+            }),
             Err(problem) => Err(problem),
         };
-        let response = trip.end(outcome);
-        dress(response, &mut headers, &trip)
+        let mut response = trip.end(outcome);
+        dress(&mut response, headers, &trip);
+        response
     }
 
     /// Everything that is asked before a request is passed on. `docs/layers.md` says why in this order.
@@ -214,7 +211,7 @@ impl Gateway {
     pub(crate) async fn pass_on(
         &self,
         state: &State,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         admitted: &Admitted,
     ) -> Result<Response<Body>, Problem> {
         let Admitted { entry, deadline, cut } = admitted;
@@ -223,10 +220,10 @@ impl Gateway {
             Target::Backend(backend) => backend,
         };
         // First of all, so that naming a field in `Connection` never removes what is set below.
-        backend.prepare(&mut request, entry, *deadline, &state.authenticate);
-        trace::advance(&mut request, &*self.shared.random);
-        backend.mint.stamp(&mut request, &entry.stated, &*self.shared.clock);
-        let mut timer = Timer::until(*deadline);
+        backend.prepare(request, entry, *deadline, &state.authenticate);
+        trace::advance(request, &*self.shared.random);
+        backend.mint.stamp(request, &entry.stated, &*self.shared.clock);
+        let mut timer = timer(*deadline, request);
         let outcome = backend.forward(request, entry, &mut timer, self.pools.as_deref()).await;
         if let Some(problem) = cut.as_ref().and_then(Cut::problem) {
             return Err(problem);
@@ -236,7 +233,7 @@ impl Gateway {
         if let Some(id) = ended {
             state.authenticate.forget_session(id.to_str().unwrap_or_default());
         }
-        Ok(if entry.stream { response } else { response.map(|body| body.ends_with(timer.into_sleep())) })
+        Ok(if entry.stream { response } else { response.map(|body| body.ends_with(timer)) })
     }
 }
 
@@ -284,13 +281,11 @@ async fn identify(
 fn check_site(access: &Access, request: &Request<Body>) -> Result<(), Problem> {
     let changes = *access == Access::Login
         || (!request.method().is_safe() && request.headers().contains_key(http::header::COOKIE));
-    match request.headers().get("sec-fetch-site") {
-        Some(site) if changes && site == "cross-site" => {
-            Err(Problem::new(StatusCode::FORBIDDEN, "a page of another site may not do this")
-                .with_code("cross_site"))
-        }
-        _ => Ok(()),
+    if changes && request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        let problem = Problem::new(StatusCode::FORBIDDEN, "a page of another site may not do this");
+        return Err(problem.with_code("cross_site"));
     }
+    Ok(())
 }
 
 fn take_quota(

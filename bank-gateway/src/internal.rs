@@ -38,7 +38,7 @@ impl Internal {
         let outcome = match self.admit(&state, &mut request, start) {
             Ok(admitted) => {
                 let entry = admitted.entry.clone();
-                let outcome = self.within_budget(&state, request, admitted).await;
+                let outcome = self.within_budget(&state, &mut request, admitted).await;
                 let status = outcome.as_ref().map_or_else(Problem::status, Response::status);
                 entry.metrics.answered(status, start.elapsed());
                 outcome
@@ -74,7 +74,7 @@ impl Internal {
     async fn within_budget(
         &self,
         state: &State,
-        request: Request<Body>,
+        request: &mut Request<Body>,
         admitted: Admitted,
     ) -> Result<Response<Body>, Problem> {
         let waiting = self.gateway.shared.internal_budget.acquire();

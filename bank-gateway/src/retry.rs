@@ -40,14 +40,14 @@ impl Retry {
 }
 
 impl Step for Retry {
-    async fn serve<S>(&self, request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
+    async fn serve<S>(&self, mut request: Request<Body>, mut inner: S) -> Result<Response<Body>, S::Error>
     where
         S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
         S::Future: Send,
         S::Error: Send,
     {
         let (id, extensions) = (problem_instance(&request), request.extensions().clone());
-        let (request, kept) = match Kept::keep(self.class, request).await {
+        let kept = match Kept::keep(self.class, &mut request).await {
             Ok(kept) => kept,
             Err(error) => return Ok(refusal(&id, unreadable_body(&error))),
         };
@@ -109,23 +109,20 @@ impl Kept {
     /// Keeps a request for another try, where its endpoint allows one and its body is small.
     pub(crate) async fn keep(
         class: Idempotency,
-        request: Request<Body>,
-    ) -> Result<(Request<Body>, Option<Self>), bank_sdk::http::ReadError> {
+        request: &mut Request<Body>,
+    ) -> Result<Option<Self>, bank_sdk::http::ReadError> {
         let small = request.body().size_hint().upper().is_some_and(|size| size <= MAX_KEPT);
         let may_repeat = class.may_repeat() && (class != Idempotency::Safe || request.method().is_safe());
         if !may_repeat || !small {
-            return Ok((request, None));
+            return Ok(None);
         }
-        let (parts, body) = request.into_parts();
-        let body =
-            if body.is_end_stream() { Bytes::new() } else { Box::pin(body.read(MAX_KEPT as usize)).await? };
-        let kept = Self {
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            headers: parts.headers.clone(),
-            body: body.clone(),
-        };
-        Ok((Request::from_parts(parts, Body::from(body)), Some(kept)))
+        let mut body = Bytes::new();
+        if !request.body().is_end_stream() {
+            body = Box::pin(std::mem::take(request.body_mut()).read(MAX_KEPT as usize)).await?;
+            *request.body_mut() = Body::from(body.clone());
+        }
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        Ok(Some(Self { method, uri, headers: request.headers().clone(), body }))
     }
 
     pub(crate) fn again(&self) -> Request<Body> {

@@ -66,17 +66,32 @@ impl<G: Gate> AnyGate for G {
 
 /// Header fields that gates add to the answer, whatever it will be.
 #[derive(Clone, Debug, Default)]
-pub struct AnswerHeaders(HeaderMap);
+pub struct AnswerHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl AnswerHeaders {
     /// Adds a field to the request's answer, beside those of the same name.
     pub fn add(request: &mut Request<Body>, name: HeaderName, value: HeaderValue) {
-        request.extensions_mut().get_or_insert_default::<Self>().0.append(name, value);
+        request.extensions_mut().get_or_insert_default::<Self>().0.push((name, value));
     }
 
     /// Takes the fields out of the request.
-    pub(crate) fn take(request: &mut Request<Body>) -> HeaderMap {
-        request.extensions_mut().remove::<Self>().map(|headers| headers.0).unwrap_or_default()
+    pub(crate) fn take(request: &mut Request<Body>) -> Self {
+        request.extensions_mut().remove().unwrap_or_default()
+    }
+
+    /// Adds them to an answer, beside what it says itself.
+    fn append_to(self, headers: &mut HeaderMap) {
+        for (name, value) in self.0 {
+            headers.append(name, value);
+        }
+    }
+
+    /// Adds them to an answer, in the place of what it says itself.
+    pub(crate) fn replace_in(self, headers: &mut HeaderMap) {
+        for (name, _) in &self.0 {
+            headers.remove(name);
+        }
+        self.append_to(headers);
     }
 }
 
@@ -108,13 +123,7 @@ impl<G: Gate> Step for G {
             Err(problem) => refusal(&problem_instance(&request), problem),
         };
         // Two limits in a row have two lines to tell.
-        let mut last = None;
-        for (name, value) in headers {
-            last = name.or(last);
-            if let Some(name) = &last {
-                response.headers_mut().append(name, value);
-            }
-        }
+        headers.append_to(response.headers_mut());
         Ok(response)
     }
 }

@@ -87,7 +87,7 @@ pub struct Reply<O> {
 #[derive(Debug)]
 pub(crate) enum Answer<O> {
     Output(O),
-    Raw(Response<Body>),
+    Raw(Box<Response<Body>>),
 }
 
 impl<O> Reply<O> {
@@ -100,7 +100,7 @@ impl<O> Reply<O> {
     /// A response as it is: a stream, a page, a replay of earlier bytes.
     #[must_use]
     pub fn raw(response: Response<Body>) -> Self {
-        Self { answer: Answer::Raw(response), headers: HeaderMap::new() }
+        Self { answer: Answer::Raw(Box::new(response)), headers: HeaderMap::new() }
     }
 
     /// Adds a header field.

@@ -155,7 +155,7 @@ fn is_json(value: Option<&HeaderValue>) -> bool {
 fn encode<O: Serialize>(reply: Reply<O>, status: u16) -> Result<Response<Body>, Problem> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut response = match reply.answer {
-        Answer::Raw(response) => response,
+        Answer::Raw(response) => *response,
         Answer::Output(_) if status == StatusCode::NO_CONTENT => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = status;

@@ -341,9 +341,19 @@ pub fn only_field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
+/// Whether `Authorization` names this scheme.
+pub(crate) fn is_authorization(headers: &HeaderMap, scheme: &str) -> bool {
+    headers.get(http::header::AUTHORIZATION).is_some_and(|value| {
+        let (value, name) = (value.as_bytes(), scheme.as_bytes());
+        value.get(name.len()) == Some(&b' ') && value[..name.len()].eq_ignore_ascii_case(name)
+    })
+}
+
 /// The credential after a scheme's name in `Authorization`.
 pub(crate) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    if !is_authorization(headers, scheme) {
+        return None;
+    }
     let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
-    let (name, credential) = value.split_once(' ')?;
-    name.eq_ignore_ascii_case(scheme).then_some(credential.trim_start_matches(' '))
+    Some(value[scheme.len()..].trim_start_matches(' '))
 }

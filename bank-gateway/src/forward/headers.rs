@@ -7,7 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 
-use crate::client_addr::ClientAddr;
+use crate::client_addr::{ClientAddr, text};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -19,7 +19,7 @@ pub(super) fn prepare(request: &mut Request<Body>, deadline: Option<Instant>) {
     let client = request
         .extensions()
         .get::<ClientAddr>()
-        .and_then(|address| HeaderValue::from_str(&address.0.to_string()).ok());
+        .and_then(|address| HeaderValue::try_from(text(address.0)).ok());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);

@@ -5,19 +5,18 @@ mod service;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bank_sdk::client::{Connections, SendError};
-use bank_sdk::http::Body;
+use bank_sdk::http::{Body, Timer};
 use bank_sdk::{Problem, Service};
 use http::{Request, Response};
-use http_body::Body as _;
 use tokio::time::Instant;
 use tower::Service as _;
 
 use crate::auth::Authenticate;
 use crate::balance::{Balancer, Endpoint};
-use crate::deadline::Timer;
 use crate::identity::Mint;
 use crate::problem::{incomplete_body, lost_answer, unreadable_body};
 use crate::retry::{Kept, MAX_TRIES, RetryBudget, is_worth_another};
@@ -56,9 +55,10 @@ impl Pools {
 
 impl Backend {
     /// Sends on a request that was [prepared](Self::prepare), and waits for the head of its answer until the timer is over.
+    /// The request is taken out of its place.
     pub(crate) async fn forward(
         &self,
-        request: Request<Body>,
+        request: &mut Request<Body>,
         entry: &Entry,
         timer: &mut Timer,
         pools: Option<&Pools>,
@@ -66,19 +66,24 @@ impl Backend {
         let too_late = Problem::deadline_exceeded;
         let balancer = match &self.place {
             Place::Local(service) => {
-                let answer = timer.within(service.clone().call(request)).await.ok_or_else(too_late)?;
-                let Ok(mut response) = answer;
+                let answer = service.clone().call(std::mem::take(request));
+                let Ok(mut response) = timer.within(pin!(answer)).await.ok_or_else(too_late)?;
                 remove_hop_by_hop(response.headers_mut());
                 return Ok(response);
             }
             Place::Remote(balancer) => balancer,
         };
-        let (request, kept) = if request.body().is_end_stream() {
-            Kept::keep(entry.idempotency, request).await
+        // Where nobody else could serve it, nothing is kept.
+        let kept = if balancer.endpoints().len() < 2 {
+            None
         } else {
-            timer.within(Kept::keep(entry.idempotency, request)).await.ok_or_else(too_late)?
-        }
-        .map_err(|error| unreadable_body(&error))?;
+            let keeping = Kept::keep(entry.idempotency, request);
+            timer
+                .within(pin!(keeping))
+                .await
+                .ok_or_else(too_late)?
+                .map_err(|error| unreadable_body(&error))?
+        };
         self.budget.deposit();
         self.try_endpoints(balancer, request, kept, timer, pools).await
     }
@@ -104,38 +109,37 @@ impl Backend {
     async fn try_endpoints(
         &self,
         balancer: &Balancer,
-        request: Request<Body>,
+        request: &mut Request<Body>,
         kept: Option<Kept>,
         timer: &mut Timer,
         pools: Option<&Pools>,
     ) -> Result<Response<Body>, Problem> {
-        let mut next = Some(request);
         let mut tried = [0; MAX_TRIES];
         let (mut failure, mut is_lost) = (None, false);
         for tries in 0..MAX_TRIES {
-            let Some(request) = next.take() else { break };
-            let Some(endpoint) = balancer.pick(Instant::now(), &tried[..tries]) else { break };
+            let now = Instant::now();
+            let Some(endpoint) = balancer.pick(now, &tried[..tries]) else { break };
             tried[tries] = endpoint.id;
-            let Some(outcome) = send(endpoint, request, timer, pools).await else {
+            let Some(outcome) = send(endpoint, request, now, timer, pools).await else {
                 return Err(Problem::deadline_exceeded());
             };
             let again = tries + 1 < MAX_TRIES && balancer.endpoints().len() > tries + 1;
+            let kept = || kept.as_ref().filter(|_| again && self.budget.withdraw());
             match outcome {
                 Ok(response) if !is_worth_another(response.status()) => return Ok(response),
                 Ok(response) => {
-                    let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) else {
-                        return Ok(response);
-                    };
-                    next = Some(kept.again());
+                    let Some(kept) = kept() else { return Ok(response) };
+                    *request = kept.again();
                 }
-                Err(SendError::Connect { request, source }) => {
+                Err(SendError::Connect { request: unsent, source }) => {
                     tracing::warn!(service = %self.name, address = %endpoint.address, error = %source, "an endpoint does not answer");
-                    // Nothing was sent: any request may go to another endpoint.
-                    if again && self.budget.withdraw() {
-                        next = Some(*request);
-                    }
                     // What an earlier try may have done stays unknown.
                     failure = is_lost.then(lost_answer);
+                    // Nothing was sent: any request may go to another endpoint.
+                    if !(again && self.budget.withdraw()) {
+                        break;
+                    }
+                    *request = *unsent;
                 }
                 Err(SendError::Lost(error)) if error.is_user() => {
                     // The caller's own body broke off: the endpoint did nothing wrong.
@@ -145,9 +149,8 @@ impl Backend {
                     tracing::warn!(service = %self.name, address = %endpoint.address, %error, "an endpoint was lost");
                     is_lost = true;
                     failure = Some(lost_answer());
-                    if let Some(kept) = kept.as_ref().filter(|_| again && self.budget.withdraw()) {
-                        next = Some(kept.again());
-                    }
+                    let Some(kept) = kept() else { break };
+                    *request = kept.again();
                 }
             }
         }
@@ -158,32 +161,39 @@ impl Backend {
 /// One try at one endpoint, which its breaker and its load learn from; nothing where the time ran out.
 async fn send(
     endpoint: &Arc<Endpoint>,
-    request: Request<Body>,
+    request: &mut Request<Body>,
+    start: Instant,
     timer: &mut Timer,
     pools: Option<&Pools>,
 ) -> Option<Result<Response<Body>, SendError>> {
     let _in_flight = endpoint.load.enter();
-    let mut attempt = Attempt { endpoint, start: Instant::now(), learned: false };
-    let sending = async {
-        match pools {
-            Some(pools) => pools.of(endpoint).send(request).await,
-            None => endpoint.connections.send(request).await,
+    let mut attempt = Attempt { endpoint, start, learned: false };
+    let pool;
+    let connections = match pools {
+        Some(pools) => {
+            pool = pools.of(endpoint);
+            &pool
         }
+        None => &endpoint.connections,
     };
-    let Some(sent) = timer.within(sending).await else {
+    let Some(mut sent) = timer.within(pin!(connections.send(std::mem::take(request)))).await else {
         attempt.failed();
         return None;
     };
-    match &sent {
-        Ok(response) if !is_worth_another(response.status()) => attempt.answered(),
+    match &mut sent {
+        Ok(response) => {
+            if is_worth_another(response.status()) {
+                attempt.failed();
+            } else {
+                attempt.answered();
+            }
+            remove_hop_by_hop(response.headers_mut());
+        }
         // The caller's own body broke off: that says nothing of the endpoint.
         Err(SendError::Lost(error)) if error.is_user() => attempt.learned = true,
-        _ => attempt.failed(),
+        Err(_) => attempt.failed(),
     }
-    Some(sent.map(|mut response| {
-        remove_hop_by_hop(response.headers_mut());
-        response
-    }))
+    Some(sent)
 }
 
 /// A try whose end teaches something. Dropped without one, its caller went away: the time so far counts as latency.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use quota::Quota;
 pub use total::TotalLimit;
 
-use crate::client_addr::ClientAddr;
+use crate::client_addr::{ClientAddr, text};
 use crate::problem::too_many;
 use crate::step::{AnswerHeaders, Gate};
 
@@ -212,7 +212,7 @@ pub(crate) fn address(request: &Request<Body>) -> String {
             let [a, b, c, d, ..] = address.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
-        Some(ClientAddr(address)) => address.to_string(),
+        Some(ClientAddr(address)) => text(*address),
         None => String::new(),
     }
 }

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Sleep;
 use tower::BoxError;
 
+use super::Timer;
 use crate::client::PooledSender;
 
 /// An opaque, `Send` HTTP body.
@@ -24,7 +24,7 @@ use crate::client::PooledSender;
 pub struct Body {
     kind: Kind,
     /// When it breaks off, if it does.
-    until: Option<Pin<Box<Sleep>>>,
+    until: Option<Timer>,
 }
 
 enum Kind {
@@ -56,7 +56,7 @@ impl Body {
     /// The same body, which breaks off where its sender keeps its reader waiting until this timer is over. It takes the timer
     /// that its request has waited with already: another one for each request would cost more than most bodies.
     #[must_use]
-    pub fn ends_with(mut self, timer: Pin<Box<Sleep>>) -> Self {
+    pub fn ends_with(mut self, timer: Timer) -> Self {
         self.until = matches!(self.kind, Kind::Incoming(..) | Kind::Boxed(_)).then_some(timer);
         self
     }
@@ -164,7 +164,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = self.poll_kind(cx);
         let Some(until) = self.until.as_mut().filter(|_| polled.is_pending()) else { return polled };
-        ready!(until.as_mut().poll(cx));
+        ready!(until.poll_over(cx));
         // What comes later comes to nobody; a connection that was lent is dropped.
         *self = Self::empty();
         Poll::Ready(Some(Err(BodyError("its sender took longer than its deadline".into()))))
@@ -264,9 +264,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn s7_a_body_whose_sender_stalls_breaks_off_at_its_deadline() {
         use http_body_util::BodyExt as _;
-        use tokio::time::{Duration, Instant, sleep};
+        use tokio::time::{Duration, Instant};
         let start = Instant::now();
-        let body = Body::new(Stalls(true)).ends_with(Box::pin(sleep(Duration::from_secs(2))));
+        let body = Body::new(Stalls(true)).ends_with(Timer::until(start + Duration::from_secs(2)));
         let mut body = std::pin::pin!(body);
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.unwrap().is_err());

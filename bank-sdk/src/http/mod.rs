@@ -3,6 +3,7 @@
 mod body;
 mod headers;
 mod sse;
+mod timer;
 
 pub(crate) use body::Lease;
 pub use body::{Body, BodyError, ReadError};
@@ -11,3 +12,5 @@ pub use headers::{
     REQUEST_ID, RequestId,
 };
 pub use sse::{EventSender, ReaderGone, event_stream};
+pub(crate) use timer::Spare;
+pub use timer::Timer;

@@ -22,7 +22,10 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower::BoxError;
+
+use crate::http::{Spare, Timer};
 
 pub use drain::{until, until_drained};
 pub use held::Held;
@@ -37,13 +40,21 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Turns true when the server drains, where that is known.
     draining: Option<watch::Receiver<bool>>,
+    /// Of its last request, for its next.
+    spare: Spare,
 }
 
 impl Connection {
     /// The facts for a request that another server accepted.
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, tls: None, draining: None }
+        Self { peer, tls: None, draining: None, spare: Spare::default() }
+    }
+
+    /// The timer of a request that came by this connection.
+    #[must_use]
+    pub fn timer(&self, deadline: Instant) -> Timer {
+        self.spare.until(deadline)
     }
 
     /// Completes when the server drains.

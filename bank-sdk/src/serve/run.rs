@@ -73,7 +73,8 @@ where
             tracing::debug!(%peer, "too many connections of one address");
             continue;
         };
-        let connection = Connection { peer, tls: None, draining: Some(draining.clone()) };
+        let mut connection = Connection::new(peer);
+        connection.draining = Some(draining.clone());
         let (service, acceptor, limits) = (service.clone(), acceptor.clone(), limits.clone());
         tasks.spawn(async move {
             let _held = (permit, slot);
@@ -129,6 +130,7 @@ where
             let mut serving = pin!($serving);
             let silent = silent(&asked, limits.handshake_timeout);
             tokio::select! {
+                biased;
                 done = serving.as_mut() => done?,
                 () = drained => {
                     serving.as_mut().graceful_shutdown();

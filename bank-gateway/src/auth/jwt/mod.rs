@@ -29,7 +29,7 @@ use self::claims::{Claims, key_id};
 use self::known::KnownTokens;
 use super::keys::{KeySet, VerifyingKey};
 use super::session::Sessions;
-use super::{Checked, Scheme, authorization};
+use super::{Checked, Scheme, authorization, is_authorization};
 use crate::problem::invalid_credential;
 
 const MAX_TOKEN: usize = 8 * 1024;
@@ -140,7 +140,7 @@ impl Scheme for Jwt {
     }
 
     fn is_presented(&self, request: &Request<Body>) -> bool {
-        authorization(request.headers(), "bearer").is_some()
+        is_authorization(request.headers(), "bearer")
     }
 
     fn recall(&self, request: &Request<Body>) -> Option<Arc<Principal>> {
