@@ -49,6 +49,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// Whether RFC 3339 can write it: it lies in the years 0 to 9999.
+    pub fn has_wire_form(self) -> bool {
+        OffsetDateTime::from_unix_timestamp(self.seconds())
+            .is_ok_and(|time| (0..=9_999).contains(&time.year()))
+    }
+
     /// `self + duration`, or `None` beyond what can be held.
     pub fn checked_add(self, duration: Duration) -> Option<Self> {
         let micros = i64::try_from(duration.as_micros()).ok()?;

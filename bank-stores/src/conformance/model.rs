@@ -41,9 +41,15 @@ impl LedgerModel {
             let mut done = Vec::new();
             let wrong_form = linked >= 64 || chain.len() == linked;
             let refused = Error::new(ErrorKind::Rejected, "linked to a command that was refused");
-            for command in chain {
+            let bad = chain.iter().position(|command| command.validate().is_err());
+            for (at, command) in chain.iter().enumerate() {
                 if wrong_form {
                     done.push(Err(Error::new(ErrorKind::Invalid, "no chain")));
+                    continue;
+                }
+                if let Some(bad) = bad {
+                    let error = command.validate().err().filter(|_| at == bad);
+                    done.push(Err(error.unwrap_or_else(|| refused.clone())));
                     continue;
                 }
                 match copy.try_one(command.plain(), now) {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{damaged, from_sqlx};
+use crate::ledger::reading::stored_position;
 use crate::{Error, Event, NewEvent, PageRequest, Position, Result, Timestamp};
 
 /// How often a store that another process writes is looked at.
@@ -22,12 +23,13 @@ pub(super) async fn read(
     wait: Duration,
 ) -> Result<Vec<Event>> {
     PageRequest::first(limit).validate()?;
+    let from = stored_position("after", after)?;
     let Some(deadline) = Instant::now().checked_add(wait) else {
         return Err(Error::invalid("wait", "longer than can be waited"));
     };
     let mut position = position;
     loop {
-        let events = read_now(readers, after, limit).await?;
+        let events = read_now(readers, from, limit).await?;
         if !events.is_empty() || Instant::now() >= deadline {
             return Ok(events);
         }
@@ -36,7 +38,7 @@ pub(super) async fn read(
                 let later = position.wait_for(|position| *position > after.number());
                 if !matches!(tokio::time::timeout_at(deadline, later).await, Ok(Ok(_))) {
                     // Time is over, or the writer has ended: what there is, is the answer.
-                    return read_now(readers, after, limit).await;
+                    return read_now(readers, from, limit).await;
                 }
             }
             None => tokio::time::sleep_until(deadline.min(Instant::now() + POLL)).await,
@@ -44,9 +46,7 @@ pub(super) async fn read(
     }
 }
 
-async fn read_now(readers: &SqlitePool, after: Position, limit: u32) -> Result<Vec<Event>> {
-    // Beyond what SQLite can hold there is nothing.
-    let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
+async fn read_now(readers: &SqlitePool, after: i64, limit: u32) -> Result<Vec<Event>> {
     let rows = sqlx::query(
         "SELECT position, id, topic, at, payload FROM outbox WHERE position > ?1 ORDER BY position LIMIT ?2",
     )

@@ -317,7 +317,9 @@ mod checks {
 
     /// A stored hash.
     pub fn stored_hash(bytes: &[u8]) -> Result<[u8; 32]> {
-        bytes.try_into().map_err(|_| Error::invalid("hash", "not a hash of the chain"))
+        let damaged =
+            |_| Error::new(crate::ErrorKind::Unavailable, "the store holds a hash that cannot be read");
+        bytes.try_into().map_err(damaged)
     }
 }
 

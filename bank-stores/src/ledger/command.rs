@@ -1,5 +1,7 @@
 //! What the ledger can be told to do.
 
+use std::collections::BTreeMap;
+
 use super::{Capture, ChangeAccount, CommandId, HoldId, OpenAccount, PlaceHold, Posting, Reversal};
 use crate::Result;
 
@@ -91,6 +93,24 @@ impl Command {
             Self::Hold(hold) => hold.remember,
             Self::Capture(capture) => capture.remember,
             Self::Open(_) | Self::Change(_) | Self::Void(_) | Self::Linked(_) => false,
+        }
+    }
+
+    /// About how many bytes it takes in a store.
+    #[cfg(any(feature = "embedded", feature = "aurora", test))]
+    pub(crate) fn size(&self) -> usize {
+        // In its own row and, as JSON, in its event; a leg has a row, and the account's owner and name in the event.
+        let notes = |reference: &Option<String>, metadata: &BTreeMap<String, String>| {
+            let pieces = metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            1_024 + 8 * (reference.as_ref().map_or(0, String::len) + pieces)
+        };
+        match self {
+            Self::Open(_) | Self::Change(_) | Self::Void(_) => 2_048,
+            Self::Post(posting) => notes(&posting.reference, &posting.metadata) + posting.legs.len() * 1_024,
+            Self::Reverse(reversal) => notes(&reversal.reference, &reversal.metadata) + 4_096,
+            Self::Hold(hold) => notes(&hold.reference, &hold.metadata),
+            Self::Capture(capture) => notes(&capture.reference, &capture.metadata) + 4_096,
+            Self::Linked(command) => command.size(),
         }
     }
 

@@ -174,7 +174,7 @@ impl PlaceHold {
         if self.expires_in.is_some_and(|time| time.as_micros() == 0 || time > MAX_HOLD) {
             return Err(Error::invalid("expires_in", "a hold ends after a microsecond to ten years"));
         }
-        check_notes(self.reference.as_deref(), &self.metadata)
+        check_notes(self.reference.as_deref(), None, &self.metadata)
     }
 
     /// What tells this content from any other under the same id.
@@ -279,7 +279,7 @@ impl Capture {
         if !super::id::is_id(&self.kind) {
             return Err(Error::invalid("kind", "a kind is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
         }
-        check_notes(self.reference.as_deref(), &self.metadata)
+        check_notes(self.reference.as_deref(), self.value_time, &self.metadata)
     }
 
     /// What tells this content from any other under the same id.

@@ -78,12 +78,13 @@ impl Posting {
         self
     }
 
-    /// Adds two legs: `amount` goes from the one account to the other.
+    /// Adds two legs: `amount` goes from the one account to the other. An amount below zero is refused as one of zero is: it
+    /// never goes the other way.
     #[must_use]
     pub fn transfer(self, from: AccountId, to: AccountId, amount: Money) -> Self {
-        // The one amount without an opposite fails validation as a leg that does not sum to zero.
-        let taken = Money::from_minor(amount.minor().saturating_neg(), amount.currency());
-        self.leg(from, taken).leg(to, amount)
+        let given = if amount.is_positive() { amount } else { Money::zero(amount.currency()) };
+        let taken = Money::from_minor(-given.minor(), given.currency());
+        self.leg(from, taken).leg(to, given)
     }
 
     /// What the customer reads on the statement; at most 1,024 bytes.
@@ -121,7 +122,7 @@ impl Posting {
             return Err(Error::invalid("kind", "a kind is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
         }
         self.validate_legs()?;
-        check_notes(self.reference.as_deref(), &self.metadata)
+        check_notes(self.reference.as_deref(), self.value_time, &self.metadata)
     }
 
     fn validate_legs(&self) -> Result<()> {
@@ -133,7 +134,10 @@ impl Posting {
         let mut sums: Vec<(Currency, i128)> = Vec::with_capacity(2);
         for (index, leg) in self.legs.iter().enumerate() {
             if leg.amount.is_zero() {
-                return Err(Error::invalid(format!("legs[{index}].amount"), "a leg moves something"));
+                return Err(Error::invalid(
+                    format!("legs[{index}].amount"),
+                    "a leg moves another amount than zero, and a transfer a positive one",
+                ));
             }
             let minor = i128::from(leg.amount.minor());
             match sums.iter_mut().find(|(currency, _)| *currency == leg.amount.currency()) {
@@ -164,8 +168,15 @@ impl Posting {
 }
 
 /// Checks what people and programs note with a command.
-pub(super) fn check_notes(reference: Option<&str>, metadata: &BTreeMap<String, String>) -> Result<()> {
+pub(super) fn check_notes(
+    reference: Option<&str>,
+    value_time: Option<Timestamp>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
     check_text("reference", reference.unwrap_or_default())?;
+    if value_time.is_some_and(|at| !at.has_wire_form()) {
+        return Err(Error::invalid("value_time", "lies in the years 0 to 9999"));
+    }
     if metadata.len() > MAX_METADATA {
         return Err(Error::invalid("metadata", format!("at most {MAX_METADATA} pieces")));
     }

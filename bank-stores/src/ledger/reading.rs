@@ -1,7 +1,7 @@
 //! What reads of every engine have in common.
 
 use super::{AccountId, HoldId};
-use crate::{Direction, Error, ErrorKind, PageRequest, Result};
+use crate::{Direction, Error, ErrorKind, PageRequest, Position, Result};
 
 pub(crate) fn no_account(id: &AccountId) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no account {id}")).with_field("account")
@@ -16,6 +16,12 @@ pub(crate) fn direction_name(direction: Direction) -> &'static str {
         Direction::Forward => "forward",
         Direction::Backward => "backward",
     }
+}
+
+/// A position as a store holds it; `Invalid`, with the field, where none is so great.
+pub(crate) fn stored_position(field: &'static str, position: Position) -> Result<i64> {
+    let great = |_| Error::invalid(field, "greater than any position of a ledger");
+    i64::try_from(position.number()).map_err(great)
 }
 
 /// Behind which number the page starts, and how many rows to read: one more than the page holds.

@@ -61,7 +61,7 @@ impl Reversal {
 
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
-        check_notes(self.reference.as_deref(), &self.metadata)
+        check_notes(self.reference.as_deref(), self.value_time, &self.metadata)
     }
 
     /// What tells this content from any other under the same id.

@@ -31,10 +31,16 @@ pub struct Period {
 impl Period {
     /// From one moment on and before another; `Invalid`, field `until`, where it ends before it begins.
     pub fn new(from: Timestamp, until: Timestamp) -> Result<Self> {
-        if until < from {
+        let period = Self { from, until };
+        period.validate().map(|()| period)
+    }
+
+    /// Checks that it does not end before it begins; adapters call it first.
+    pub fn validate(&self) -> Result<()> {
+        if self.until < self.from {
             return Err(Error::invalid("until", "a period does not end before it begins"));
         }
-        Ok(Self { from, until })
+        Ok(())
     }
 }
 

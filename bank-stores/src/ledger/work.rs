@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::book::Outcome;
 use super::chain::{ChainStore, next_blocks};
-use super::{Command, ConsumerId, Receipt};
+use super::{Command, ConsumerId, MAX_LINKED, Receipt};
 use crate::writer::{Group, Writer};
-use crate::{Error, ErrorKind, Position, Result, Timestamp};
+use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub(crate) enum Work {
         after: u64,
         blocks: Vec<(u64, [u8; 32])>,
     },
-    Consumed(ConsumerId, Position),
+    /// That a consumer has seen the events up to this position.
+    Consumed(ConsumerId, i64),
     Forget(Timestamp),
 }
 
@@ -47,6 +48,68 @@ impl Done {
             Self::Count(count) => Ok(count),
             Self::Receipt(_) => Err(Error::new(ErrorKind::Indeterminate, "the store gave no count")),
         }
+    }
+}
+
+/// Executes the commands of one call. What is wrong with their form is said here: the writer gets nothing that is too large
+/// for its store, and no chain that would go on into another caller's commands.
+pub(crate) async fn execute<G>(writer: &Writer<G>, commands: Vec<Command>) -> Vec<Result<Receipt>>
+where
+    G: Group<Command = Work, Outcome = Done>,
+{
+    let mut faults = faults(&commands);
+    let mut works = Vec::with_capacity(commands.len());
+    for (command, fault) in commands.into_iter().zip(&faults) {
+        if fault.is_none() {
+            works.push(Work::Command(command));
+        }
+    }
+    let mut done = writer.execute(works).await.into_iter();
+    let lost = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
+    let outcome = |fault: &mut Option<Error>| match fault.take() {
+        Some(fault) => Err(fault),
+        None => done.next().unwrap_or_else(|| Err(lost())).and_then(Done::receipt),
+    };
+    faults.iter_mut().map(outcome).collect()
+}
+
+/// What is wrong with the form of each.
+fn faults(commands: &[Command]) -> Vec<Option<Error>> {
+    let mut faults = Vec::with_capacity(commands.len());
+    while faults.len() < commands.len() {
+        let rest = &commands[faults.len()..];
+        let linked = rest.iter().take_while(|command| command.is_linked()).count();
+        let chain = &rest[..rest.len().min(linked + 1)];
+        let of_chain = if linked >= MAX_LINKED {
+            Some(Error::invalid("linked", format!("at most {MAX_LINKED} commands are linked")))
+        } else if chain.len() == linked {
+            Some(Error::invalid("linked", "the last command of a call has none to be linked to"))
+        } else {
+            None
+        };
+        if let Some(fault) = of_chain {
+            faults.extend(chain.iter().map(|_| Some(fault.clone())));
+            continue;
+        }
+        let first = chain.iter().enumerate().find_map(|(at, command)| Some((at, command.validate().err()?)));
+        faults.extend((0..chain.len()).map(|at| match &first {
+            Some((wrong, fault)) if at == *wrong => Some(fault.clone()),
+            Some(_) => Some(linked_to_refused()),
+            None => None,
+        }));
+    }
+    faults
+}
+
+pub(super) fn linked_to_refused() -> Error {
+    Error::new(ErrorKind::Rejected, "linked to a command that was refused").with_field("linked")
+}
+
+/// About how many bytes a work carries.
+pub(crate) fn size(work: &Work) -> usize {
+    match work {
+        Work::Command(command) => command.size(),
+        Work::Expire | Work::Chain { .. } | Work::Consumed(..) | Work::Forget(_) => 0,
     }
 }
 

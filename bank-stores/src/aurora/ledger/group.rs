@@ -12,7 +12,7 @@ use super::write::write;
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, may_go_again};
 use crate::ledger::book::{Book, Outcome};
-use crate::ledger::work::{Done, Work, receipts};
+use crate::ledger::work::{Done, Work, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::writer::Group;
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -119,6 +119,10 @@ impl Group for LedgerGroup {
         self.database.close().await;
     }
 
+    fn size(work: &Work) -> usize {
+        size(work)
+    }
+
     fn joins_next(work: &Work) -> bool {
         matches!(work, Work::Command(command) if command.is_linked())
     }
@@ -157,10 +161,9 @@ async fn execute(
             Work::Expire => Ok(Done::Count(0)),
             Work::Chain { after, blocks } => Ok(Done::Count(chain(connection, *after, blocks).await?)),
             Work::Consumed(consumer, position) => {
-                let position = i64::try_from(position.number()).unwrap_or(i64::MAX);
-                let sql = "INSERT INTO consumers AS c VALUES ($1, $2) ON CONFLICT (id)
+let sql = "INSERT INTO consumers AS c VALUES ($1, $2) ON CONFLICT (id)
                            DO UPDATE SET position = greatest(c.position, excluded.position)";
-                let query = sqlx::query(sql).bind(consumer.as_str()).bind(position);
+                let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
                 query.execute(&mut *connection).await.map_err(Failure::of)?;
                 Ok(Done::Count(1))
             }

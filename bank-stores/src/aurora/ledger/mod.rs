@@ -21,8 +21,8 @@ use super::AuroraOptions;
 use super::database::Database;
 use super::error::{damaged, from_sqlx};
 use crate::ledger::chain::{ChainStore as _, verify};
-use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
-use crate::ledger::work::{Done, Work, keep};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position};
+use crate::ledger::work::{Work, execute, keep};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
@@ -77,9 +77,7 @@ impl AuroraLedger {
         self.database.options().clock.now()
     }
 
-    async fn events_now(&self, after: Position, limit: u32) -> Result<Vec<Event>> {
-        // Beyond what can be held there is nothing.
-        let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
+    async fn events_now(&self, after: i64, limit: u32) -> Result<Vec<Event>> {
         let rows = sqlx::query(
             "SELECT position, id, topic, at, payload FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
         )
@@ -109,8 +107,7 @@ impl Drop for AuroraLedger {
 #[async_trait]
 impl Ledger for AuroraLedger {
     async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>> {
-        let outcomes = self.writer.execute(commands.into_iter().map(Work::Command).collect()).await;
-        outcomes.into_iter().map(|outcome| outcome.and_then(Done::receipt)).collect()
+        execute(&self.writer, commands).await
     }
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
@@ -221,6 +218,7 @@ impl Ledger for AuroraLedger {
         read: Consistency,
     ) -> Result<Page<Entry>> {
         let query = ["ledger.entries", account.as_str(), direction_name(page.direction)];
+        page_start(&page, &query)?;
         let mut connection = self.database.reader(read).await?;
         self.entries_between(&mut connection, account, (0, i64::MAX), &page, &query).await
     }
@@ -237,6 +235,8 @@ impl Ledger for AuroraLedger {
         page: PageRequest,
         read: Consistency,
     ) -> Result<Statement> {
+        period.validate()?;
+        page.validate()?;
         let mut connection = self.database.reader(read).await?;
         self.statement_of(&mut connection, account, period, &page).await
     }
@@ -275,12 +275,13 @@ impl Ledger for AuroraLedger {
 
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
         PageRequest::first(limit).validate()?;
+        let from = stored_position("after", after)?;
         let Some(deadline) = Instant::now().checked_add(wait) else {
             return Err(Error::invalid("wait", "longer than can be waited"));
         };
         let mut position = self.writer.position();
         loop {
-            let events = self.events_now(after, limit).await?;
+            let events = self.events_now(from, limit).await?;
             let now = Instant::now();
             if !events.is_empty() || now >= deadline {
                 return Ok(events);
@@ -292,6 +293,7 @@ impl Ledger for AuroraLedger {
     }
 
     async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
+        let position = stored_position("position", position)?;
         self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
     }
 

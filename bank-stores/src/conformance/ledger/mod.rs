@@ -4,6 +4,7 @@ use std::time::Duration;
 
 mod history;
 mod holds;
+mod input;
 mod random;
 mod rules;
 
@@ -21,6 +22,7 @@ pub use holds::{
     a_hold_keeps_money_for_a_payment_to_come, a_voided_hold_gives_back_what_is_left,
     bad_holds_are_refused_and_named, commands_of_holds_may_be_repeated,
 };
+pub use input::bad_input_is_refused_and_named;
 pub use random::random_commands_match_the_model;
 pub use rules::*;
 
@@ -134,42 +136,6 @@ pub async fn a_refused_id_may_be_tried_again(ledger: &dyn Ledger) {
     assert_eq!(ledger.receipt(&CommandId::Posting(posting.id.clone())).await.expect("it is looked up"), None);
     ledger.post(transfer("q", "cash", "alice", 5)).await.expect("money goes in");
     assert!(!ledger.post(posting).await.expect("now it is posted").replayed);
-}
-
-/// What is wrong is refused with the right kind, names the field, and changes nothing.
-pub async fn bad_input_is_refused_and_named(ledger: &dyn Ledger) {
-    open(ledger, &["alice", "bob"], 100).await;
-    let (alice, bob) = (account("alice"), account("bob"));
-    ledger.open(OpenAccount::new(account("usd"), Currency::USD)).await.expect("it opens");
-    ledger.open(OpenAccount::new(account("deep"), Currency::EUR).floor(Floor::None)).await.expect("it opens");
-    ledger.post(transfer("most", "deep", "cash", i64::MAX - 200)).await.expect("it is posted");
-    let id = || PostingId::new("bad").expect("well formed");
-    let many = (0..65).fold(Posting::new(id(), "x"), |posting, _| posting.leg(alice.clone(), eur(1)));
-    let usd = Money::from_minor(5, Currency::USD);
-    let cases = [
-        (Posting::new(id(), "x"), ErrorKind::Invalid, "legs"),
-        (Posting::new(id(), "x").leg(alice.clone(), eur(1)), ErrorKind::Invalid, "legs"),
-        (many, ErrorKind::Invalid, "legs"),
-        (transfer("bad", "alice", "bob", 5).leg(alice.clone(), eur(1)), ErrorKind::Invalid, "legs"),
-        (transfer("bad", "alice", "bob", 0), ErrorKind::Invalid, "legs[0].amount"),
-        (transfer("bad", "alice", "nobody", 5), ErrorKind::NotFound, "legs[1].account"),
-        (transfer("bad", "alice", "bob", 101), ErrorKind::InsufficientFunds, "legs[0].account"),
-        (transfer("bad", "deep", "bob", i64::MAX - 10), ErrorKind::Invalid, "legs[0].amount"),
-        (Posting::new(id(), "x").transfer(alice, account("usd"), usd), ErrorKind::Invalid, "legs[0].amount"),
-        (Posting::new(id(), "").leg(bob.clone(), eur(1)).leg(bob, eur(-1)), ErrorKind::Invalid, "kind"),
-        (transfer("bad", "alice", "bob", 5).reference("x".repeat(1_025)), ErrorKind::Invalid, "reference"),
-    ];
-    for (posting, kind, field) in cases {
-        let error = ledger.post(posting.clone()).await.expect_err("it has to be refused");
-        assert_eq!((error.kind(), error.field()), (kind, Some(field)), "{posting:?}");
-    }
-    let name = OpenAccount::new(account("x"), Currency::EUR).name("");
-    assert_eq!(ledger.open(name).await.expect_err("it has to be refused").field(), Some("name"));
-    let missing = ledger.account(&account("nobody"), NOW).await;
-    assert_eq!(kind(&missing), ErrorKind::NotFound);
-    let page = ledger.entries(&account("alice"), PageRequest::first(0), NOW).await;
-    assert_eq!(kind(&page), ErrorKind::Invalid);
-    assert_eq!((balance(ledger, "alice").await, balance(ledger, "bob").await), (100, 100));
 }
 
 /// Commands of one call take effect in order, and one that is refused stops no other.

@@ -1,11 +1,12 @@
 //! What a ledger promises of accounts' rules, of reversals, of linked commands, and of refusals that are remembered.
 
+use super::together;
 use super::{NOW, account, all_events, balance, eur, kind, open, same, transfer};
 use crate::ledger::{
     AccountStatus, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, OpenAccount, PlaceHold,
-    PostingId, Reversal,
+    PostingId, Receipt, Reversal,
 };
-use crate::{Currency, ErrorKind, Ledger, LedgerExt, Timestamp};
+use crate::{Currency, ErrorKind, Ledger, LedgerExt, Result, Timestamp};
 
 fn change(id: &str, name: &str) -> ChangeAccount {
     ChangeAccount::new(ChangeId::new(id).expect("the suite's own ids are well formed"), account(name))
@@ -17,6 +18,11 @@ fn posting_id(id: &str) -> PostingId {
 
 async fn refused(ledger: &dyn Ledger, command: impl Into<Command>) -> (ErrorKind, Option<String>) {
     let error = ledger.execute_one(command.into()).await.expect_err("it has to be refused");
+    (error.kind(), error.field().map(ToOwned::to_owned))
+}
+
+fn said(outcome: &Result<Receipt>) -> (ErrorKind, Option<String>) {
+    let error = outcome.as_ref().expect_err("it has to be refused");
     (error.kind(), error.field().map(ToOwned::to_owned))
 }
 
@@ -156,12 +162,35 @@ pub async fn linked_commands_succeed_or_fail_together(ledger: &dyn Ledger) {
     for name in ["alice", "bob", "eve"] {
         assert_eq!(balance(ledger, name).await, if name == "alice" { 30 } else { 0 });
     }
-    let open_chain = ledger.execute(vec![Command::from(transfer("x", "alice", "bob", 1)).linked()]).await;
-    assert_eq!(open_chain[0].as_ref().expect_err("it leads nowhere").field(), Some("linked"));
-    let long = (0..65).map(|n| Command::from(transfer(format!("y{n}"), "cash", "alice", 1)).linked());
-    let long: Vec<Command> = long.chain([transfer("y", "cash", "alice", 1).into()]).collect();
-    assert!(ledger.execute(long).await.iter().all(|outcome| kind(outcome) == ErrorKind::Invalid));
-    assert_eq!(balance(ledger, "alice").await, 30);
+    let invalid = at(ErrorKind::Invalid, "linked");
+    let open_chain = || vec![Command::from(transfer("x", "alice", "bob", 1)).linked()];
+    assert_eq!(said(&ledger.execute(open_chain()).await[0]), invalid);
+    for (linked, fits) in [(63, true), (64, false)] {
+        let link = |n| Command::from(transfer(format!("y{linked}-{n}"), "cash", "alice", 1)).linked();
+        let last = transfer(format!("y{linked}"), "cash", "alice", 1).into();
+        let outcomes = ledger.execute((0..linked).map(link).chain([last]).collect()).await;
+        let right = |outcome: &Result<Receipt>| if fits { outcome.is_ok() } else { said(outcome) == invalid };
+        assert!(outcomes.iter().all(right), "{linked}");
+    }
+    assert_eq!(balance(ledger, "alice").await, 94);
+    // What is wrong with the form of one is said first.
+    let chain = vec![
+        Command::from(transfer("z1", "alice", "bob", 1_000)).linked(),
+        transfer("z2", "bob", "alice", 0).into(),
+    ];
+    let outcomes = ledger.execute(chain).await;
+    assert_eq!(said(&outcomes[0]), at(ErrorKind::Rejected, "linked"));
+    assert_eq!(said(&outcomes[1]), at(ErrorKind::Invalid, "legs[0].amount"));
+    // A chain that is open ends with its call, whoever calls beside it.
+    let calls = together((0..200).map(|n| async move {
+        let command = Command::from(transfer(format!("w{n}"), "cash", "eve", 1));
+        ledger.execute(vec![if n % 4 == 0 { command.linked() } else { command }]).await.remove(0)
+    }))
+    .await;
+    for (n, outcome) in calls.iter().enumerate() {
+        assert!(if n % 4 == 0 { said(outcome) == invalid } else { outcome.is_ok() }, "{n}: {outcome:?}");
+    }
+    assert_eq!(balance(ledger, "eve").await, 150);
 }
 
 /// A refusal that is to be remembered stands for good, for this content.

@@ -11,7 +11,7 @@ use super::write::write;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
-use crate::ledger::work::{Done, Work, receipts};
+use crate::ledger::work::{Done, Work, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::{Clock, Error, Result, Timestamp};
 
@@ -115,10 +115,9 @@ impl Engine for LedgerEngine {
                 Work::Expire => Ok(Done::Count(0)),
                 Work::Chain { after, blocks } => chain(connection, *after, blocks).await.map(Done::Count),
                 Work::Consumed(consumer, position) => {
-                    let position = i64::try_from(position.number()).unwrap_or(i64::MAX);
-                    let sql = "INSERT INTO consumers VALUES (?1, ?2) ON CONFLICT (id)
+        let sql = "INSERT INTO consumers VALUES (?1, ?2) ON CONFLICT (id)
                                DO UPDATE SET position = max(position, excluded.position)";
-                    let query = sqlx::query(sql).bind(consumer.as_str()).bind(position);
+                    let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
                     query.execute(&mut *connection).await.map_err(from_sqlx)?;
                     Ok(Done::Count(1))
                 }
@@ -131,6 +130,10 @@ impl Engine for LedgerEngine {
             });
         }
         Ok(outcomes)
+    }
+
+    fn size(work: &Work) -> usize {
+        size(work)
     }
 
     fn joins_next(work: &Work) -> bool {

@@ -20,8 +20,8 @@ use super::error::{damaged, from_sqlx};
 use super::writer::{SqliteGroup, start};
 use super::{SqliteOptions, outbox};
 use crate::ledger::chain::{ChainStore as _, verify};
-use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
-use crate::ledger::work::{Done, Work, keep};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position};
+use crate::ledger::work::{Work, execute, keep};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
@@ -94,8 +94,7 @@ impl Ledger for SqliteLedger {
         let Some(writer) = &self.writer else {
             return commands.iter().map(|_| Err(self.database.read_only_refusal())).collect();
         };
-        let outcomes = writer.execute(commands.into_iter().map(Work::Command).collect()).await;
-        outcomes.into_iter().map(|outcome| outcome.and_then(Done::receipt)).collect()
+        execute(writer, commands).await
     }
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
@@ -224,6 +223,8 @@ impl Ledger for SqliteLedger {
         page: PageRequest,
         _read: Consistency,
     ) -> Result<Statement> {
+        period.validate()?;
+        page.validate()?;
         self.statement_of(account, period, &page).await
     }
 
@@ -274,6 +275,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
+        let position = stored_position("position", position)?;
         self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
     }
 

@@ -1,8 +1,8 @@
 //! Commands that succeed or fail together.
 
-use super::{Book, HeldAccount, HeldHold, Made, Outcome, rejected};
-use crate::ledger::{AccountId, ChangeId, Command, HoldId, MAX_LINKED, PostingId};
-use crate::{Error, Result};
+use super::{Book, HeldAccount, HeldHold, Made, Outcome};
+use crate::ledger::work::linked_to_refused;
+use crate::ledger::{AccountId, ChangeId, Command, HoldId, PostingId};
 
 /// What linked commands found, to be restored if one of them fails.
 #[derive(Debug, Default)]
@@ -38,43 +38,28 @@ impl Undo {
 }
 
 impl Book {
-    /// Executes the linked commands that come next, and the one behind them.
+    /// Executes the linked commands that come next, and the one behind them, which is of the same call.
     pub(super) fn evaluate_linked<'c>(&mut self, commands: &[&'c Command], outcomes: &mut Vec<Outcome<'c>>) {
         let start = outcomes.len();
         let linked = commands[start..].iter().take_while(|command| command.is_linked()).count();
         let end = (start + linked + 1).min(commands.len());
         self.undo = Some(Undo { sequence: self.sequence, ..Undo::default() });
-        let failed = match self.check_chain(commands, start, linked) {
-            Ok(()) => (start..end).find_map(|at| match self.evaluate_one(commands[at], at, outcomes) {
-                Ok(outcome) => {
-                    self.note(commands[at], &outcome);
-                    outcomes.push(outcome);
-                    None
-                }
-                Err(error) => Some((Some(at), error)),
-            }),
-            Err(error) => Some((None, error)),
-        };
+        let failed = (start..end).find_map(|at| match self.evaluate_one(commands[at], at, outcomes) {
+            Ok(outcome) => {
+                self.note(commands[at], &outcome);
+                outcomes.push(outcome);
+                None
+            }
+            Err(error) => Some((at, error)),
+        });
         let undo = self.undo.take().unwrap_or_default();
         let Some((failed, error)) = failed else { return };
         self.restore(undo);
         outcomes.truncate(start);
-        outcomes.extend((start..end).map(|at| {
-            Outcome::Refused(match failed {
-                Some(failed) if failed != at => rejected("linked to a command that was refused", "linked"),
-                _ => error.clone(),
-            })
-        }));
-    }
-
-    fn check_chain(&self, commands: &[&Command], start: usize, linked: usize) -> Result<()> {
-        if linked >= MAX_LINKED {
-            return Err(Error::invalid("linked", format!("at most {MAX_LINKED} commands are linked")));
-        }
-        if start + linked == commands.len() {
-            return Err(Error::invalid("linked", "the last command of a call has none to be linked to"));
-        }
-        Ok(())
+        outcomes.extend(
+            (start..end)
+                .map(|at| Outcome::Refused(if at == failed { error.clone() } else { linked_to_refused() })),
+        );
     }
 
     /// Keeps in mind what a later command of the group asks for.

@@ -251,7 +251,7 @@ impl Book {
         &self.expired
     }
 
-    /// Executes the commands in order.
+    /// Executes the commands, whose form is right, in order.
     pub(crate) fn evaluate<'c>(&mut self, commands: &[&'c Command]) -> Vec<Outcome<'c>> {
         self.expire();
         let mut outcomes: Vec<Outcome<'c>> = Vec::with_capacity(commands.len());
@@ -275,7 +275,6 @@ impl Book {
         index: usize,
         earlier: &[Outcome<'c>],
     ) -> Result<Outcome<'c>> {
-        command.validate()?;
         if !self.refusals.is_empty()
             && let Some((content, error)) = self.refusals.get(&command.id())
         {
@@ -309,14 +308,10 @@ impl Book {
         }
     }
 
-    /// The outcome of a command that is refused; remembered where it asked for that and its form is right.
+    /// The outcome of a command that is refused; remembered where it asked for that.
     fn refuse<'c>(&mut self, command: &Command, error: Error) -> Outcome<'c> {
         let id = command.id();
-        if !command.remembers()
-            || command.validate().is_err()
-            || error.kind() == ErrorKind::Conflict
-            || self.refusals.contains_key(&id)
-        {
+        if !command.remembers() || error.kind() == ErrorKind::Conflict || self.refusals.contains_key(&id) {
             return Outcome::Refused(error);
         }
         self.refusals.insert(id, (command.content(), error.clone()));

@@ -94,8 +94,12 @@ impl Book {
             return Err(rejected(format!("posting {wanted} was reversed before"), "reverses"));
         }
         let mut posting = Posting::new(reversal.id.clone(), REVERSAL);
-        for leg in legs {
-            posting.legs.push(Leg::new(leg.account, leg.amount.checked_neg()?));
+        for (index, leg) in legs.into_iter().enumerate() {
+            let given = leg
+                .amount
+                .checked_neg()
+                .map_err(|error| error.with_field(format!("legs[{index}].amount")))?;
+            posting.legs.push(Leg::new(leg.account, given));
         }
         posting.reference.clone_from(&reversal.reference);
         (posting.value_time, posting.metadata) = (reversal.value_time, reversal.metadata.clone());
