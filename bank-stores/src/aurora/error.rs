@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind};
 /// SQLSTATEs that tell something that others of their class do not.
 mod state {
     pub(super) const READ_ONLY: &str = "25006";
+    pub(super) const REPEATED: &str = "23505";
     pub(super) const SERIALIZATION: &str = "40001";
     pub(super) const UNKNOWN_COMPLETION: &str = "40003";
     pub(super) const DEADLOCK: &str = "40P01";
@@ -56,6 +57,11 @@ pub(super) fn may_go_again(error: &sqlx::Error) -> bool {
         Some(code) => code.starts_with("08") || code.starts_with("57P"),
         None => is_lost(error),
     }
+}
+
+/// Whether a row was not written because there is one of that name.
+pub(super) fn is_repeated(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some(state::REPEATED)
 }
 
 /// Whether a COMMIT that failed so may have had its effect: the server did not say that it had none.

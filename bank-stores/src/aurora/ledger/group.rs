@@ -7,18 +7,22 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
+use super::known::{Known, Tried, at_once};
 use super::load::{load, recall, recall_changes};
 use super::write::write;
 use crate::aurora::database::Database;
-use crate::aurora::error::{commit_is_unknown, from_sqlx, may_go_again};
+use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::work::{Done, Work, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::writer::Group;
 use crate::{Error, ErrorKind, Result, Timestamp};
 
-/// How often a group is executed that failed before its commit was sent, the first time among them.
+/// How often a group is executed that failed without effect, the first time among them.
 const TRIES: u32 = 3;
+
+/// After a group that another process came before, so many are executed under the lock at once.
+const WARY: u32 = 32;
 
 /// The writer's connection, and what it knows of the ledger.
 pub(super) struct LedgerGroup {
@@ -26,18 +30,24 @@ pub(super) struct LedgerGroup {
     /// None after a failure, until there is another.
     connection: Option<PgConnection>,
     sequence: u64,
+    /// What the last group left, unless it failed.
+    known: Option<Known>,
+    /// So many groups are executed under the lock before another tries without.
+    wary: u32,
 }
 
 /// Why a group failed.
-enum Failure {
+pub(super) enum Failure {
     /// Nothing happened, and it may be executed again on another connection.
     Again(Error),
+    /// Whether it happened is not known: it may be executed again under the lock, where its commands are looked up first.
+    Unknown(Error),
     /// It is every command's outcome.
     For(Error),
 }
 
 impl Failure {
-    fn of(error: sqlx::Error) -> Self {
+    pub(super) fn of(error: sqlx::Error) -> Self {
         if may_go_again(&error) { Self::Again(from_sqlx(error)) } else { Self::For(from_sqlx(error)) }
     }
 }
@@ -58,24 +68,47 @@ impl LedgerGroup {
             .fetch_one(&mut connection)
             .await
             .map_err(from_sqlx)?;
-        Ok(Self { database, connection: Some(connection), sequence: sequence as u64 })
+        Ok(Self { database, connection: Some(connection), sequence: sequence as u64, known: None, wary: 0 })
     }
 
-    async fn try_commit(&mut self, works: &[Work]) -> Result<Vec<Result<Done>>, Failure> {
+    /// Executes a group; `anew` says that it may have been executed before, and may still be on its way to the server.
+    async fn try_commit(&mut self, works: &[Work], anew: bool) -> Result<Vec<Result<Done>>, Failure> {
+        if let Some(done) = self.try_at_once(works).await? {
+            return Ok(done);
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => self.connection.insert(self.database.connect_writer().await?),
         };
         // One round trip: a row that every group locks first, so that groups of all processes take turns. What is read from
         // here on is read in later statements, and sees all that the groups before have done.
-        let begun = sqlx::raw_sql("BEGIN; SELECT sequence, booked_at FROM state FOR UPDATE")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(Failure::of)?;
-        let (before, last) = (begun.get::<i64, _>(0) as u64, Timestamp::from_micros(begun.get(1)));
-        // Booking time never goes back, even where a clock does, or another process's is ahead.
-        let booked_at = self.database.options().clock.now().max(last);
-        let (outcomes, sequence) = execute(connection, works, before, booked_at).await?;
+        let begun = sqlx::raw_sql(
+            "BEGIN; SELECT sequence, booked_at, groups FROM state FOR UPDATE;
+             SELECT EXISTS (SELECT 1 FROM refusals),
+                    (SELECT min(deadline) FROM holds WHERE status = 0 AND deadline IS NOT NULL)",
+        )
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(Failure::of)?;
+        let [state, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
+        let begin = Begun {
+            sequence: state.get::<i64, _>(0) as u64,
+            // Booking time never goes back, even where a clock does, or another process's is ahead.
+            booked_at: self.database.options().clock.now().max(Timestamp::from_micros(state.get(1))),
+            groups: state.get(2),
+            refusals: facts.get(0),
+            deadline: facts.get::<Option<i64>, _>(1).map(Timestamp::from_micros),
+        };
+        let known = self.known.take();
+        let (outcomes, after) = execute(connection, works, &begin, known).await?;
+        let is_new = after.as_ref().is_some_and(|after| after.groups > begin.groups);
+        if anew && !is_new {
+            // What may still be on its way is to find another number.
+            sqlx::query("UPDATE state SET groups = groups + 1")
+                .execute(&mut *connection)
+                .await
+                .map_err(Failure::of)?;
+        }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
                 return Err(Failure::of(error));
@@ -83,9 +116,47 @@ impl LedgerGroup {
             let message = "the connection was lost around the commit: look the outcome up";
             return Err(Failure::For(Error::new(ErrorKind::Indeterminate, message).with_source(error)));
         }
-        self.sequence = sequence;
+        self.sequence = after.as_ref().map_or(begin.sequence, |after| after.sequence);
+        self.known = after.filter(|_| !anew);
+        self.wary = self.wary.saturating_sub(1);
         Ok(outcomes)
     }
+
+    /// Executes a group of postings in one statement, without the lock, where this process knows what they are about and no
+    /// other has written meanwhile.
+    async fn try_at_once(&mut self, works: &[Work]) -> Result<Option<Vec<Result<Done>>>, Failure> {
+        let (Some(connection), 0) = (&mut self.connection, self.wary) else { return Ok(None) };
+        let Some(commands) = only_postings(works) else { return Ok(None) };
+        let now = self.database.options().clock.now();
+        let Some(known) = self.known.take_if(|known| known.is_enough(now)) else { return Ok(None) };
+        Ok(match at_once(connection, &commands, known, now).await? {
+            Tried::Done(receipts, known) => {
+                self.sequence = known.sequence;
+                self.known = Some(known);
+                Some(receipts.into_iter().map(|receipt| receipt.map(Done::Receipt)).collect())
+            }
+            Tried::Late => {
+                self.wary = WARY;
+                None
+            }
+            Tried::Repeated => None,
+        })
+    }
+}
+
+fn no_state() -> Error {
+    Error::new(ErrorKind::Unavailable, "the ledger's state has no row")
+}
+
+/// The commands, where they are postings and nothing else is asked for.
+fn only_postings(works: &[Work]) -> Option<Vec<&Command>> {
+    fn posting(work: &Work) -> Option<&Command> {
+        match work {
+            Work::Command(command) => matches!(command.plain(), Command::Post(_)).then_some(command),
+            _ => None,
+        }
+    }
+    works.iter().map(posting).collect()
 }
 
 impl Group for LedgerGroup {
@@ -93,19 +164,28 @@ impl Group for LedgerGroup {
     type Outcome = Done;
 
     async fn commit(&mut self, works: &[Work]) -> Result<Vec<Result<Done>>> {
-        let mut tries = 0;
+        let (mut tries, mut unknown) = (0, false);
         loop {
             tries += 1;
-            let (error, again) = match self.try_commit(works).await {
+            let (error, again) = match self.try_commit(works, unknown).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(Failure::Again(error)) => (error, tries < TRIES),
+                Err(Failure::Unknown(error)) => {
+                    unknown = true;
+                    (error, tries < TRIES)
+                }
                 Err(Failure::For(error)) => (error, false),
             };
             tracing::warn!(error = ?error, again, "a group of the ledger failed");
             // The server rolls back what was begun on it.
-            self.connection = None;
+            (self.connection, self.known) = (None, None);
             if !again {
-                return Err(error);
+                let message = "the connection was lost, and the server cannot be asked: look the outcome up";
+                return Err(if unknown {
+                    Error::new(ErrorKind::Indeterminate, message).with_source(error)
+                } else {
+                    error
+                });
             }
             tokio::time::sleep(Duration::from_millis(50) * tries).await;
         }
@@ -132,13 +212,24 @@ impl Group for LedgerGroup {
     }
 }
 
-/// Executes the works within the open transaction; gives the last sequence as well.
+/// What a group finds when it has the lock.
+struct Begun {
+    sequence: u64,
+    booked_at: Timestamp,
+    groups: i64,
+    /// Whether any refusal is remembered.
+    refusals: bool,
+    /// The earliest deadline of an open hold.
+    deadline: Option<Timestamp>,
+}
+
+/// Executes the works within the open transaction; gives what is known of the ledger then, where it could be known.
 async fn execute(
     connection: &mut PgConnection,
     works: &[Work],
-    before: u64,
-    booked_at: Timestamp,
-) -> Result<(Vec<Result<Done>>, u64), Failure> {
+    begun: &Begun,
+    known: Option<Known>,
+) -> Result<(Vec<Result<Done>>, Option<Known>), Failure> {
     let commands: Vec<&Command> = works
         .iter()
         .filter_map(|work| match work {
@@ -146,9 +237,9 @@ async fn execute(
             _ => None,
         })
         .collect();
-    let (mut done, mut sequence) = (Vec::new(), before);
+    let (mut done, mut known) = (Vec::new(), known.filter(|known| known.groups == begun.groups));
     if !commands.is_empty() || works.iter().any(|work| matches!(work, Work::Expire)) {
-        (done, sequence) = execute_commands(connection, &commands, before, booked_at).await?;
+        (done, known) = execute_commands(connection, &commands, begun, known).await?;
     }
     let mut done = done.into_iter();
     let mut outcomes = Vec::with_capacity(works.len());
@@ -175,21 +266,28 @@ let sql = "INSERT INTO consumers AS c VALUES ($1, $2) ON CONFLICT (id)
             }
         });
     }
-    Ok((outcomes, sequence))
+    Ok((outcomes, known))
 }
 
 async fn execute_commands(
     connection: &mut PgConnection,
     commands: &[&Command],
-    before: u64,
-    booked_at: Timestamp,
-) -> Result<(Vec<Result<Receipt>>, u64), Failure> {
-    let mut book = Book::new(before, booked_at);
-    load(connection, commands, &mut book, true, true).await?;
+    begun: &Begun,
+    known: Option<Known>,
+) -> Result<(Vec<Result<Receipt>>, Option<Known>), Failure> {
+    let mut book = Book::new(begun.sequence, begun.booked_at);
+    let due = begun.deadline.is_some_and(|deadline| deadline <= begun.booked_at);
+    load(connection, commands, &mut book, begun.refusals, due).await?;
     let outcomes = book.evaluate(commands);
     let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
-    if refused || book.sequence() > before {
-        write(connection, commands, &outcomes, &book, before).await.map_err(Failure::of)?;
+    let mut groups = begun.groups;
+    if refused || book.sequence() > begun.sequence {
+        let written = write(connection, commands, &outcomes, &book, (begun.sequence, groups)).await;
+        if !written.map_err(Failure::of)? {
+            let message = "the ledger's state has changed in spite of its lock";
+            return Err(Failure::For(Error::new(ErrorKind::Unavailable, message)));
+        }
+        groups += 1;
     }
     let (postings, changes) = Outcome::recalled(&outcomes);
     let mut stored = HashMap::new();
@@ -199,7 +297,13 @@ async fn execute_commands(
     if !changes.is_empty() {
         stored.extend(recall_changes(connection, &changes).await?);
     }
-    Ok((receipts(outcomes, &stored), book.sequence()))
+    let placed = book.changed_holds().filter_map(|held| held.hold.deadline);
+    let mut known = known.unwrap_or_default();
+    known.deadline = begun.deadline.into_iter().chain(placed).min();
+    known.refusals = begun.refusals || refused;
+    let receipts = receipts(outcomes, &stored);
+    known.keep(groups, book);
+    Ok((receipts, Some(known)))
 }
 
 /// Adds blocks behind the command `after`, unless another process was faster.

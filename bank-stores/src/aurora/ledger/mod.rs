@@ -2,6 +2,7 @@
 
 mod group;
 mod history;
+mod known;
 mod load;
 mod rows;
 mod schema;

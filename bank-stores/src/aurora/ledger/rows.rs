@@ -11,14 +11,19 @@ use crate::ledger::{
 };
 use crate::{Currency, Error, Money, Result, Timestamp};
 
-/// A query for accounts: `from` yields `a`, an account.
+/// A query for accounts: `from` yields `a`, an account; more columns may follow.
 macro_rules! select_accounts {
     ($from:literal, $rest:literal) => {
+        select_accounts!("", $from, $rest)
+    };
+    ($more:literal, $from:literal, $rest:literal) => {
         concat!(
             "SELECT a.id, a.owner, a.name, a.currency, coalesce(r.status, 0::smallint), ",
             "CASE WHEN r.account IS NULL THEN a.floor ELSE r.floor END, ",
             "CASE WHEN r.account IS NULL THEN a.ceiling ELSE r.ceiling END, ",
-            "b.balance, b.held, b.entries, a.opened_at, a.sequence, a.content, a.floor, a.ceiling FROM ",
+            "b.balance, b.held, b.entries, a.opened_at, a.sequence, a.content, a.floor, a.ceiling",
+            $more,
+            " FROM ",
             $from,
             " JOIN balances b ON b.account = a.sequence LEFT JOIN rules r ON r.account = a.sequence ",
             $rest

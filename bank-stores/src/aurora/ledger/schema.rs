@@ -48,4 +48,6 @@ CREATE TABLE refusals (
 );
 CREATE TABLE outbox (position BIGINT PRIMARY KEY, id TEXT NOT NULL, topic TEXT NOT NULL, at BIGINT NOT NULL, payload TEXT NOT NULL);
 CREATE TABLE consumers (id TEXT COLLATE \"C\" PRIMARY KEY, position BIGINT NOT NULL);
-CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL)"];
+CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL)",
+// How many groups have written: what a writer knows holds as long as it is the same.
+"ALTER TABLE state ADD COLUMN groups BIGINT NOT NULL DEFAULT 0"];

@@ -36,8 +36,8 @@ impl Statement {
         self.parts.push(sql);
     }
 
-    /// Executes everything at once, with `last` as the main statement.
-    pub(super) async fn execute(self, connection: &mut PgConnection, last: &str) -> sqlx::Result<()> {
+    /// Executes everything at once, with `last` as the main statement; says whether that gives a row.
+    pub(super) async fn execute(self, connection: &mut PgConnection, last: &str) -> sqlx::Result<bool> {
         let mut sql = String::new();
         for (number, part) in self.parts.iter().enumerate() {
             sql.push_str(if number == 0 { "WITH " } else { ", " });
@@ -46,6 +46,8 @@ impl Statement {
         sql.push(' ');
         sql.push_str(last);
         // Only our own words and numbers of arguments are in it.
-        sqlx::query_with(AssertSqlSafe(sql), self.arguments).execute(connection).await.map(drop)
+        // All rows, and with them the end of the statement: a row may come before what it tells is committed.
+        let rows = sqlx::query_with(AssertSqlSafe(sql), self.arguments).fetch_all(connection).await?;
+        Ok(!rows.is_empty())
     }
 }

@@ -64,20 +64,27 @@ struct Tables {
     outbox: Outbox,
 }
 
-/// Writes what the group did, whose first sequence comes behind `before`.
+/// Writes what the group did, whose first sequence comes behind `before`, where no other group has written since the group
+/// number `groups`; says whether it did. It is one statement, which is a transaction of its own outside of one.
 pub(super) async fn write(
     connection: &mut PgConnection,
     commands: &[&Command],
     outcomes: &[Outcome<'_>],
     book: &Book,
-    before: u64,
-) -> sqlx::Result<()> {
+    (before, groups): (u64, i64),
+) -> sqlx::Result<bool> {
     let tables = Tables::of(commands, outcomes, book, before);
     let mut statement = Statement::default();
-    tables.put(&mut statement)?;
     let (sequence, at) =
         (statement.value(book.sequence() as i64)?, statement.value(book.booked_at().micros())?);
-    statement.execute(connection, &format!("UPDATE state SET sequence = {sequence}, booked_at = {at}")).await
+    let groups = statement.value(groups)?;
+    // The parts look at this one first: it locks the row that all groups lock, and when it finds another number in it, it
+    // gives no row, and they do nothing.
+    statement.part(format!(
+        "UPDATE state SET sequence = {sequence}, booked_at = {at}, groups = groups + 1 WHERE groups = {groups} RETURNING 1"
+    ));
+    tables.put(&mut statement)?;
+    statement.execute(connection, "SELECT 1 FROM t0").await
 }
 
 /// Adds a part that takes a table's columns, unless there are no rows.
@@ -97,42 +104,42 @@ impl Tables {
         put!(statement, self.accounts,
             "INSERT INTO accounts (sequence, id, owner, name, currency, floor, ceiling, opened_at, content) SELECT * FROM",
             [sequence "bigint", id "text", owner "text", name "text", currency "text", floor "bigint", ceiling "bigint",
-             opened_at "bigint", content "bytea"], "");
+             opened_at "bigint", content "bytea"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.opened, "INSERT INTO balances (account, balance, held, entries) SELECT * FROM",
-            [account "bigint", balance "bigint", held "bigint", entries "bigint"], "");
+            [account "bigint", balance "bigint", held "bigint", entries "bigint"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.moved,
             "UPDATE balances b SET balance = v.balance, held = v.held, entries = v.entries FROM",
             [account "bigint", balance "bigint", held "bigint", entries "bigint"],
-            "AS v (account, balance, held, entries) WHERE b.account = v.account");
+            "AS v (account, balance, held, entries) WHERE b.account = v.account AND EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.rules, "INSERT INTO rules (account, status, floor, ceiling) SELECT * FROM",
             [account "bigint", status "smallint", floor "bigint", ceiling "bigint"],
-            "ON CONFLICT (account) DO UPDATE SET status = excluded.status, floor = excluded.floor, ceiling = excluded.ceiling");
+            "WHERE EXISTS (SELECT 1 FROM t0) ON CONFLICT (account) DO UPDATE SET status = excluded.status, floor = excluded.floor, ceiling = excluded.ceiling");
         put!(statement, self.holds,
             "INSERT INTO holds (sequence, id, account, amount, captured, status, placed_at, deadline, reference, metadata,
                                 content, ended_by, ended_at) SELECT * FROM",
             [sequence "bigint", id "text", account "bigint", amount "bigint", captured "bigint", status "smallint",
              placed_at "bigint", deadline "bigint", reference "text", metadata "text", content "bytea", ended_by "bigint",
-             ended_at "bigint"], "");
+             ended_at "bigint"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.changed_holds,
             "UPDATE holds h SET captured = v.captured, status = v.status, ended_by = v.ended_by, ended_at = v.ended_at FROM",
             [sequence "bigint", captured "bigint", status "smallint", ended_by "bigint", ended_at "bigint"],
-            "AS v (sequence, captured, status, ended_by, ended_at) WHERE h.sequence = v.sequence");
+            "AS v (sequence, captured, status, ended_by, ended_at) WHERE h.sequence = v.sequence AND EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.postings,
             "INSERT INTO postings (sequence, id, kind, reference, metadata, booked_at, value_at, reverses, hold, captured,
                                    hold_status, content) SELECT * FROM",
             [sequence "bigint", id "text", kind "text", reference "text", metadata "text", booked_at "bigint",
              value_at "bigint", reverses "bigint", hold "bigint", captured "bigint", hold_status "smallint",
-             content "bytea"], "");
+             content "bytea"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.entries,
             "INSERT INTO entries (posting, leg, account, number, amount, balance) SELECT * FROM",
-            [posting "bigint", leg "smallint", account "bigint", number "bigint", amount "bigint", balance "bigint"], "");
+            [posting "bigint", leg "smallint", account "bigint", number "bigint", amount "bigint", balance "bigint"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.changes,
             "INSERT INTO changes (sequence, id, account, state, booked_at, content) SELECT * FROM",
-            [sequence "bigint", id "text", account "bigint", state "text", booked_at "bigint", content "bytea"], "");
+            [sequence "bigint", id "text", account "bigint", state "text", booked_at "bigint", content "bytea"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.refusals, "INSERT INTO refusals (id, content, error, at) SELECT * FROM",
-            [id "text", content "bytea", error "text", at "bigint"], "");
+            [id "text", content "bytea", error "text", at "bigint"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.outbox, "INSERT INTO outbox (position, id, topic, at, payload) SELECT * FROM",
-            [position "bigint", id "text", topic "text", at "bigint", payload "text"], "");
+            [position "bigint", id "text", topic "text", at "bigint", payload "text"], "WHERE EXISTS (SELECT 1 FROM t0)");
         Ok(())
     }
 

@@ -242,6 +242,12 @@ impl Book {
         self.accounts.values()
     }
 
+    /// The accounts as the group leaves them.
+    #[cfg(feature = "aurora")]
+    pub(crate) fn into_accounts(self) -> impl Iterator<Item = HeldAccount> {
+        self.accounts.into_values()
+    }
+
     pub(crate) fn changed_holds(&self) -> impl Iterator<Item = &HeldHold> {
         self.holds.values().filter(|held| held.changed)
     }
