@@ -40,7 +40,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn create_directory(path: &Path) -> io::Result<()> {
+pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -51,7 +51,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn open_private(path: &Path) -> io::Result<File> {
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -63,7 +63,7 @@ fn open_private(path: &Path) -> io::Result<File> {
 }
 
 /// The file beside `path` whose name has this at its end.
-fn beside(path: &Path, end: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
@@ -84,7 +84,12 @@ fn tighten(path: &Path) {
     }
 }
 
-fn unusable(message: &'static str, source: io::Error) -> Error {
+/// Waits until the disk has a file, or the names in a directory.
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+pub(super) fn unusable(message: &'static str, source: io::Error) -> Error {
     let kind = match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
         _ => ErrorKind::Unavailable,

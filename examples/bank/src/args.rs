@@ -4,10 +4,16 @@ use std::path::PathBuf;
 
 use crate::Fatal;
 
+/// Where data is kept where nobody says.
+pub(crate) const DATA: &str = "./bank-data";
+
 pub(crate) const HELP: &str = "\
 bank [OPTIONS]                the whole bank in one process
 bank gateway [OPTIONS]        one part alone: gateway, accounts, transactions, identity or partners
 bank audit verify FILE        checks the chain of an audit file
+bank ledger verify            checks the ledger in --data: its chain, and balances against entries
+bank ledger backup FILE       copies it, beside a bank that runs, and verifies the copy
+bank ledger restore FILE      puts a verified copy in its place, while no bank runs
 
 Options:
   --config FILE       where the parts find each other, limits and addresses (TOML)
@@ -26,7 +32,16 @@ Logs go to standard error; BANK_LOG sets their level, for example BANK_LOG=info.
 pub(crate) enum Command {
     Run(Options),
     VerifyAudit(PathBuf),
+    Ledger(Ledger, PathBuf),
     Help,
+}
+
+/// What is done with the ledger in a data directory.
+#[derive(Debug)]
+pub(crate) enum Ledger {
+    Verify,
+    Backup(PathBuf),
+    Restore(PathBuf),
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +110,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
             _ => Err(Fatal::new("say `bank audit verify FILE`")),
         };
     }
+    if arguments.peek().is_some_and(|word| word == "ledger") {
+        return ledger(&arguments.skip(1).collect::<Vec<_>>());
+    }
     let mut options = Options::default();
     if let Some(part) = arguments.peek().and_then(|word| Part::parse(word)) {
         options.part = Some(part);
@@ -124,4 +142,19 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         }
     }
     Ok(Command::Run(options))
+}
+
+fn ledger(words: &[String]) -> Result<Command, Fatal> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (words, data) = match words[..] {
+        [ref words @ .., "--data", data] => (words, data),
+        ref words => (words, DATA),
+    };
+    let what = match *words {
+        ["verify"] => Ledger::Verify,
+        ["backup", file] => Ledger::Backup(file.into()),
+        ["restore", file] => Ledger::Restore(file.into()),
+        _ => return Err(Fatal::new("say `bank ledger verify|backup FILE|restore FILE [--data DIR]`")),
+    };
+    Ok(Command::Ledger(what, data.into()))
 }

@@ -7,7 +7,7 @@ use bank_gateway::config;
 use serde::Deserialize;
 
 use crate::Fatal;
-use crate::args::{Options, Part, TlsChoice};
+use crate::args::{DATA, Options, Part, TlsChoice};
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -117,7 +117,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let config = Self {
             part: options.part,
-            data: options.data.or(file.data).unwrap_or_else(|| "bank-data".into()),
+            data: options.data.or(file.data).unwrap_or_else(|| DATA.into()),
             listen: address("--listen", &options.listen.unwrap_or(own))?,
             admin: address(
                 "--admin",

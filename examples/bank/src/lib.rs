@@ -9,6 +9,7 @@ mod credentials;
 mod demo;
 mod edge;
 mod files;
+mod ledger;
 mod logging;
 mod parts;
 mod run;

@@ -24,6 +24,8 @@ use crate::config::LedgerStore;
 use crate::demo::DemoUsers;
 use crate::files::{Files, replace};
 
+/// The ledger's file in the data directory.
+pub(crate) const LEDGER: &str = "accounts/ledger.db";
 /// The name of the gateway, for which calls between services are meant.
 pub(crate) const GATEWAY: &str = "bank-gateway";
 
@@ -116,7 +118,7 @@ impl Around {
 pub(crate) async fn accounts(around: &Around, store: Option<&LedgerStore>) -> Result<Running, Fatal> {
     let (role, store): (Arc<dyn Ledger>, Store) = match store {
         None => {
-            let options = around.sqlite("accounts/ledger.db");
+            let options = around.sqlite(LEDGER);
             let ledger = Arc::new(SqliteLedger::open(options).await.map_err(opening)?);
             (ledger.clone(), Store::Ledger(ledger))
         }

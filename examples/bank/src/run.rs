@@ -30,6 +30,12 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             print(&format!("{} records hold, the last is {}", verified.records, verified.last));
             return Ok(());
         }
+        Command::Ledger(what, data) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Fatal::caused("no runtime can be started", &error))?;
+            print(&runtime.block_on(crate::ledger::run(&what, &data))?);
+            return Ok(());
+        }
         Command::Run(options) => options,
     };
     let config = Config::read(options)?;

@@ -1,5 +1,6 @@
 //! The ledger in a SQLite file.
 
+mod backup;
 mod engine;
 mod history;
 mod load;
