@@ -1,4 +1,5 @@
-//! What goes wrong in a history, by its seed: the client is killed, the server is killed, connections are cut.
+//! What goes wrong in a history, by its seed: the client is killed, the server is killed, connections are cut, answers of the
+//! server get lost after what they answer has been done, or come late.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,11 +10,14 @@ use bank_tests::{Postgres, patience};
 use tokio::time::Instant;
 
 use crate::plan::{Address, Chance, Failure};
+use crate::proxy::Proxy;
 
 /// The most lives that the client of one history has.
 const LIVES: u64 = 5;
 /// How long a client would go on that is to be killed.
 const AMPLE: Duration = Duration::from_secs(300);
+/// The longest that an answer is kept back.
+const LATE: Duration = Duration::from_millis(20);
 /// About how long a client takes to open its store.
 const OPENING: Duration = Duration::from_millis(40);
 /// Ends the connections of every process that has the ledger open.
@@ -47,6 +51,26 @@ fn client_log(life: u64) -> String {
     format!("client-{life}")
 }
 
+/// A server, and what its clients take for it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) postgres: Postgres,
+    proxy: Proxy,
+}
+
+impl Server {
+    pub(crate) fn start() -> Result<Self, Failure> {
+        let postgres = Postgres::start("histories").ok_or("there is no PostgreSQL to try")?;
+        let proxy = Proxy::start(postgres.port())?;
+        Ok(Self { postgres, proxy })
+    }
+
+    /// The address for clients.
+    pub(crate) fn url(&self) -> String {
+        self.proxy.instead_of(&self.postgres.url(), self.postgres.port())
+    }
+}
+
 /// How often what was done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Made {
@@ -54,10 +78,14 @@ pub(crate) struct Made {
     pub(crate) server_kills: u64,
     /// Connections that were cut.
     pub(crate) cuts: u64,
+    /// Answers that got lost.
+    pub(crate) lost: u64,
+    /// Times during which every answer came late.
+    pub(crate) delays: u64,
 }
 
 /// Lets the client work, one life after another, and disturbs it.
-pub(crate) fn make(setting: &Setting, mut server: Option<&mut Postgres>) -> Result<Made, Failure> {
+pub(crate) fn make(setting: &Setting, mut server: Option<&mut Server>) -> Result<Made, Failure> {
     let mut chance = Chance::new(setting.seed, 0);
     let mut made = Made::default();
     let lives = 2 + chance.below(LIVES - 1);
@@ -87,24 +115,37 @@ pub(crate) fn make(setting: &Setting, mut server: Option<&mut Postgres>) -> Resu
     Ok(made)
 }
 
-/// Kills the server, cuts its connections, or leaves it alone.
-fn disturb(server: &mut Postgres, slice: Duration, chance: &mut Chance, made: &mut Made) {
-    match chance.below(4) {
+/// Kills the server, cuts its connections, loses or delays its answers, or leaves it alone.
+fn disturb(server: &mut Server, slice: Duration, chance: &mut Chance, made: &mut Made) {
+    match chance.below(6) {
         0 => {
             sleep(chance.up_to(slice));
-            server.kill();
+            server.postgres.kill();
             sleep(chance.up_to(OPENING));
-            server.restart();
+            server.postgres.restart();
             made.server_kills += 1;
         }
         1 => {
             for _ in 0..=chance.below(3) {
                 sleep(chance.up_to(slice / 2));
-                made.cuts += server.sql(CUT).parse::<u64>().unwrap_or_default();
+                made.cuts += server.postgres.sql(CUT).parse::<u64>().unwrap_or_default();
             }
+        }
+        2 | 3 => {
+            for _ in 0..=chance.below(3) {
+                sleep(chance.up_to(slice / 2));
+                server.proxy.lose(1 + chance.below(3));
+            }
+            sleep(chance.up_to(slice / 4));
+        }
+        4 => {
+            server.proxy.delay(chance.up_to(LATE));
+            made.delays += 1;
+            sleep(chance.up_to(slice));
         }
         _ => {}
     }
+    made.lost += server.proxy.calm();
 }
 
 /// One life of the client. It ends with this value, and, by its input, when this process does.

@@ -1,5 +1,5 @@
-//! Random histories of a store: clients are killed, servers are killed, connections are cut, and afterwards everything that
-//! was acknowledged is there once, nothing that was refused is, and the books are right.
+//! Random histories of a store: clients are killed, servers are killed, connections are cut, answers come late or get lost, and
+//! afterwards everything that was acknowledged is there once, nothing that was refused is, and the books are right.
 //!
 //! A history that is wrong is kept, told with its seed, and made again shorter.
 #![allow(clippy::print_stdout, reason = "the program's purpose")]
@@ -9,6 +9,7 @@ mod client;
 mod faults;
 mod ledger;
 mod plan;
+mod proxy;
 mod report;
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use client::{History, Log, Outcome, id_of};
-use faults::Setting;
+use faults::{Server, Setting};
 use plan::{Address, Failure, HELP, Plan, Store, text};
 use report::{Totals, Wrong};
 
@@ -50,7 +51,7 @@ fn run(plan: &Plan) -> Result<bool, Failure> {
     let runtime = Runtime::new()?;
     let mut server = match plan.store {
         Store::Sqlite => None,
-        Store::Postgres => Some(Postgres::start("histories").ok_or("there is no PostgreSQL to try")?),
+        Store::Postgres => Some(Server::start()?),
     };
     let Plan { count, seed, millis, .. } = plan;
     println!("{count} histories of {millis} ms on {}, with seeds from {seed}", plan.store.name());
@@ -77,7 +78,7 @@ fn run(plan: &Plan) -> Result<bool, Failure> {
 }
 
 /// Makes a wrong history again in less and less time, and tells the shortest that is wrong still.
-fn shorten(runtime: &Runtime, mut server: Option<&mut Postgres>, wrong: Wrong) -> Result<(), Failure> {
+fn shorten(runtime: &Runtime, mut server: Option<&mut Server>, wrong: Wrong) -> Result<(), Failure> {
     let mut shortest = wrong;
     for _ in 0..SHORTER {
         let millis = shortest.millis / 2;
@@ -94,7 +95,7 @@ fn shorten(runtime: &Runtime, mut server: Option<&mut Postgres>, wrong: Wrong) -
 /// Makes one history in a store of its own and judges it.
 fn one(
     runtime: &Runtime,
-    mut server: Option<&mut Postgres>,
+    mut server: Option<&mut Server>,
     seed: u64,
     millis: u64,
 ) -> Result<(Totals, Option<Wrong>), Failure> {
@@ -113,7 +114,7 @@ fn one(
         return Ok((totals, Some(wrong)));
     }
     if let (Some(server), Address::Postgres { schema, .. }) = (server, &setting.address) {
-        server.sql(&format!("DROP SCHEMA {schema} CASCADE"));
+        server.postgres.sql(&format!("DROP SCHEMA {schema} CASCADE"));
     }
     Ok((totals, None))
 }
@@ -122,13 +123,13 @@ fn one(
 fn history(
     runtime: &Runtime,
     setting: &Setting,
-    server: Option<&mut Postgres>,
+    server: Option<&mut Server>,
     totals: &mut Totals,
 ) -> Result<(), String> {
     runtime.block_on(set_up(setting)).map_err(text)?;
     let made = faults::make(setting, server).map_err(text)?;
-    (totals.client_kills, totals.server_kills, totals.cuts) =
-        (made.client_kills, made.server_kills, made.cuts);
+    (totals.client_kills, totals.server_kills) = (made.client_kills, made.server_kills);
+    (totals.cuts, totals.lost, totals.delays) = (made.cuts, made.lost, made.delays);
     runtime.block_on(judge(setting, totals))
 }
 

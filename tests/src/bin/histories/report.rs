@@ -28,10 +28,14 @@ pub(crate) struct Totals {
     pub(crate) server_kills: u64,
     /// Connections that were cut.
     pub(crate) cuts: u64,
+    /// Answers of the server that got lost.
+    pub(crate) lost: u64,
+    /// Times during which every answer came late.
+    pub(crate) delays: u64,
     pub(crate) millis: u64,
 }
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "histories",
     "wrong",
     "acknowledged",
@@ -40,6 +44,8 @@ const NAMES: [&str; 9] = [
     "client_kills",
     "server_kills",
     "cuts",
+    "lost",
+    "delays",
     "millis",
 ];
 
@@ -55,6 +61,8 @@ impl Totals {
             &mut self.client_kills,
             &mut self.server_kills,
             &mut self.cuts,
+            &mut self.lost,
+            &mut self.delays,
             &mut self.millis,
         ]
     }
@@ -81,8 +89,11 @@ impl fmt::Display for Totals {
         write!(
             f,
             "{histories} histories, {wrong} wrong; commands: {acknowledged} acknowledged, {refused} refused, {resolved} \
-             resolved; kills: {client_kills} of clients, {server_kills} of servers; {} connections cut; {}.{} s",
+             resolved; kills: {client_kills} of clients, {server_kills} of servers; {} connections cut, {} answers \
+             lost, {} times of late answers; {}.{} s",
             self.cuts,
+            self.lost,
+            self.delays,
             self.millis / 1_000,
             self.millis % 1_000 / 100
         )

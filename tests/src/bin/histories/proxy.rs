@@ -1,0 +1,98 @@
+//! What stands between the clients and a server, and hands on what they say, or does not.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
+
+use crate::plan::Failure;
+
+/// Hands bytes on in both directions, for as long as the program runs.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    port: u16,
+    orders: Arc<Orders>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    /// So many answers of the server are still to be dropped, each with its connection.
+    drop: AtomicU64,
+    /// So many were.
+    dropped: AtomicU64,
+    /// How long each answer is kept back, in microseconds.
+    delay: AtomicU64,
+}
+
+impl Proxy {
+    /// Stands in front of the server on this port of the same machine.
+    pub(crate) fn start(server: u16) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = listener.local_addr()?.port();
+        let orders = Arc::new(Orders::default());
+        let given = orders.clone();
+        spawn(move || {
+            for client in listener.incoming().flatten() {
+                let orders = given.clone();
+                // A server that is dead refuses; so does its proxy then.
+                spawn(move || drop(relay(client, SocketAddr::from(([127, 0, 0, 1], server)), &orders)));
+            }
+        });
+        Ok(Self { port, orders })
+    }
+
+    /// The address of a server, by way of this.
+    pub(crate) fn instead_of(&self, url: &str, server: u16) -> String {
+        url.replacen(&format!(":{server}/"), &format!(":{}/", self.port), 1)
+    }
+
+    /// The next answers get lost after what they answer has been done, and their connections with them.
+    pub(crate) fn lose(&self, answers: u64) {
+        self.orders.drop.store(answers, Ordering::Relaxed);
+    }
+
+    /// Every answer comes so much later.
+    pub(crate) fn delay(&self, time: Duration) {
+        self.orders.delay.store(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Nothing is disturbed any more; tells how many answers were lost since the last time.
+    pub(crate) fn calm(&self) -> u64 {
+        self.lose(0);
+        self.delay(Duration::ZERO);
+        self.orders.dropped.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// Relays one connection until either end closes it.
+fn relay(client: TcpStream, server: SocketAddr, orders: &Orders) -> std::io::Result<()> {
+    let server = TcpStream::connect(server)?;
+    for stream in [&client, &server] {
+        stream.set_nodelay(true)?;
+    }
+    let (mut asking, mut asked) = (client.try_clone()?, server.try_clone()?);
+    let questions = spawn(move || {
+        // Whichever end closes, the other is told.
+        let _ = std::io::copy(&mut asking, &mut asked);
+        let _ = asked.shutdown(Shutdown::Both);
+    });
+    let (mut from, mut to) = (&server, &client);
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut bytes)?;
+        let lost = orders.drop.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if read == 0 || lost.is_ok() {
+            orders.dropped.fetch_add(u64::from(read > 0), Ordering::Relaxed);
+            break;
+        }
+        sleep(Duration::from_micros(orders.delay.load(Ordering::Relaxed)));
+        to.write_all(&bytes[..read])?;
+    }
+    for stream in [&client, &server] {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    let _ = questions.join();
+    Ok(())
+}
