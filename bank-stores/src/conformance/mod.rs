@@ -25,6 +25,7 @@ pub mod documents;
 pub mod items;
 pub mod ledger;
 pub mod model;
+pub mod unreliable;
 
 use std::future::Future;
 use std::pin::Pin;
