@@ -15,6 +15,7 @@ pub use support::client::{Client, Connection, Event, Events, Request, Response, 
 pub use support::customer::{Customer, cents, euros};
 pub use support::edge::{Edge, OneKey, identity_keys};
 pub use support::postgres::Postgres;
+pub use support::proxy::Proxy;
 pub use support::recorder::{Received, Recorder, Reply};
 pub use support::seeded::Seeded;
 pub use support::wait::{patience, until};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::ledger::{AccountId, Floor, OpenAccount, Posting, PostingId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
-use bank_tests::Postgres;
+use bank_tests::{Postgres, Proxy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 fn account(name: &str) -> AccountId {
@@ -85,6 +85,45 @@ async fn several_processes_write_one_ledger_and_nothing_is_doubled() {
     assert_eq!(total, 4_000);
     assert!(ledgers[2].trial_balance(Consistency::Current).await.unwrap().is_balanced());
     assert!(ledgers[3].verify(&mut |_| ()).await.unwrap().holds());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_posting_whose_answer_was_lost_is_found_and_happens_once() {
+    let Some(server) = blocking(|| Postgres::shared("lost answers")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let proxy = Proxy::start(server.port()).unwrap();
+    let by_proxy = AuroraOptions::new(&proxy.instead_of(&server.url(), server.port())).unwrap();
+    let ledger = AuroraLedger::open(by_proxy.schema(&schema).unwrap().connections(1)).await.unwrap();
+    customers(&ledger, &["a", "b"]).await;
+    let (mut done, mut lost) = (0, 0);
+    for n in 0..30 {
+        proxy.lose(1);
+        // Posted in one statement, whose answer gets lost; the writer finds it again, or says that it does not know.
+        match ledger.post(transfer(&format!("t{n}"), "a", "b", 1)).await {
+            Ok(_) => done += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error:?}");
+                proxy.calm();
+                ledger.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
+                done += 1;
+            }
+        }
+        lost += proxy.calm();
+        // The next is posted by what is remembered again.
+        ledger.post(transfer(&format!("u{n}"), "a", "b", 1)).await.unwrap();
+        done += 1;
+        assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_000 + done);
+    }
+    assert!(lost >= 20, "{lost} answers got lost");
+    // More than there is, by what is remembered and by what another process did meanwhile.
+    let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    other.post(transfer("other", "cash", "a", 1_000_000)).await.unwrap();
+    ledger.post(transfer("big", "a", "b", 1_000_000)).await.unwrap();
+    let poor = other.post(transfer("poor", "a", "b", 1_000_000)).await.unwrap_err();
+    assert_eq!((poor.kind(), poor.field()), (ErrorKind::InsufficientFunds, Some("legs[0].account")));
+    // What happened once is no refusal, however poor its account is now.
+    assert!(ledger.post(transfer("big", "a", "b", 1_000_000)).await.unwrap().replayed);
+    assert!(other.verify(&mut |_| {}).await.unwrap().holds());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

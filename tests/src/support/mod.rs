@@ -7,6 +7,7 @@ pub(crate) mod customer;
 pub(crate) mod edge;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod recorder;
 pub(crate) mod seeded;
 pub(crate) mod wait;

@@ -6,11 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use bank_tests::{Postgres, patience};
+use bank_tests::{Postgres, Proxy, patience};
 use tokio::time::Instant;
 
 use crate::plan::{Address, Chance, Failure};
-use crate::proxy::Proxy;
 
 /// The most lives that the client of one history has.
 const LIVES: u64 = 5;

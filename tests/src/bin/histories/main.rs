@@ -9,7 +9,6 @@ mod client;
 mod faults;
 mod ledger;
 mod plan;
-mod proxy;
 mod report;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What stands between the clients and a server, and hands on what they say, or does not.
+//! What stands between clients and a server, and hands on what they say, or does not.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
-use crate::plan::Failure;
-
 /// Hands bytes on in both directions, for as long as the program runs.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     port: u16,
     orders: Arc<Orders>,
 }
@@ -28,7 +26,10 @@ struct Orders {
 
 impl Proxy {
     /// Stands in front of the server on this port of the same machine.
-    pub(crate) fn start(server: u16) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Where no port can be had.
+    pub fn start(server: u16) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let orders = Arc::new(Orders::default());
@@ -44,22 +45,23 @@ impl Proxy {
     }
 
     /// The address of a server, by way of this.
-    pub(crate) fn instead_of(&self, url: &str, server: u16) -> String {
+    #[must_use]
+    pub fn instead_of(&self, url: &str, server: u16) -> String {
         url.replacen(&format!(":{server}/"), &format!(":{}/", self.port), 1)
     }
 
     /// The next answers get lost after what they answer has been done, and their connections with them.
-    pub(crate) fn lose(&self, answers: u64) {
+    pub fn lose(&self, answers: u64) {
         self.orders.drop.store(answers, Ordering::Relaxed);
     }
 
     /// Every answer comes so much later.
-    pub(crate) fn delay(&self, time: Duration) {
+    pub fn delay(&self, time: Duration) {
         self.orders.delay.store(time.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Nothing is disturbed any more; tells how many answers were lost since the last time.
-    pub(crate) fn calm(&self) -> u64 {
+    pub fn calm(&self) -> u64 {
         self.lose(0);
         self.delay(Duration::ZERO);
         self.orders.dropped.swap(0, Ordering::Relaxed)
