@@ -127,6 +127,27 @@ async fn a_posting_whose_answer_was_lost_is_found_and_happens_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once() {
+    let Some(server) = blocking(|| Postgres::shared("earlier tables")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&ledger, &["a", "b"]).await;
+    ledger.close().await;
+    // What the second version added, taken away again: the rows of the others are the same.
+    let first = format!(
+        "ALTER TABLE {schema}.state DROP COLUMN groups; UPDATE {schema}.schema_version SET version = 1"
+    );
+    blocking(move || server.sql(&first)).await;
+    let opening = (0..4).map(|_| tokio::spawn(AuroraLedger::open(options(server, &schema))));
+    for (n, opened) in opening.collect::<Vec<_>>().into_iter().enumerate() {
+        let ledger = opened.await.unwrap().unwrap();
+        assert!(ledger.post(transfer("fund.a", "cash", "a", 1_000)).await.unwrap().replayed);
+        ledger.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
+        assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001 + n as i64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
     let Some(mut server) = blocking(|| Postgres::start("a server that is killed")).await else { return };
     let options = options(&server, "killed").connect_timeout(Duration::from_secs(2));

@@ -31,6 +31,7 @@ Options:
   --rounds N       how often each takes its turn (7)
   --seconds N      how long each time (4)
   --accounts N     how many accounts (10000)
+  --larger true    instead: what ten times the accounts and the history cost (PostgreSQL)
   --plot FILE      writes throughput against callers in flight as an SVG
 ";
 
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// So many transfers there are before, of `larger`, and ten times as many.
+const HISTORY: usize = 100_000;
+
 struct Plan {
     rounds: usize,
     time: Duration,
@@ -75,8 +79,10 @@ async fn run() -> Result<(), Failure> {
         accounts: arguments.take("--accounts")?.unwrap_or(10_000),
         plot: arguments.take("--plot")?,
     };
+    let is_larger = arguments.take("--larger")?.unwrap_or(false);
     arguments.finish()?;
     match engine.as_deref() {
+        None | Some("postgres") if is_larger => larger(&plan).await,
         None | Some("postgres") => postgres(&plan).await,
         Some("sqlite") => sqlite(&plan).await,
         Some(other) => Err(format!("--engine {other}: give postgres or sqlite").into()),
@@ -88,9 +94,11 @@ async fn measure(
     plan: &Plan,
     accounts: &Accounts,
     yardsticks: &[&str],
+    server_cpu: impl Fn() -> Duration,
     mut yardstick: impl AsyncFnMut(usize) -> Result<f64, Failure>,
 ) -> Result<(), Failure> {
     let mut measured: Vec<(Vec<f64>, Vec<Ran>)> = Vec::new();
+    let mut of_server: Vec<Vec<f64>> = vec![Vec::new(); IN_FLIGHT.len()];
     // The first run of each fills caches.
     accounts.run(64, Choice::Uniform, Duration::from_secs(1)).await?;
     for round in 1..=plan.rounds {
@@ -99,8 +107,12 @@ async fn measure(
         for number in 0..yardsticks.len() {
             others.push(yardstick(number).await?);
         }
-        for (_, in_flight, choice) in IN_FLIGHT {
-            ours.push(accounts.run(in_flight, choice, plan.time).await?);
+        for (number, (_, in_flight, choice)) in IN_FLIGHT.into_iter().enumerate() {
+            let (cpu, start) = (server_cpu(), Instant::now());
+            let ran = accounts.run(in_flight, choice, plan.time).await?;
+            let (cpu, done) = ((server_cpu() - cpu).as_secs_f64(), ran.rate * start.elapsed().as_secs_f64());
+            of_server[number].push(cpu * 1e6 / done.max(1.0));
+            ours.push(ran);
         }
         measured.push((others, ours));
     }
@@ -120,11 +132,12 @@ async fn measure(
             measured.iter().map(|(_, ours)| which(&ours[number])).collect()
         };
         println!(
-            "{name:<44} {:>9.0}/s   p50 {:.1} ms, p99 {:.1} ms, {:.1} µs of our CPU",
+            "{name:<44} {:>9.0}/s   p50 {:.1} ms, p99 {:.1} ms, {:.1} µs of our CPU, {:.1} µs of the server's",
             of(|ran| ran.rate).median(),
             of(|ran| ran.latency[0]).median(),
             of(|ran| ran.latency[1]).median(),
-            of(|ran| ran.cpu).median()
+            of(|ran| ran.cpu).median(),
+            of_server[number].iter().copied().collect::<Sample>().median(),
         );
         for (other, yardstick) in yardsticks.iter().enumerate() {
             let ratio: Sample =
@@ -167,6 +180,7 @@ async fn postgres(plan: &Plan) -> Result<(), Failure> {
         plan,
         &accounts,
         &["pgbench TPC-B, scale 64, 16 clients", "the ceiling, batches of 500"],
+        || server_cpu(&server),
         async |number| {
             tokio::task::block_in_place(|| match number {
                 0 => pgbench(&server, &["-n", "-c", "16", "-j", "2", "-T", &seconds]),
@@ -176,6 +190,82 @@ async fn postgres(plan: &Plan) -> Result<(), Failure> {
     )
     .await?;
     ledger.close().await;
+    Ok(())
+}
+
+/// Processor time of the server's processes so far.
+fn server_cpu(server: &Postgres) -> Duration {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let first = read(server.directory().join("data/postmaster.pid"));
+    let main = first.lines().next().unwrap_or_default().to_owned();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ticks: u64 = processes
+        .map(|process| read(process.path().join("stat")))
+        .filter_map(|stat| {
+            let (start, rest) = stat.rsplit_once(") ")?;
+            let fields: Vec<&str> = rest.split(' ').collect();
+            // Its parent; its own time and that of its children that have ended.
+            let (is_main, is_child) = (start.split(' ').next()? == main, *fields.get(1)? == main);
+            let times = fields.get(11..if is_main { 15 } else { 13 })?;
+            (is_main || is_child)
+                .then(|| times.iter().filter_map(|time| time.parse::<u64>().ok()).sum::<u64>())
+        })
+        .sum();
+    // Linux tells them in hundredths of a second, whatever its clock.
+    Duration::from_millis(ticks * 10)
+}
+
+/// What a transfer costs with ten times as many accounts and ten times as much history.
+async fn larger(plan: &Plan) -> Result<(), Failure> {
+    let server =
+        tokio::task::block_in_place(|| Postgres::start("the comparison")).ok_or("there is no PostgreSQL")?;
+    println!("{}; fsync on, defaults but for max_connections = 300", server.sql("SELECT version()"));
+    let mut ledgers = Vec::new();
+    for (schema, times) in [("small", 1), ("large", 10)] {
+        let accounts = plan.accounts * times;
+        eprintln!("{accounts} accounts and {} transfers are made", HISTORY * times);
+        let open = async || {
+            let options = AuroraOptions::new(&server.url())?.schema(schema)?;
+            Ok::<_, Failure>(Arc::new(AuroraLedger::open(options).await?))
+        };
+        let ledger = open().await?;
+        Accounts::open(ledger.clone(), accounts).await?;
+        ledger.close().await;
+        server.sql(&CEILING.replace("ceiling", schema).replace("ACCOUNTS", &accounts.to_string()));
+        for _ in 0..HISTORY * times / 5_000 {
+            server.sql(&format!("SELECT {schema}.batch(5000)"));
+        }
+        server.sql("VACUUM ANALYZE");
+        let ledger = open().await?;
+        // Opened before: they are the same.
+        let accounts = Accounts::open(ledger.clone(), accounts).await?;
+        while ledger.chain().await?.pending > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        ledgers.push((accounts, ledger));
+    }
+    let mut ratios = Vec::new();
+    for round in 0..=plan.rounds {
+        eprintln!("round {round} of {}", plan.rounds);
+        let mut rates = Vec::new();
+        for (accounts, _) in &ledgers {
+            rates.push(accounts.run(2_000, Choice::Uniform, plan.time).await?.rate);
+        }
+        // The first fills caches.
+        if round > 0 {
+            ratios.push(rates[0] / rates[1]);
+        }
+    }
+    println!(
+        "{} accounts and {HISTORY} transfers, against ten times as many of both; 2,000 in flight, {} rounds of {} s",
+        plan.accounts,
+        plan.rounds,
+        plan.time.as_secs()
+    );
+    println!("a transfer costs {} times as much", ratios.into_iter().collect::<Sample>());
+    for (_, ledger) in ledgers {
+        ledger.close().await;
+    }
     Ok(())
 }
 
@@ -243,7 +333,8 @@ async fn sqlite(plan: &Plan) -> Result<(), Failure> {
         .connect()
         .await?;
     let mut next = plan.accounts as i64;
-    measure(plan, &accounts, &["one transaction a transfer, by hand"], async |_| {
+    let no_server = || Duration::ZERO;
+    measure(plan, &accounts, &["one transaction a transfer, by hand"], no_server, async |_| {
         let (start, mut done) = (Instant::now(), 0.0);
         while start.elapsed() < plan.time {
             next += 1;
