@@ -12,6 +12,7 @@ use bank_benches::Failure;
 use bank_benches::arguments::Arguments;
 use bank_benches::ledger_load::{Accounts, Choice, Ran};
 use bank_benches::sample::Sample;
+use bank_stores::Ledger as _;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_tests::Postgres;
