@@ -134,7 +134,26 @@ async fn a_restored_ledger_is_the_one_that_was_copied_and_the_old_one_stays() {
     let text = directory.path().join("text.db");
     std::fs::write(&text, "this is no database, though it is long enough to be read as one".repeat(40))
         .unwrap();
-    restore(&text).await.unwrap_err();
+    let empty = directory.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    // Nor is another SQLite file a ledger's, nor a ledger whose newest postings are in a log beside it.
+    let foreign = directory.path().join("foreign.db");
+    let create = SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+    let mut connection = create.connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE t (k)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let logged = directory.path().join("logged.db");
+    std::fs::copy(&copy, &logged).unwrap();
+    std::fs::write(directory.path().join("logged.db-wal"), "frames").unwrap();
+    for (from, kind) in [
+        (&text, ErrorKind::Denied),
+        (&empty, ErrorKind::Denied),
+        (&foreign, ErrorKind::Denied),
+        (&logged, ErrorKind::Rejected),
+    ] {
+        let refused = restore(from).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (kind, Some("from")), "{refused:?}");
+    }
     let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
     assert!(has(&ledger, 15).await);
     ledger.close().await;
@@ -154,4 +173,29 @@ async fn a_restored_ledger_is_the_one_that_was_copied_and_the_old_one_stays() {
         .unwrap();
     let old = SqliteLedger::open(SqliteOptions::new(aside)).await.unwrap();
     assert!(has(&old, 15).await);
+    let parts = std::fs::read_dir(directory.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().contains(".part-"));
+    assert_eq!(parts.count(), 0, "nothing half done is left");
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_ledger_is_not_taken_for_the_restored_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("ledger.db"), directory.path().join("copy.db"));
+    let ledger = opened(&path).await;
+    assert!(ledger.backup(&copy, &mut no_progress()).await.unwrap().holds());
+    for number in 1..=50 {
+        ledger.post(transfer(number)).await.unwrap();
+    }
+    // As a killed bank leaves it, and an operator who moves the ledger away but not its log.
+    let log = std::fs::read(directory.path().join("ledger.db-wal")).unwrap();
+    ledger.close().await;
+    drop(ledger);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(directory.path().join("ledger.db-wal"), log).unwrap();
+    assert!(SqliteLedger::restore(&copy, &path, &mut no_progress()).await.unwrap().holds());
+    let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
+    assert!(!has(&ledger, 1).await && !has(&ledger, 50).await);
+    assert!(ledger.verify(&mut no_progress()).await.unwrap().holds());
 }

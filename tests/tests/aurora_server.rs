@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
-use bank_stores::ledger::{AccountId, Floor, OpenAccount, Posting, PostingId};
+use bank_stores::ledger::{AccountId, CommandId, Floor, OpenAccount, Posting, PostingId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
 use bank_tests::{Postgres, Proxy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -123,6 +123,58 @@ async fn a_posting_whose_answer_was_lost_is_found_and_happens_once() {
     assert_eq!((poor.kind(), poor.field()), (ErrorKind::InsufficientFunds, Some("legs[0].account")));
     // What happened once is no refusal, however poor its account is now.
     assert!(ledger.post(transfer("big", "a", "b", 1_000_000)).await.unwrap().replayed);
+    assert!(other.verify(&mut |_| {}).await.unwrap().holds());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_posting_that_was_looked_up_in_vain_never_happens_later() {
+    let Some(server) = blocking(|| Postgres::shared("late questions")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let proxy = Proxy::start(server.port()).unwrap();
+    let by_proxy = AuroraOptions::new(&proxy.instead_of(&server.url(), server.port())).unwrap();
+    let ledger = AuroraLedger::open(by_proxy.schema(&schema).unwrap().connections(1)).await.unwrap();
+    let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&ledger, &["a", "b"]).await;
+    let late = Duration::from_millis(1_500);
+    // It reaches the server late, by which time it has been sent again: it happens once.
+    proxy.strand("again", Duration::from_millis(300));
+    ledger.post(transfer("again", "a", "b", 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001);
+    for (n, asks) in [(0, &ledger), (1, &other)] {
+        // It reaches the server late, and nobody can be asked meanwhile.
+        let id = PostingId::new(format!("late{n}")).unwrap();
+        // By now the writer knows what it needs, and posts in one statement.
+        ledger.post(transfer(&format!("there{n}"), "a", "b", 1)).await.unwrap();
+        ledger.post(transfer(&format!("back{n}"), "b", "a", 1)).await.unwrap();
+        proxy.strand(id.as_str(), late);
+        let (posted, ()) = tokio::join!(ledger.post(transfer(id.as_str(), "a", "b", 10)), async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            proxy.refuse(true);
+        });
+        assert_eq!(posted.unwrap_err().kind(), ErrorKind::Indeterminate);
+        proxy.refuse(false);
+        // Its writer, or any other process, says that it is not there: so it stays.
+        let id = CommandId::Posting(id);
+        assert_eq!(asks.receipt(&id).await.unwrap(), None);
+        tokio::time::sleep(late + Duration::from_millis(500)).await;
+        assert_eq!(asks.receipt(&id).await.unwrap(), None);
+        assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001);
+    }
+    // What is refused stays refused, though its money was on the way.
+    ledger.post(transfer("there", "a", "b", 1)).await.unwrap();
+    ledger.post(transfer("back", "b", "a", 1)).await.unwrap();
+    proxy.strand("funds", late);
+    let (funded, ()) = tokio::join!(ledger.post(transfer("funds", "cash", "a", 5_000)), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        proxy.refuse(true);
+    });
+    assert_eq!(funded.unwrap_err().kind(), ErrorKind::Indeterminate);
+    proxy.refuse(false);
+    let poor = ledger.post(transfer("poor", "a", "b", 5_000)).await.unwrap_err();
+    assert_eq!(poor.kind(), ErrorKind::InsufficientFunds);
+    tokio::time::sleep(late + Duration::from_millis(500)).await;
+    assert_eq!(balance(&other, "a", Consistency::Current).await, 999);
     assert!(other.verify(&mut |_| {}).await.unwrap().holds());
 }
 

@@ -61,7 +61,12 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         if let Some(spare) = &self.spare {
-            *spare.0.lock().unwrap_or_else(PoisonError::into_inner) = self.sleep.take();
+            // Another that lies there ends outside of the lock: what it would have woken may be dropped with it.
+            let other = {
+                let mut place = spare.0.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *place, self.sleep.take())
+            };
+            drop(other);
         }
     }
 }

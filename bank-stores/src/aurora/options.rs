@@ -158,6 +158,11 @@ impl AuroraOptions {
         self
     }
 
+    /// How long a group is waited for: longer than any of the server's own timeouts lets it take.
+    pub(super) fn patience(&self) -> Duration {
+        self.connect_timeout + self.lock_timeout + self.statement_timeout + Duration::from_secs(5)
+    }
+
     /// After which silence of a process the server ends its transaction, so that the others go on; 10 s otherwise.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;

@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ struct Orders {
     dropped: AtomicU64,
     /// How long each answer is kept back, in microseconds.
     delay: AtomicU64,
+    /// What the question says that is kept back, and how long; whoever asks it is cut off at once.
+    strand: Mutex<Option<(String, Duration)>>,
+    /// Whether connections are refused.
+    refuse: AtomicBool,
 }
 
 impl Proxy {
@@ -38,7 +42,17 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let orders = given.clone();
                 // A server that is dead refuses; so does its proxy then.
-                spawn(move || drop(relay(client, SocketAddr::from(([127, 0, 0, 1], server)), &orders)));
+                spawn(move || {
+                    if orders.refuse.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if let Ok(server) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], server))) {
+                        // Whatever ends it, both ends hear of it.
+                        let _ = relay(&client, &server, &orders);
+                        let _ = server.shutdown(Shutdown::Both);
+                    }
+                    let _ = client.shutdown(Shutdown::Both);
+                });
             }
         });
         Ok(Self { port, orders })
@@ -60,6 +74,19 @@ impl Proxy {
         self.orders.delay.store(time.as_micros() as u64, Ordering::Relaxed);
     }
 
+    /// The next question that has this word in it reaches the server so much later, and whoever asks is cut off at once.
+    ///
+    /// # Panics
+    /// Never: nobody panics who has the lock.
+    pub fn strand(&self, word: &str, time: Duration) {
+        *self.orders.strand.lock().unwrap() = Some((word.to_owned(), time));
+    }
+
+    /// Whether new connections are refused.
+    pub fn refuse(&self, refuse: bool) {
+        self.orders.refuse.store(refuse, Ordering::Relaxed);
+    }
+
     /// Nothing is disturbed any more; tells how many answers were lost since the last time.
     pub fn calm(&self) -> u64 {
         self.lose(0);
@@ -69,32 +96,42 @@ impl Proxy {
 }
 
 /// Relays one connection until either end closes it.
-fn relay(client: TcpStream, server: SocketAddr, orders: &Orders) -> std::io::Result<()> {
-    let server = TcpStream::connect(server)?;
-    for stream in [&client, &server] {
+fn relay(client: &TcpStream, server: &TcpStream, orders: &Arc<Orders>) -> std::io::Result<()> {
+    for stream in [client, server] {
         stream.set_nodelay(true)?;
     }
     let (mut asking, mut asked) = (client.try_clone()?, server.try_clone()?);
-    let questions = spawn(move || {
-        // Whichever end closes, the other is told.
-        let _ = std::io::copy(&mut asking, &mut asked);
+    let given = orders.clone();
+    spawn(move || {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(read) = asking.read(&mut bytes) {
+            let has = |word: &str| bytes[..read].windows(word.len()).any(|part| part == word.as_bytes());
+            let late = given.strand.lock().unwrap().take_if(|(word, _)| has(word)).map(|(_, time)| time);
+            if let Some(time) = late {
+                let _ = asking.shutdown(Shutdown::Both);
+                sleep(time);
+            }
+            if read == 0 || asked.write_all(&bytes[..read]).is_err() {
+                break;
+            }
+            if late.is_some() {
+                // Until the server has done it.
+                sleep(Duration::from_millis(300));
+                break;
+            }
+        }
         let _ = asked.shutdown(Shutdown::Both);
     });
-    let (mut from, mut to) = (&server, &client);
+    let (mut from, mut to) = (server, client);
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut bytes)?;
         let lost = orders.drop.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if read == 0 || lost.is_ok() {
             orders.dropped.fetch_add(u64::from(read > 0), Ordering::Relaxed);
-            break;
+            return Ok(());
         }
         sleep(Duration::from_micros(orders.delay.load(Ordering::Relaxed)));
         to.write_all(&bytes[..read])?;
     }
-    for stream in [&client, &server] {
-        let _ = stream.shutdown(Shutdown::Both);
-    }
-    let _ = questions.join();
-    Ok(())
 }

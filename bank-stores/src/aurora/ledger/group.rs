@@ -34,6 +34,8 @@ pub(super) struct LedgerGroup {
     known: Option<Known>,
     /// So many groups are executed under the lock before another tries without.
     wary: u32,
+    /// Whether a group may still be on its way to the server whose answer nobody waits for: the next moves `groups` on.
+    adrift: bool,
 }
 
 /// Why a group failed.
@@ -68,11 +70,17 @@ impl LedgerGroup {
             .fetch_one(&mut connection)
             .await
             .map_err(from_sqlx)?;
-        Ok(Self { database, connection: Some(connection), sequence: sequence as u64, known: None, wary: 0 })
+        Ok(Self {
+            database,
+            connection: Some(connection),
+            sequence: sequence as u64,
+            known: None,
+            wary: 0,
+            adrift: false,
+        })
     }
 
-    /// Executes a group; `anew` says that it may have been executed before, and may still be on its way to the server.
-    async fn try_commit(&mut self, works: &[Work], anew: bool) -> Result<Vec<Result<Done>>, Failure> {
+    async fn try_commit(&mut self, works: &[Work]) -> Result<Vec<Result<Done>>, Failure> {
         if let Some(done) = self.try_at_once(works).await? {
             return Ok(done);
         }
@@ -99,15 +107,16 @@ impl LedgerGroup {
             refusals: facts.get(0),
             deadline: facts.get::<Option<i64>, _>(1).map(Timestamp::from_micros),
         };
+        if begin.sequence == self.sequence {
+            // Somebody looked something up in vain, and nobody else writes.
+            self.wary = 0;
+        }
         let known = self.known.take();
         let (outcomes, after) = execute(connection, works, &begin, known).await?;
-        let is_new = after.as_ref().is_some_and(|after| after.groups > begin.groups);
-        if anew && !is_new {
+        if self.adrift && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
             // What may still be on its way is to find another number.
-            sqlx::query("UPDATE state SET groups = groups + 1")
-                .execute(&mut *connection)
-                .await
-                .map_err(Failure::of)?;
+            let query = sqlx::query("UPDATE state SET groups = groups + 1");
+            query.execute(&mut *connection).await.map_err(Failure::of)?;
         }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
@@ -117,7 +126,8 @@ impl LedgerGroup {
             return Err(Failure::For(Error::new(ErrorKind::Indeterminate, message).with_source(error)));
         }
         self.sequence = after.as_ref().map_or(begin.sequence, |after| after.sequence);
-        self.known = after.filter(|_| !anew);
+        self.known = after.filter(|_| !self.adrift);
+        self.adrift = false;
         self.wary = self.wary.saturating_sub(1);
         Ok(outcomes)
     }
@@ -165,13 +175,17 @@ impl Group for LedgerGroup {
 
     async fn commit(&mut self, works: &[Work]) -> Result<Vec<Result<Done>>> {
         let (mut tries, mut unknown) = (0, false);
+        // A server that does not answer at all is taken for lost: longer than its own timeouts nothing takes.
+        let patience = self.database.options().patience();
         loop {
             tries += 1;
-            let (error, again) = match self.try_commit(works, unknown).await {
+            let tried = tokio::time::timeout(patience, self.try_commit(works)).await;
+            let silent = || Error::new(ErrorKind::Unavailable, "the server does not answer");
+            let (error, again) = match tried.unwrap_or_else(|_| Err(Failure::Unknown(silent()))) {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(Failure::Again(error)) => (error, tries < TRIES),
                 Err(Failure::Unknown(error)) => {
-                    unknown = true;
+                    (unknown, self.adrift) = (true, true);
                     (error, tries < TRIES)
                 }
                 Err(Failure::For(error)) => (error, false),
@@ -180,7 +194,7 @@ impl Group for LedgerGroup {
             // The server rolls back what was begun on it.
             (self.connection, self.known) = (None, None);
             if !again {
-                let message = "the connection was lost, and the server cannot be asked: look the outcome up";
+                let message = "whether it was committed is not known: look the outcome up";
                 return Err(if unknown {
                     Error::new(ErrorKind::Indeterminate, message).with_source(error)
                 } else {

@@ -39,23 +39,30 @@ pub(super) enum Tried {
     Done(Vec<Result<Receipt>>, Known),
     /// Another process has written meanwhile: nothing happened.
     Late,
-    /// One of the postings is in the ledger already: nothing happened.
+    /// One of the postings is in the ledger already, or was refused for good: nothing happened.
     Repeated,
 }
 
 impl Known {
-    /// Whether postings need to know no more than accounts.
+    /// Whether no hold ends first.
     pub(super) fn is_enough(&self, now: Timestamp) -> bool {
-        !self.refusals && self.deadline.is_none_or(|deadline| deadline > now.max(self.booked_at))
+        self.deadline.is_none_or(|deadline| deadline > now.max(self.booked_at))
+    }
+
+    /// Whether the database still has the state that this is about.
+    fn is_of(&self, groups: i64, sequence: i64) -> bool {
+        (self.groups, self.sequence as i64) == (groups, sequence)
     }
 
     /// Remembers what a group leaves that was committed as number `groups`.
     pub(super) fn keep(&mut self, groups: i64, book: Book) {
         (self.groups, self.sequence, self.booked_at) = (groups, book.sequence(), book.booked_at());
-        if self.accounts.len() > MOST {
-            self.accounts.clear();
+        for held in book.into_accounts() {
+            if self.accounts.len() >= MOST {
+                self.accounts.clear();
+            }
+            self.accounts.insert(held.account.id.clone(), held);
         }
-        self.accounts.extend(book.into_accounts().map(|held| (held.account.id.clone(), held)));
     }
 
     /// Moves the accounts of these postings into the book, and reads those that are not remembered; says whether nobody else
@@ -80,10 +87,14 @@ impl Known {
         if missing.is_empty() {
             return Ok(true);
         }
-        let sql = select_accounts!(", s.groups", "state s CROSS JOIN accounts a", "WHERE a.id = ANY($1)");
+        let sql = select_accounts!(
+            ", s.groups, s.sequence",
+            "state s CROSS JOIN accounts a",
+            "WHERE a.id = ANY($1)"
+        );
         let rows = sqlx::query(sql).bind(missing).fetch_all(connection).await.map_err(from_sqlx)?;
         for row in &rows {
-            if row.get::<i64, _>(15) != self.groups {
+            if !self.is_of(row.get(15), row.get(16)) {
                 return Ok(false);
             }
             let held = account(row)?;
@@ -116,14 +127,18 @@ pub(super) async fn at_once(
             _ => None,
         })
         .collect();
-    if !doubtful.is_empty() {
-        // A refusal is true of what is, not of what was; and what happened before is no refusal, however poor its account is now.
-        let sql = "SELECT groups, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)) FROM state";
-        let row = sqlx::query(sql).bind(doubtful).fetch_one(&mut *connection).await.map_err(Failure::of)?;
-        if row.get::<i64, _>(0) != groups {
+    if !doubtful.is_empty() || known.refusals {
+        // A refusal is true of what is, not of what was; what happened before is no refusal, however poor its account is now; and
+        // what was refused for good does not happen.
+        let all = commands.iter().map(|command| command.id().to_string()).collect::<Vec<_>>();
+        let sql = "SELECT groups, sequence, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)),
+                          EXISTS (SELECT 1 FROM refusals WHERE id = ANY($2)) FROM state";
+        let query = sqlx::query(sql).bind(doubtful).bind(all);
+        let row = query.fetch_one(&mut *connection).await.map_err(Failure::of)?;
+        if !known.is_of(row.get(0), row.get(1)) {
             return Ok(Tried::Late);
         }
-        if row.get(1) {
+        if row.get(2) || row.get(3) {
             return Ok(Tried::Repeated);
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -99,6 +100,53 @@ impl AuroraLedger {
     }
 }
 
+/// The outcome of a command as it stands.
+async fn find(connection: &mut PgConnection, id: &CommandId) -> Result<Option<Receipt>> {
+    let sequence = |table: &'static str| match table {
+        "postings" => "SELECT sequence FROM postings WHERE id = $1",
+        _ => "SELECT sequence FROM changes WHERE id = $1",
+    };
+    let found = match id {
+        CommandId::Account(id) => {
+            let sql = select_accounts!("accounts a", "WHERE a.id = $1");
+            let query = sqlx::query(sql).bind(id.as_str());
+            let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            row.as_ref().map(rows::opened).transpose()?
+        }
+        CommandId::Posting(id) => {
+            let query = sqlx::query_scalar(sequence("postings")).bind(id.as_str());
+            let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            match found {
+                Some(found) => load::recall(connection, &[found as u64]).await?.remove(&(found as u64)),
+                None => None,
+            }
+        }
+        CommandId::Change(id) => {
+            let query = sqlx::query_scalar(sequence("changes")).bind(id.as_str());
+            let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            match found {
+                Some(found) => {
+                    load::recall_changes(connection, &[found as u64]).await?.remove(&(found as u64))
+                }
+                None => None,
+            }
+        }
+        CommandId::Hold(hold) | CommandId::Void(hold) => {
+            let sql = select_holds!("holds h", "WHERE h.id = $1");
+            let query = sqlx::query(sql).bind(hold.as_str());
+            let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            let held = row.as_ref().map(rows::hold).transpose()?;
+            held.and_then(|held| held.receipt(id))
+        }
+    };
+    if found.is_some() {
+        return Ok(found);
+    }
+    let query = sqlx::query_scalar("SELECT error FROM refusals WHERE id = $1").bind(id.to_string());
+    let refused: Option<String> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+    refused.map_or(Ok(None), |text| Err(refusal::from_text(&text).map_err(damaged)?))
+}
+
 impl Drop for AuroraLedger {
     fn drop(&mut self) {
         self.keeper.abort();
@@ -113,51 +161,16 @@ impl Ledger for AuroraLedger {
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
         let mut connection = self.database.reader(Consistency::Current).await?;
-        let sequence = |table: &'static str| match table {
-            "postings" => "SELECT sequence FROM postings WHERE id = $1",
-            _ => "SELECT sequence FROM changes WHERE id = $1",
-        };
-        let found = match id {
-            CommandId::Account(id) => {
-                let sql = select_accounts!("accounts a", "WHERE a.id = $1");
-                let query = sqlx::query(sql).bind(id.as_str());
-                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                row.as_ref().map(rows::opened).transpose()?
-            }
-            CommandId::Posting(id) => {
-                let query = sqlx::query_scalar(sequence("postings")).bind(id.as_str());
-                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                match found {
-                    Some(found) => {
-                        load::recall(&mut connection, &[found as u64]).await?.remove(&(found as u64))
-                    }
-                    None => None,
-                }
-            }
-            CommandId::Change(id) => {
-                let query = sqlx::query_scalar(sequence("changes")).bind(id.as_str());
-                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                match found {
-                    Some(found) => {
-                        load::recall_changes(&mut connection, &[found as u64]).await?.remove(&(found as u64))
-                    }
-                    None => None,
-                }
-            }
-            CommandId::Hold(hold) | CommandId::Void(hold) => {
-                let sql = select_holds!("holds h", "WHERE h.id = $1");
-                let query = sqlx::query(sql).bind(hold.as_str());
-                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                let held = row.as_ref().map(rows::hold).transpose()?;
-                held.and_then(|held| held.receipt(id))
-            }
-        };
-        if found.is_some() {
-            return Ok(found);
+        if let Some(found) = find(&mut connection, id).await? {
+            return Ok(Some(found));
         }
-        let query = sqlx::query_scalar("SELECT error FROM refusals WHERE id = $1").bind(id.to_string());
-        let refused: Option<String> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-        refused.map_or(Ok(None), |text| Err(refusal::from_text(&text).map_err(damaged)?))
+        // A group whose connection was lost may still be on its way. It finds another number from here on: what is not there now
+        // never comes of it. This waits for a group that has begun.
+        sqlx::query("UPDATE state SET groups = groups + 1")
+            .execute(&mut *connection)
+            .await
+            .map_err(from_sqlx)?;
+        find(&mut connection, id).await
     }
 
     async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {

@@ -65,7 +65,7 @@ struct Tables {
 }
 
 /// Writes what the group did, whose first sequence comes behind `before`, where no other group has written since the group
-/// number `groups`; says whether it did. It is one statement, which is a transaction of its own outside of one.
+/// number `groups`, which the last sequence must agree with; says whether it did. It is one statement, which is a transaction of its own outside of one.
 pub(super) async fn write(
     connection: &mut PgConnection,
     commands: &[&Command],
@@ -77,11 +77,12 @@ pub(super) async fn write(
     let mut statement = Statement::default();
     let (sequence, at) =
         (statement.value(book.sequence() as i64)?, statement.value(book.booked_at().micros())?);
-    let groups = statement.value(groups)?;
+    let (before, groups) = (statement.value(before as i64)?, statement.value(groups)?);
     // The parts look at this one first: it locks the row that all groups lock, and when it finds another number in it, it
     // gives no row, and they do nothing.
     statement.part(format!(
-        "UPDATE state SET sequence = {sequence}, booked_at = {at}, groups = groups + 1 WHERE groups = {groups} RETURNING 1"
+        "UPDATE state SET sequence = {sequence}, booked_at = {at}, groups = groups + 1
+         WHERE groups = {groups} AND sequence = {before} RETURNING 1"
     ));
     tables.put(&mut statement)?;
     statement.execute(connection, "SELECT 1 FROM t0").await

@@ -1,15 +1,19 @@
 //! Copies of the ledger: taken while it is written, and put back.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
 use super::SqliteLedger;
+use super::schema::SCHEMA;
 use crate::embedded::SqliteOptions;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::files::{beside, create_directory, lock, open_private, sync, unusable};
 use crate::ledger::{Progress, Verified};
-use crate::{Clock as _, Error, ErrorKind, Ledger as _, Result, SystemClock};
+use crate::{Clock as _, Error, ErrorKind, Ledger as _, Result, SystemClock, SystemRandom, random};
 
 impl SqliteLedger {
     /// Copies the ledger, as it is at one moment, into the new file `to`, while others go on writing; then verifies the copy and
@@ -29,6 +33,10 @@ impl SqliteLedger {
             let message = format!("{} exists, and a backup replaces nothing", to.display());
             return Err(Error::new(ErrorKind::Conflict, message).with_field("to"));
         }
+        if beside(to, "-wal").exists() {
+            let message = format!("{} has the log of another file beside it", to.display());
+            return Err(Error::new(ErrorKind::Conflict, message).with_field("to"));
+        }
         let part = Part::new(to)?;
         // SQLite fills an empty file, and leaves its permissions as they are.
         open_private(&part.0).map_err(|source| unusable("the copy's file cannot be made", source))?;
@@ -43,23 +51,22 @@ impl SqliteLedger {
     }
 
     /// Puts the backup `from` in the place of the ledger's file `to`, which nobody may have open: copies it, brings the copy to
-    /// this program's schema, verifies it, and only then gives it the name. A ledger that was there stays beside it, under a name
-    /// with `.replaced-` and the time at its end.
+    /// this program's schema, verifies it, and only then gives it the name. There is a ledger in that place at every moment; the
+    /// one that was there stays beside it, under a name with `.replaced-` and the time at its end.
     ///
     /// # Errors
-    /// `Denied` where `to` is in use or `from` is no ledger; `Rejected`, field `from`, where the backup is not as it was written.
+    /// `Denied` where `to` is in use, or, field `from`, where the backup is no ledger's file; `Rejected`, field `from`, where it is
+    /// not as it was written, or where a log stands beside it that is not in it.
     pub async fn restore(
         from: impl AsRef<Path>,
         to: impl AsRef<Path>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        if !from.is_file() {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no file {}", from.display()))
-                .with_field("from"));
-        }
-        let part = Part::new(to)?;
+        check_backup(from)?;
+        create_parent(to)?;
         let _lock = lock(to)?;
+        let part = Part::new(to)?;
         open_private(&part.0)
             .and_then(|mut copy| io::copy(&mut fs::File::open(from)?, &mut copy))
             .map_err(|source| unusable("the backup cannot be copied", source))?;
@@ -71,9 +78,42 @@ impl SqliteLedger {
             let message = format!("the backup is not as it was written: {breach}");
             return Err(Error::new(ErrorKind::Rejected, message).with_field("from"));
         }
+        empty_log(to).await;
         set_aside(to).map_err(|source| unusable("the ledger that is there cannot be set aside", source))?;
         part.becomes(to)?;
         Ok(verified)
+    }
+}
+
+/// Looks whether a file is a ledger's, before anybody opens it: an empty file would become a ledger.
+fn check_backup(path: &Path) -> Result<()> {
+    let refused =
+        |kind, what: &str| Error::new(kind, format!("{} {what}", path.display())).with_field("from");
+    if !path.is_file() {
+        return Err(refused(ErrorKind::NotFound, "is not there"));
+    }
+    let mut head = [0; 72];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    // <https://www.sqlite.org/fileformat2.html>, the database header: the version of the tables, and whose file it is.
+    let number = |at: usize| i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let is_ledger =
+        head.starts_with(b"SQLite format 3\0") && number(68) == SCHEMA.application && number(60) > 0;
+    if read.is_err() || !is_ledger {
+        return Err(refused(ErrorKind::Denied, "is no ledger's file"));
+    }
+    if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+        let what = "has a log beside it with what is not in it yet: take the backup with `backup`, or open the ledger and close it";
+        return Err(refused(ErrorKind::Rejected, what));
+    }
+    Ok(())
+}
+
+fn create_parent(path: &Path) -> Result<()> {
+    match path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        Some(directory) => {
+            create_directory(directory).map_err(|source| unusable("the directory cannot be made", source))
+        }
+        None => Ok(()),
     }
 }
 
@@ -82,21 +122,16 @@ struct Part(PathBuf);
 
 impl Part {
     fn new(whole: &Path) -> Result<Self> {
-        if let Some(directory) = whole.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            create_directory(directory).map_err(|source| unusable("the directory cannot be made", source))?;
-        }
-        let part = Self(beside(whole, ".part"));
-        // Of an attempt that was killed.
-        part.remove();
-        Ok(part)
+        create_parent(whole)?;
+        // A name of its own, so that whoever does the same at once works on another file.
+        Ok(Self(beside(whole, &random::id(&SystemRandom::new(), ".part-"))))
     }
 
     fn becomes(self, whole: &Path) -> Result<()> {
+        let directory = whole.parent().filter(|parent| !parent.as_os_str().is_empty());
         sync(&self.0)
             .and_then(|()| fs::rename(&self.0, whole))
-            .and_then(|()| {
-                sync(whole.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-            })
+            .and_then(|()| sync(directory.unwrap_or(Path::new("."))))
             .map_err(|source| unusable("the file cannot be put in its place", source))
     }
 
@@ -114,16 +149,27 @@ impl Drop for Part {
     }
 }
 
-/// Gives a ledger's file another name, and its log with it, which belongs to it.
-fn set_aside(path: &Path) -> io::Result<()> {
-    if !path.exists() {
-        return Ok(());
+/// Moves what is in a ledger's log into its file, where that can be done.
+async fn empty_log(path: &Path) {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+    if let Ok(mut connection) = options.connect().await {
+        // One that is damaged is replaced for that.
+        let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
+        let _ = connection.close().await;
     }
+}
+
+/// Gives a ledger's file a second name, and its log with it. The log leaves its place, with or without a ledger: it would be
+/// taken for that of the file which comes there.
+fn set_aside(path: &Path) -> io::Result<()> {
     let aside = beside(path, &format!(".replaced-{}", SystemClock::new().now().micros()));
+    if path.exists() {
+        fs::hard_link(path, &aside)?;
+    }
     for log in ["-wal", "-shm"] {
         if beside(path, log).exists() {
             fs::rename(beside(path, log), beside(&aside, log))?;
         }
     }
-    fs::rename(path, aside)
+    Ok(())
 }
