@@ -57,8 +57,9 @@ fn a_backup_is_taken_beside_a_bank_that_runs_and_put_back() {
 fn a_ledger_command_says_in_one_line_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     for (words, wanted) in [
-        (&["ledger", "verify", "--data", "nowhere"][..], "there is no ledger"),
-        (&["ledger", "restore", "missing.db", "--data", "data"], "missing.db"),
+        (&["ledger", "verify", "--data", "nowhere"][..], "there is no data"),
+        (&["ledger", "verify", "--data", "."], "there is no ledger"),
+        (&["ledger", "restore", "missing.db", "--data", "."], "missing.db"),
         (&["ledger", "copy"], "bank ledger"),
         (&["ledger", "backup"], "bank ledger"),
     ] {

@@ -13,9 +13,10 @@
 //!
 //! | What may happen | What is done |
 //! | --- | --- |
-//! | several processes write | groups of commands take turns: one row is locked first, so that none waits for another in a circle, and the sequence is the order of commit |
+//! | several processes write | groups of commands take turns: one row is locked first, so that none waits for another in a circle, and the sequence is the order of commit; a process that writes alone commits postings in one statement |
 //! | the connection is lost before the commit was sent | the group is executed again on a new connection, twice at most |
-//! | it is lost around the commit | `Indeterminate`: look the commands up, or send them again under their ids |
+//! | it is lost while a group of postings is committed in one statement | they are looked up and executed again where they did not happen; what did is told as a replay |
+//! | it is lost around another group's commit, or the server cannot be asked | `Indeterminate`: look the commands up, or send them again under their ids; what is looked up in vain never happens later |
 //! | a failover leaves a connection to a demoted writer (SQLSTATE 25006) | it is closed, the name is resolved again, and the group executed there |
 //! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_timeout`] |
 //! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |

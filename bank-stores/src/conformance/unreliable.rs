@@ -92,7 +92,7 @@ impl<L: Ledger> Unreliable<L> {
         locked(&self.next).push_back(failure);
     }
 
-    /// From now on one in so many calls fails in one of these ways; the same seed and the same calls fail alike.
+    /// From now on one in so many calls fails in one of these ways, `Stale` aside; the same seed and the same calls fail alike.
     pub fn fail_at_random(&self, seed: u64, one_in: u64, of: impl IntoIterator<Item = Failure>) {
         let (numbers, of) = (Numbers::new(seed), of.into_iter().collect());
         *locked(&self.chance) = Some(Chance { numbers, one_in: one_in.max(1), of });
@@ -152,10 +152,13 @@ impl<L: Ledger> Unreliable<L> {
         self.pass(ErrorKind::Unavailable, call).await?
     }
 
-    /// Whether the next call is a read that may be of an old copy.
+    /// Whether the next call is to be of an old copy, and may be; it is no failure of another call then.
     fn is_stale(&self, read: Consistency) -> bool {
+        if read != Consistency::Any {
+            return false;
+        }
         let mut next = locked(&self.next);
-        let stale = read == Consistency::Any && next.front() == Some(&Failure::Stale);
+        let stale = next.front() == Some(&Failure::Stale);
         if stale {
             next.pop_front();
         }

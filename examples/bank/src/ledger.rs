@@ -23,6 +23,9 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
             eprintln!("{percent} % verified, {} of {} commands", progress.checked, progress.of);
         }
     };
+    if !data.is_dir() {
+        return Err(Fatal::new(format!("{}: there is no data; say where with --data DIR", data.display())));
+    }
     if !matches!(what, Ledger::Restore(_)) && !path.is_file() {
         return Err(Fatal::new(format!("{}: there is no ledger; say where with --data DIR", path.display())));
     }

@@ -266,7 +266,7 @@ async fn execute(
             Work::Expire => Ok(Done::Count(0)),
             Work::Chain { after, blocks } => Ok(Done::Count(chain(connection, *after, blocks).await?)),
             Work::Consumed(consumer, position) => {
-let sql = "INSERT INTO consumers AS c VALUES ($1, $2) ON CONFLICT (id)
+                let sql = "INSERT INTO consumers AS c VALUES ($1, $2) ON CONFLICT (id)
                            DO UPDATE SET position = greatest(c.position, excluded.position)";
                 let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
                 query.execute(&mut *connection).await.map_err(Failure::of)?;
