@@ -105,6 +105,8 @@ fn connect_options(options: &SqliteOptions) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // In KiB where negative: 4 MiB a connection.
         .pragma("cache_size", "-4096")
+        // What undoes a statement that fails half way: otherwise a file that is made and removed for each.
+        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(64)
         .disable_statement_logging();
     // A reader must not try to change the mode that the writer has set.
