@@ -64,6 +64,8 @@ pub(crate) mod reading;
 mod receipt;
 #[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod refusal;
+#[cfg(any(feature = "embedded", feature = "aurora"))]
+pub(crate) mod remembered;
 mod reversal;
 mod statement;
 #[cfg(any(feature = "embedded", feature = "aurora", test))]

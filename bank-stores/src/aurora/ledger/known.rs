@@ -13,13 +13,11 @@ use super::group::Failure;
 use super::rows::{account, select_accounts};
 use super::write::write;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
-use crate::ledger::book::{Book, HeldAccount, Outcome};
+use crate::ledger::book::{Book, Outcome};
+use crate::ledger::remembered::Remembered;
 use crate::ledger::work::receipts;
-use crate::ledger::{AccountId, Command, Receipt};
+use crate::ledger::{Command, Receipt};
 use crate::{Result, Timestamp};
-
-/// So many accounts are remembered at most; then all are forgotten.
-const MOST: usize = 65_536;
 
 /// What is known of the ledger after the group number `groups`.
 #[derive(Debug, Default)]
@@ -31,7 +29,7 @@ pub(super) struct Known {
     pub(super) refusals: bool,
     /// The earliest deadline of an open hold, or an earlier time.
     pub(super) deadline: Option<Timestamp>,
-    accounts: HashMap<AccountId, HeldAccount>,
+    accounts: Remembered,
 }
 
 /// What became of a group that was tried so.
@@ -57,12 +55,7 @@ impl Known {
     /// Remembers what a group leaves that was committed as number `groups`.
     pub(super) fn keep(&mut self, groups: i64, book: Book) {
         (self.groups, self.sequence, self.booked_at) = (groups, book.sequence(), book.booked_at());
-        for held in book.into_accounts() {
-            if self.accounts.len() >= MOST {
-                self.accounts.clear();
-            }
-            self.accounts.insert(held.account.id.clone(), held);
-        }
+        self.accounts.keep(book);
     }
 
     /// Moves the accounts of these postings into the book, and reads those that are not remembered; says whether nobody else
@@ -77,9 +70,7 @@ impl Known {
         for command in commands {
             let Command::Post(posting) = command.plain() else { continue };
             for leg in &posting.legs {
-                if let Some(held) = self.accounts.remove(&leg.account) {
-                    book.load_account(held.account, held.sequence, held.content);
-                } else if book.account(&leg.account).is_none() {
+                if !self.accounts.load(&leg.account, book) {
                     missing.push(leg.account.as_str().to_owned());
                 }
             }

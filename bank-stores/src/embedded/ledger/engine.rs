@@ -11,6 +11,7 @@ use super::write::write;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
+use crate::ledger::remembered::Remembered;
 use crate::ledger::work::{Done, Work, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::{Clock, Error, Result, Timestamp};
@@ -25,11 +26,13 @@ pub(super) struct LedgerEngine {
     refusals: bool,
     /// The earliest deadline of an open hold, or an earlier time.
     deadline: Option<Timestamp>,
+    /// Nobody else writes the file.
+    accounts: Remembered,
 }
 
 impl LedgerEngine {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, sequence: 0, booked_at: Timestamp::EPOCH, refusals: false, deadline: None }
+        Self { clock, sequence: 0, booked_at: Timestamp::EPOCH, refusals: false, deadline: None, accounts: Remembered::default() }
     }
 
     async fn commands(
@@ -41,7 +44,7 @@ impl LedgerEngine {
         let booked_at = self.clock.now().max(self.booked_at);
         let mut book = Book::new(self.sequence, booked_at);
         let due = self.deadline.is_some_and(|deadline| deadline <= booked_at);
-        load(connection, commands, &mut book, self.refusals, due).await?;
+        load(connection, commands, &mut book, &mut self.accounts, self.refusals, due).await?;
         let outcomes = book.evaluate(commands);
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
         if refused || book.sequence() > self.sequence {
@@ -60,7 +63,9 @@ impl LedgerEngine {
         }
         (self.sequence, self.booked_at) = (book.sequence(), booked_at);
         self.refusals |= refused;
-        Ok(receipts(outcomes, &stored))
+        let receipts = receipts(outcomes, &stored);
+        self.accounts.keep(book);
+        Ok(receipts)
     }
 }
 
@@ -69,6 +74,7 @@ impl Engine for LedgerEngine {
     type Outcome = Done;
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> Result<()> {
+        self.accounts.clear();
         // Every command that took effect wrote one event, at its sequence, and the newest event is never forgotten.
         let row = sqlx::query("SELECT position, at FROM outbox ORDER BY position DESC LIMIT 1")
             .fetch_optional(&mut *connection)

@@ -10,6 +10,7 @@ use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
 use crate::ledger::book::{Book, Target};
 use crate::ledger::refusal;
+use crate::ledger::remembered::Remembered;
 use crate::ledger::work::SWEEP;
 use crate::ledger::{Account, AccountId, ChangeId, Command, CommandId, HoldStatus, Leg, PostingId, Receipt};
 use crate::{Result, Timestamp};
@@ -67,12 +68,13 @@ impl<'c> Named<'c> {
     }
 }
 
-/// Loads what the commands need. `refusals` says whether there are any that are remembered, `due` whether a hold's deadline may
-/// have come.
+/// Loads what the commands need, accounts that are remembered among it. `refusals` says whether there are any refusals that are
+/// remembered, `due` whether a hold's deadline may have come.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     commands: &[&Command],
     book: &mut Book,
+    remembered: &mut Remembered,
     refusals: bool,
     due: bool,
 ) -> Result<()> {
@@ -106,6 +108,10 @@ pub(super) async fn load(
     named.accounts.extend(holds.values().map(|held| held.hold.account.clone()));
     for held in holds.into_values() {
         book.load_hold(held.hold, held.sequence, held.content, held.ended);
+    }
+    named.accounts.retain(|id| !remembered.load(id, book));
+    if named.accounts.is_empty() {
+        return Ok(());
     }
     let sql = select_accounts!("jsonb_each(?1) j CROSS JOIN accounts a ON a.id = j.value", "");
     let ids = texts(named.accounts.iter().map(AccountId::as_str));

@@ -1,5 +1,6 @@
 //! What a group did, as rows: one statement a table, whatever the group's size.
 
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::Result;
@@ -36,19 +37,19 @@ pub(super) async fn write(
         (
             "INSERT INTO accounts (sequence, id, owner, name, currency, status, floor, ceiling, opened_at, content)
              SELECT value->>0, value->>1, value->>2, value->>3, value->>4, 0, value->>5, value->>6, value->>7,
-                    substr(?2, value->>8, value->>9) FROM jsonb_each(?1)",
+                    substr($2, value->>8, value->>9) FROM jsonb_each($1)",
             tables.accounts,
         ),
         (
             "INSERT INTO balances (account, balance, held, entries)
-             SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?1) WHERE true
+             SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each($3) WHERE true
              ON CONFLICT (account) DO UPDATE
              SET balance = excluded.balance, held = excluded.held, entries = excluded.entries",
             tables.balances,
         ),
         (
             "INSERT INTO rules (account, status, floor, ceiling)
-             SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?1) WHERE true
+             SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each($5) WHERE true
              ON CONFLICT (account) DO UPDATE
              SET status = excluded.status, floor = excluded.floor, ceiling = excluded.ceiling",
             tables.rules,
@@ -57,52 +58,61 @@ pub(super) async fn write(
             "INSERT INTO holds (sequence, id, account, amount, captured, status, placed_at, deadline, reference, metadata,
                                 content)
              SELECT value->>0, value->>1, value->>2, value->>3, 0, 0, value->>4, value->>5, value->>6, value->>7,
-                    substr(?2, value->>8, value->>9) FROM jsonb_each(?1)",
+                    substr($8, value->>8, value->>9) FROM jsonb_each($7)",
             tables.holds,
         ),
         (
             "UPDATE holds SET captured = j.value->>1, status = j.value->>2, ended_by = j.value->>3, ended_at = j.value->>4
-             FROM jsonb_each(?1) j WHERE sequence = j.value->>0",
+             FROM jsonb_each($9) j WHERE sequence = j.value->>0",
             tables.ended,
         ),
         (
             "INSERT INTO postings (sequence, id, kind, reference, metadata, booked_at, value_at, reverses, hold, captured,
                                    hold_status, content)
              SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
-                    value->>9, value->>10, substr(?2, value->>11, value->>12) FROM jsonb_each(?1)",
+                    value->>9, value->>10, substr($12, value->>11, value->>12) FROM jsonb_each($11)",
             tables.postings,
         ),
         (
             "INSERT INTO entries (posting, leg, account, number, amount, balance)
-             SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM jsonb_each(?1)",
+             SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM jsonb_each($13)",
             tables.entries,
         ),
         (
             "INSERT INTO changes (sequence, id, account, state, booked_at, content)
-             SELECT value->>0, value->>1, value->>2, CAST(substr(?2, value->>3, value->>4) AS TEXT), value->>5,
-                    substr(?2, value->>6, value->>7) FROM jsonb_each(?1)",
+             SELECT value->>0, value->>1, value->>2, CAST(substr($16, value->>3, value->>4) AS TEXT), value->>5,
+                    substr($16, value->>6, value->>7) FROM jsonb_each($15)",
             tables.changes,
         ),
         (
             "INSERT INTO refusals (id, content, error, at)
-             SELECT value->>0, substr(?2, value->>1, value->>2), value->>3, value->>4 FROM jsonb_each(?1)",
+             SELECT value->>0, substr($18, value->>1, value->>2), value->>3, value->>4 FROM jsonb_each($17)",
             tables.refusals,
         ),
         (
             "INSERT INTO outbox (position, at, id, topic, payload)
              SELECT value->>0, value->>1, value->>2, value->>3,
-                    CAST(substr(?2, value->>4, value->>5) AS TEXT) FROM jsonb_each(?1)",
+                    CAST(substr($20, value->>4, value->>5) AS TEXT) FROM jsonb_each($19)",
             tables.outbox,
         ),
     ];
-    for (sql, rows) in statements {
-        if !rows.is_empty() {
-            let (json, bytes) = rows.finish();
-            let query = sqlx::query(sql).bind(json);
-            let query = if sql.contains("?2") { query.bind(bytes) } else { query };
-            query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    // All at once, since each word with the connection's thread takes longer than a statement of a small group.
+    let (mut sql, mut values) = (String::new(), Vec::new());
+    for (statement, rows) in statements {
+        if rows.is_empty() {
+            values.push(None);
+        } else {
+            sql.push_str(statement);
+            sql.push(';');
+            values.push(Some(rows.finish()));
         }
     }
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for value in values {
+        let (json, bytes) = value.unzip();
+        query = query.bind(json).bind(bytes);
+    }
+    query.execute(connection).await.map_err(from_sqlx)?;
     Ok(())
 }
 

@@ -243,7 +243,6 @@ impl Book {
     }
 
     /// The accounts as the group leaves them.
-    #[cfg(feature = "aurora")]
     pub(crate) fn into_accounts(self) -> impl Iterator<Item = HeldAccount> {
         self.accounts.into_values()
     }
