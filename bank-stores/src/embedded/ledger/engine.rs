@@ -32,7 +32,14 @@ pub(super) struct LedgerEngine {
 
 impl LedgerEngine {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, sequence: 0, booked_at: Timestamp::EPOCH, refusals: false, deadline: None, accounts: Remembered::default() }
+        Self {
+            clock,
+            sequence: 0,
+            booked_at: Timestamp::EPOCH,
+            refusals: false,
+            deadline: None,
+            accounts: Remembered::default(),
+        }
     }
 
     async fn commands(
