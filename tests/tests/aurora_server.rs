@@ -11,6 +11,7 @@ use bank_stores::ledger::{AccountId, CommandId, Floor, OpenAccount, Posting, Pos
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
 use bank_tests::{Postgres, Proxy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 fn account(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
@@ -185,9 +186,10 @@ async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once(
     let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
     customers(&ledger, &["a", "b"]).await;
     ledger.close().await;
-    // What the second version added, taken away again: the rows of the others are the same.
+    // What later versions added, taken away again: the rows of the others are the same.
     let first = format!(
-        "ALTER TABLE {schema}.state DROP COLUMN groups; UPDATE {schema}.schema_version SET version = 1"
+        "ALTER TABLE {schema}.state DROP COLUMN groups; DROP INDEX {schema}.postings_dated;
+         UPDATE {schema}.schema_version SET version = 1"
     );
     blocking(move || server.sql(&first)).await;
     let opening = (0..4).map(|_| tokio::spawn(AuroraLedger::open(options(server, &schema))));
@@ -197,6 +199,53 @@ async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once(
         ledger.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
         assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001 + n as i64);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_dies() {
+    let Some(server) = blocking(|| Postgres::start("an index is built")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let writing = AuroraLedger::open(options(&server, &schema)).await.unwrap();
+    customers(&writing, &["a", "b"]).await;
+    let sql = |sql: &str| {
+        let sql = sql.replace("SCHEMA", &schema);
+        tokio::task::block_in_place(|| server.sql(&sql))
+    };
+    sql("DROP INDEX SCHEMA.postings_dated; UPDATE SCHEMA.schema_version SET version = 2");
+    // Somebody looks at the database as it was: a building index waits for that.
+    let mut looking = PgConnection::connect(&server.url()).await.unwrap();
+    looking.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
+    let opening = || tokio::spawn(AuroraLedger::open(options(&server, &schema)));
+    let builds = "SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%'";
+    let builder = async |but: &str| {
+        for _ in 0..200 {
+            match sql(builds) {
+                pid if pid != "0" && pid != but => return pid,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        panic!("nobody builds the index");
+    };
+    let first = opening();
+    let killed = builder("").await;
+    let second = opening();
+    // Those who work with the ledger go on meanwhile.
+    for n in 0..50 {
+        writing.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
+    }
+    assert!(!first.is_finished() && !second.is_finished());
+    sql(&format!("SELECT pg_terminate_backend({killed})"));
+    assert_eq!(first.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+    // What is left of it is of no use to anybody; the process that waited removes it and begins anew.
+    builder(&killed).await;
+    writing.post(transfer("late", "a", "b", 1)).await.unwrap();
+    assert!(!second.is_finished());
+    assert_eq!(sql("SELECT version FROM SCHEMA.schema_version"), "2");
+    looking.execute("COMMIT").await.unwrap();
+    let ledger = second.await.unwrap().unwrap();
+    let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'SCHEMA.postings_dated'::regclass";
+    assert_eq!((sql(valid), sql("SELECT version FROM SCHEMA.schema_version")), ("t".into(), "3".into()));
+    assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_051);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

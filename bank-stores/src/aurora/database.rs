@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use sqlx::{ConnectOptions, Connection, Row};
 
 use super::AuroraOptions;
 use super::error::from_sqlx;
+use super::migrate::{Step, migrate};
 use crate::{Consistency, Error, ErrorKind, Result};
 
 /// How long a reader endpoint may lag behind what its caller wrote before the writer is asked.
@@ -25,7 +26,7 @@ pub(super) struct Database {
 
 impl Database {
     /// Brings the schema to the newest version, whoever else does the same at the moment.
-    pub(super) async fn open(options: AuroraOptions, migrations: &[&str]) -> Result<Arc<Self>> {
+    pub(super) async fn open(options: AuroraOptions, steps: &[Step]) -> Result<Arc<Self>> {
         let password = match &options.password {
             Some(provider) => Some(provider.password().await?),
             None => None,
@@ -40,7 +41,7 @@ impl Database {
         let (writer, readers) = (pool(&options.writer), options.readers.as_ref().map(pool));
         let database = Arc::new(Self { options, writer, readers });
         let mut connection = database.connect_writer().await?;
-        database.migrate(&mut connection, migrations).await?;
+        migrate(&mut connection, &database.writer, &database.options.schema, steps).await?;
         connection.close().await.map_err(from_sqlx)?;
         if let Some(lifetime) = database.options.password.as_ref().and_then(|provider| provider.lifetime()) {
             tokio::spawn(refresh(Arc::downgrade(&database), lifetime));
@@ -116,45 +117,6 @@ impl Database {
                 _ => return self.writer.acquire().await.map_err(from_sqlx),
             }
         }
-    }
-
-    async fn migrate(&self, connection: &mut PgConnection, migrations: &[&str]) -> Result<()> {
-        let schema = &self.options.schema;
-        // One process at a time; the lock ends with the connection.
-        sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 7146))")
-            .bind(format!("bank-stores.{schema}"))
-            .execute(&mut *connection)
-            .await
-            .map_err(from_sqlx)?;
-        // The schema's name has been checked.
-        let prepare = format!(
-            "CREATE SCHEMA IF NOT EXISTS {schema};
-             CREATE TABLE IF NOT EXISTS schema_version (one BOOLEAN PRIMARY KEY CHECK (one), version INTEGER NOT NULL);
-             INSERT INTO schema_version VALUES (true, 0) ON CONFLICT DO NOTHING"
-        );
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.map_err(from_sqlx)?;
-        let version: i32 = sqlx::query_scalar("SELECT version FROM schema_version")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(from_sqlx)?;
-        let (version, known) = (usize::try_from(version).unwrap_or(usize::MAX), migrations.len());
-        if version > known {
-            let message = format!(
-                "the ledger store has schema version {version}, this program knows versions up to {known}: use a newer program"
-            );
-            return Err(Error::new(ErrorKind::Denied, message));
-        }
-        for (done, step) in migrations.iter().enumerate().skip(version) {
-            let script = format!("BEGIN; {step}; UPDATE schema_version SET version = {}; COMMIT", done + 1);
-            // Only our own constants and numbers are in it.
-            connection.execute(sqlx::raw_sql(AssertSqlSafe(script))).await.map_err(from_sqlx)?;
-            tracing::info!(
-                version = done + 1,
-                of = known,
-                "the ledger's tables were brought to a newer version"
-            );
-        }
-        Ok(())
     }
 }
 

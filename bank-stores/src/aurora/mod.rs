@@ -27,6 +27,7 @@
 mod database;
 mod error;
 mod ledger;
+mod migrate;
 mod options;
 
 pub use ledger::AuroraLedger;

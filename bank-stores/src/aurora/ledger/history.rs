@@ -109,56 +109,62 @@ impl AuroraLedger {
     }
 }
 
-/// The number of the last entry that was booked by `at`, and the balance after it. Times of booking never go back from one
-/// entry to the next, so that it is found by halving.
+/// The currency of an account, and the number and the balance of its last entry that was booked by `$2`. Times of booking never
+/// go back from one entry to the next, so that it is found by halving.
+macro_rules! booked_by {
+    ($select:literal) => {
+        concat!(
+            "WITH RECURSIVE own AS (
+                 SELECT a.sequence AS account, a.currency, b.entries FROM accounts a JOIN balances b ON b.account = a.sequence
+                 WHERE a.id = $1
+             ), look (low, high) AS (
+                 SELECT 0::bigint, entries FROM own
+                 UNION ALL
+                 SELECT CASE WHEN p.booked_at <= $2 THEN e.number ELSE look.low END,
+                        CASE WHEN p.booked_at <= $2 THEN look.high ELSE e.number - 1 END
+                 FROM look CROSS JOIN own
+                 JOIN entries e ON e.account = own.account AND e.number = (look.low + look.high + 1) / 2
+                 JOIN postings p ON p.sequence = e.posting WHERE look.low < look.high
+             ), booked AS (
+                 SELECT own.account, own.currency, look.low AS number, coalesce(e.balance, 0) AS balance
+                 FROM look CROSS JOIN own
+                 LEFT JOIN entries e ON e.account = own.account AND e.number = look.low WHERE look.low = look.high
+             ) SELECT currency, balance, ",
+            $select,
+            " FROM booked"
+        )
+    };
+}
+
 async fn booked_by(
     connection: &mut PgConnection,
     account: &AccountId,
     at: Timestamp,
 ) -> Result<(i64, Money)> {
-    let row = sqlx::query(
-        "WITH RECURSIVE own AS (
-             SELECT a.sequence AS account, a.currency, b.entries FROM accounts a JOIN balances b ON b.account = a.sequence
-             WHERE a.id = $1
-         ), look (low, high) AS (
-             SELECT 0::bigint, entries FROM own
-             UNION ALL
-             SELECT CASE WHEN p.booked_at <= $2 THEN e.number ELSE look.low END,
-                    CASE WHEN p.booked_at <= $2 THEN look.high ELSE e.number - 1 END
-             FROM look CROSS JOIN own
-             JOIN entries e ON e.account = own.account AND e.number = (look.low + look.high + 1) / 2
-             JOIN postings p ON p.sequence = e.posting WHERE look.low < look.high
-         )
-         SELECT look.low, own.currency, coalesce(e.balance, 0) FROM look CROSS JOIN own
-         LEFT JOIN entries e ON e.account = own.account AND e.number = look.low WHERE look.low = look.high",
-    )
-    .bind(account.as_str())
-    .bind(at.micros())
-    .fetch_optional(connection)
-    .await
-    .map_err(from_sqlx)?;
-    let Some(row) = row else { return Err(no_account(account)) };
-    let currency = row.get::<&str, _>(1).parse().map_err(damaged)?;
-    Ok((row.get(0), Money::from_minor(row.get(2), currency)))
-}
-
-async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Timestamp) -> Result<Money> {
-    // The sum of some entries may leave 64 bits where that of all does not.
-    let row = sqlx::query(
-        "SELECT a.currency, coalesce(sum(e.amount), 0)::text
-         FROM accounts a LEFT JOIN (
-             entries e JOIN postings p ON p.sequence = e.posting AND p.value_at <= $2
-         ) ON e.account = a.sequence WHERE a.id = $1 GROUP BY a.sequence, a.currency",
-    )
-    .bind(account.as_str())
-    .bind(at.micros())
-    .fetch_optional(connection)
-    .await
-    .map_err(from_sqlx)?;
+    let query = sqlx::query(booked_by!("number")).bind(account.as_str()).bind(at.micros());
+    let row = query.fetch_optional(connection).await.map_err(from_sqlx)?;
     let Some(row) = row else { return Err(no_account(account)) };
     let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
-    let sum: i128 = row.get::<&str, _>(1).parse().map_err(|_| damaged(Error::invalid("amount", "no sum")))?;
-    let minor = i64::try_from(sum)
+    Ok((row.get(2), Money::from_minor(row.get(1), currency)))
+}
+
+/// What was booked by then, without what counts from later, and with what was booked later and counts from before. Only
+/// postings are looked at that have one of their times after `at`.
+async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Timestamp) -> Result<Money> {
+    // The sum of some entries may leave 64 bits where that of all does not.
+    let sql = booked_by!(
+        "coalesce((SELECT sum(CASE WHEN p.booked_at <= $2 THEN -e.amount ELSE e.amount END)
+                   FROM postings p JOIN entries e ON e.posting = p.sequence AND e.account = booked.account
+                   WHERE p.booked_at <> p.value_at AND greatest(p.booked_at, p.value_at) > $2
+                     AND least(p.booked_at, p.value_at) <= $2), 0)::text"
+    );
+    let query = sqlx::query(sql).bind(account.as_str()).bind(at.micros());
+    let row = query.fetch_optional(connection).await.map_err(from_sqlx)?;
+    let Some(row) = row else { return Err(no_account(account)) };
+    let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
+    let dated: i128 =
+        row.get::<&str, _>(2).parse().map_err(|_| damaged(Error::invalid("amount", "no sum")))?;
+    let minor = i64::try_from(i128::from(row.get::<i64, _>(1)) + dated)
         .map_err(|_| Error::invalid("at", "the balance then is larger than can be held"))?;
     Ok(Money::from_minor(minor, currency))
 }

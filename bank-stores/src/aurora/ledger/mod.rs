@@ -57,7 +57,7 @@ impl AuroraLedger {
     /// tables are those of a newer program.
     pub async fn open(options: AuroraOptions) -> Result<Self> {
         let limit = options.group;
-        let database = Database::open(options, schema::MIGRATIONS).await?;
+        let database = Database::open(options, schema::STEPS).await?;
         let writer = Arc::new(Writer::start(LedgerGroup::open(database.clone()).await?, limit));
         let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
         Ok(Self { database, writer, keeper })

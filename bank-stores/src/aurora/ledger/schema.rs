@@ -4,8 +4,12 @@
 //! There are no foreign keys between what is written with every posting: each would lock the rows that it looks at. The writer
 //! knows that they are there, and the verification of the chain looks at all of them.
 
-/// Statements that lead from one version to the next; version n is after the first n. Never changed, only added to.
-pub(super) const MIGRATIONS: &[&str] = &["
+use crate::aurora::migrate::Step;
+
+/// What leads from one version to the next; version n is after the first n. Never changed, only added to.
+pub(super) const STEPS: &[Step] = &[
+    Step::Short(
+        "
 CREATE TABLE state (one BOOLEAN PRIMARY KEY CHECK (one), sequence BIGINT NOT NULL, booked_at BIGINT NOT NULL)
     WITH (fillfactor = 10);
 INSERT INTO state VALUES (true, 0, -9223372036854775808);
@@ -49,5 +53,12 @@ CREATE TABLE refusals (
 CREATE TABLE outbox (position BIGINT PRIMARY KEY, id TEXT NOT NULL, topic TEXT NOT NULL, at BIGINT NOT NULL, payload TEXT NOT NULL);
 CREATE TABLE consumers (id TEXT COLLATE \"C\" PRIMARY KEY, position BIGINT NOT NULL);
 CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL)",
-// How many groups have written: what a writer knows holds as long as it is the same.
-"ALTER TABLE state ADD COLUMN groups BIGINT NOT NULL DEFAULT 0"];
+    ),
+    // How many groups have written: what a writer knows holds as long as it is the same.
+    Step::Short("ALTER TABLE state ADD COLUMN groups BIGINT NOT NULL DEFAULT 0"),
+    // Postings that count from another time than they were booked at, by the later of the two.
+    Step::Index {
+        name: "postings_dated",
+        on: "postings (greatest(booked_at, value_at)) WHERE booked_at <> value_at",
+    },
+];

@@ -31,6 +31,24 @@ pub async fn balances_as_of_a_time_are_exact(ledger: &dyn Ledger) {
     // By the 95th day, the postings whose day had come: p5 to p9.
     assert_eq!(as_of(AsOf::Value(value(95))).await, (5..=9).map(|n| 1 << n).sum::<i64>());
     assert_eq!(as_of(AsOf::Value(value(0))).await, 0);
+    // Postings that count from before, from later, and from when they were booked, at and around each of their times.
+    let mut counted: Vec<(Timestamp, i64)> = (1..=9).map(|n| (value(100 - n), 1 << n)).collect();
+    for n in 10..=21 {
+        let later = Timestamp::from_micros(booked[0].micros() + 86_400_000_000 * n);
+        let of = [None, Some(value(n)), Some(later)][n as usize % 3];
+        let (from, to, minor) =
+            if n % 2 == 0 { ("cash", "alice", 1 << n) } else { ("alice", "cash", 1 << (n - 10)) };
+        let posting = transfer(format!("p{n}"), from, to, minor);
+        let posting = of.map_or(posting.clone(), |of| posting.value_time(of));
+        let booked_at = ledger.post(posting).await.expect("it is posted").booked_at;
+        counted.push((of.unwrap_or(booked_at), if to == "alice" { minor } else { -minor }));
+    }
+    for (time, _) in &counted {
+        for at in [-1, 0, 1].map(|by| Timestamp::from_micros(time.micros() + by)) {
+            let sum: i64 = counted.iter().filter(|(from, _)| *from <= at).map(|(_, amount)| amount).sum();
+            assert_eq!(as_of(AsOf::Value(at)).await, sum, "as of {at}");
+        }
+    }
     let nobody = ledger.balance_at(&account("nobody"), AsOf::Booked(booked[0]), NOW).await;
     assert_eq!(kind(&nobody), ErrorKind::NotFound);
 }

@@ -10,6 +10,30 @@ use crate::ledger::reading::{direction_name, no_account, page_start};
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
+/// The currency of an account, and the number and the balance of its last entry that was booked by `?2`. Times of booking never
+/// go back from one entry to the next, so that it is found by halving.
+macro_rules! booked_by {
+    ($select:literal $(, $with:literal)?) => {
+        concat!(
+            "WITH RECURSIVE own (account, currency) AS (SELECT sequence, currency FROM accounts WHERE id = ?1),
+             look (low, high) AS (
+                 SELECT 0, b.entries FROM balances b JOIN own USING (account)
+                 UNION ALL
+                 SELECT iif(p.booked_at <= ?2, e.number, low), iif(p.booked_at <= ?2, high, e.number - 1)
+                 FROM look JOIN own JOIN entries e ON e.account = own.account AND e.number = (low + high + 1) / 2
+                 JOIN postings p ON p.sequence = e.posting WHERE low < high
+             ), booked AS (
+                 SELECT own.account, own.currency, low AS number, coalesce(e.balance, 0) AS balance FROM look JOIN own
+                 LEFT JOIN entries e ON e.account = own.account AND e.number = low WHERE low = high
+             )",
+            $($with,)?
+            " SELECT currency, balance, ",
+            $select,
+            " FROM booked"
+        )
+    };
+}
+
 impl SqliteLedger {
     /// The accounts without what is held by holds whose deadline has come: the writer ends those a moment later.
     pub(super) async fn without_due(&self, mut accounts: Vec<Account>) -> Result<Vec<Account>> {
@@ -100,48 +124,33 @@ impl SqliteLedger {
         Ok(Statement::new(account.clone(), period, opening, closing, (last - first) as u64, entries))
     }
 
-    /// The number of the last entry that was booked by `at`, and the balance after it. Times of booking never go back from one
-    /// entry to the next, so that it is found by halving.
     async fn booked_by(&self, account: &AccountId, at: Timestamp) -> Result<(i64, Money)> {
-        let row = sqlx::query(
-            "WITH RECURSIVE own (account, currency) AS (SELECT sequence, currency FROM accounts WHERE id = ?1),
-             look (low, high) AS (
-                 SELECT 0, b.entries FROM balances b JOIN own USING (account)
-                 UNION ALL
-                 SELECT iif(p.booked_at <= ?2, e.number, low), iif(p.booked_at <= ?2, high, e.number - 1)
-                 FROM look JOIN own JOIN entries e ON e.account = own.account AND e.number = (low + high + 1) / 2
-                 JOIN postings p ON p.sequence = e.posting WHERE low < high
-             )
-             SELECT low, own.currency, coalesce(e.balance, 0) FROM look JOIN own
-             LEFT JOIN entries e ON e.account = own.account AND e.number = low WHERE low = high",
-        )
-        .bind(account.as_str())
-        .bind(at.micros())
-        .fetch_optional(self.database.readers())
-        .await
-        .map_err(from_sqlx)?;
-        let Some(row) = row else { return Err(no_account(account)) };
-        let currency = row.get::<&str, _>(1).parse().map_err(damaged)?;
-        Ok((row.get(0), Money::from_minor(row.get(2), currency)))
-    }
-
-    async fn valued_by(&self, account: &AccountId, at: Timestamp) -> Result<Money> {
-        // High and low halves apart: the sum of some entries may leave 64 bits where that of all does not.
-        let row = sqlx::query(
-            "SELECT a.currency, coalesce(sum(e.amount >> 32), 0), coalesce(sum(e.amount & 4294967295), 0)
-             FROM accounts a LEFT JOIN (
-                 entries e JOIN postings p ON p.sequence = e.posting AND p.value_at <= ?2
-             ) ON e.account = a.sequence WHERE a.id = ?1 GROUP BY a.sequence",
-        )
-        .bind(account.as_str())
-        .bind(at.micros())
-        .fetch_optional(self.database.readers())
-        .await
-        .map_err(from_sqlx)?;
+        let query = sqlx::query(booked_by!("number")).bind(account.as_str()).bind(at.micros());
+        let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
         let Some(row) = row else { return Err(no_account(account)) };
         let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
-        let sum = i128::from(row.get::<i64, _>(1)) * (1 << 32) + i128::from(row.get::<i64, _>(2));
-        let minor = i64::try_from(sum)
+        Ok((row.get(2), Money::from_minor(row.get(1), currency)))
+    }
+
+    /// What was booked by then, without what counts from later, and with what was booked later and counts from before. Only
+    /// postings are looked at that have one of their times after `at`.
+    async fn valued_by(&self, account: &AccountId, at: Timestamp) -> Result<Money> {
+        // High and low halves apart: the sum of some entries may leave 64 bits where that of all does not.
+        let sql = booked_by!(
+            "coalesce((SELECT sum(high) FROM dated), 0), coalesce((SELECT sum(low) FROM dated), 0)",
+            ", dated AS (
+                 SELECT iif(p.booked_at <= ?2, -(e.amount >> 32), e.amount >> 32) AS high,
+                        iif(p.booked_at <= ?2, -(e.amount & 4294967295), e.amount & 4294967295) AS low
+                 FROM booked CROSS JOIN postings p JOIN entries e ON e.posting = p.sequence AND e.account = booked.account
+                 WHERE p.booked_at <> p.value_at AND max(p.booked_at, p.value_at) > ?2 AND min(p.booked_at, p.value_at) <= ?2
+             )"
+        );
+        let query = sqlx::query(sql).bind(account.as_str()).bind(at.micros());
+        let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
+        let Some(row) = row else { return Err(no_account(account)) };
+        let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
+        let dated = i128::from(row.get::<i64, _>(2)) * (1 << 32) + i128::from(row.get::<i64, _>(3));
+        let minor = i64::try_from(i128::from(row.get::<i64, _>(1)) + dated)
             .map_err(|_| Error::invalid("at", "the balance then is larger than can be held"))?;
         Ok(Money::from_minor(minor, currency))
     }

@@ -59,5 +59,7 @@ CREATE TABLE refusals (id TEXT PRIMARY KEY, content BLOB NOT NULL, error TEXT NO
     STRICT, WITHOUT ROWID;
 CREATE TABLE consumers (id TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE chain (sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT",
+        // Postings that count from another time than they were booked at, by the later of the two.
+        "CREATE INDEX postings_dated ON postings (max(booked_at, value_at)) WHERE booked_at <> value_at",
     ],
 };

@@ -1,0 +1,176 @@
+//! Schema versions: numbered steps, each taken by one process while others read and write.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Executor, Row};
+use tokio::time::{Instant, interval, sleep};
+
+use super::error::from_sqlx;
+use crate::{Error, ErrorKind, Result};
+
+/// How often it is looked whether another process has ended its steps.
+const POLL: Duration = Duration::from_millis(100);
+/// How often what takes long says how far it is.
+const TELL: Duration = Duration::from_secs(5);
+/// So often a step is tried that waits in vain for a table.
+const TRIES: u32 = 10;
+
+/// What leads from one version to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// Statements in one transaction that look at no row of a large table. They wait for a table no longer than `lock_timeout`,
+    /// since everybody else waits behind them.
+    Short(&'static str),
+    /// An index, which is built while others write the table. What was left half built is built again.
+    Index {
+        name: &'static str,
+        /// The table, the columns and the condition.
+        on: &'static str,
+    },
+}
+
+/// Brings the schema to the version after the last step, or waits until another process has done so. `pool` is for looking on.
+pub(super) async fn migrate(
+    connection: &mut PgConnection,
+    pool: &PgPool,
+    schema: &str,
+    steps: &[Step],
+) -> Result<()> {
+    if version(connection, steps.len()).await? == Some(steps.len()) {
+        return Ok(());
+    }
+    lock(connection, schema).await?;
+    // The schema's name has been checked. Building an index takes as long as it takes.
+    let prepare = format!(
+        "SET statement_timeout = 0;
+         CREATE SCHEMA IF NOT EXISTS {schema};
+         CREATE TABLE IF NOT EXISTS schema_version (one BOOLEAN PRIMARY KEY CHECK (one), version INTEGER NOT NULL);
+         INSERT INTO schema_version VALUES (true, 0) ON CONFLICT DO NOTHING"
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.map_err(from_sqlx)?;
+    let first = version(connection, steps.len()).await?.unwrap_or(0);
+    for (done, step) in steps.iter().enumerate().skip(first) {
+        let next = done + 1;
+        match step {
+            Step::Short(statements) => short(connection, statements, next).await?,
+            // Nobody uses tables that are made just now.
+            Step::Index { name, on } if first == 0 => {
+                short(connection, &format!("CREATE INDEX {name} ON {on}"), next).await?;
+            }
+            Step::Index { name, on } => {
+                index(connection, pool, name, on).await?;
+                let update = sqlx::query("UPDATE schema_version SET version = $1").bind(next as i32);
+                update.execute(&mut *connection).await.map_err(from_sqlx)?;
+            }
+        }
+        tracing::info!(version = next, of = steps.len(), "the ledger's tables have a newer version");
+    }
+    Ok(())
+}
+
+/// The schema's version, if it has one; refuses what a newer program made.
+async fn version(connection: &mut PgConnection, known: usize) -> Result<Option<usize>> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('schema_version') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_sqlx)?;
+    if !exists {
+        return Ok(None);
+    }
+    let version: Option<i32> = sqlx::query_scalar("SELECT version FROM schema_version")
+        .fetch_optional(connection)
+        .await
+        .map_err(from_sqlx)?;
+    let version = version.map(|version| usize::try_from(version).unwrap_or(usize::MAX));
+    match version {
+        Some(version) if version > known => {
+            let message = format!(
+                "the ledger store has schema version {version}, this program knows versions up to {known}: use a newer program"
+            );
+            Err(Error::new(ErrorKind::Denied, message))
+        }
+        version => Ok(version),
+    }
+}
+
+/// One process at a time; the lock ends with the connection. It is asked for again and again instead of waited for: whoever
+/// waits within a statement is somebody that the building of an index waits for.
+async fn lock(connection: &mut PgConnection, schema: &str) -> Result<()> {
+    let mut told: Option<Instant> = None;
+    loop {
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 7146))")
+            .bind(format!("bank-stores.{schema}"))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(from_sqlx)?;
+        if locked {
+            return Ok(());
+        }
+        if told.is_none_or(|told| told.elapsed() > TELL) {
+            tracing::info!("another process brings the ledger's tables to a newer version: waiting for it");
+            told = Some(Instant::now());
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn short(connection: &mut PgConnection, statements: &str, next: usize) -> Result<()> {
+    // Only our own constants and numbers are in it.
+    let script = format!("BEGIN; {statements}; UPDATE schema_version SET version = {next}; COMMIT");
+    let mut tries = 0;
+    loop {
+        let error = match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        tries += 1;
+        let in_use = error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03");
+        if !in_use || tries == TRIES {
+            return Err(from_sqlx(error));
+        }
+        tracing::info!(version = next, "somebody has the ledger's tables: trying again");
+        connection.execute("ROLLBACK").await.map_err(from_sqlx)?;
+        sleep(POLL * tries).await;
+    }
+}
+
+async fn index(connection: &mut PgConnection, pool: &PgPool, name: &str, on: &str) -> Result<()> {
+    // It stands in nobody's way while it waits.
+    connection.execute("SET lock_timeout = 0").await.map_err(from_sqlx)?;
+    let row = sqlx::query(
+        "SELECT pg_backend_pid(), (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))",
+    )
+    .bind(name)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(from_sqlx)?;
+    match row.get::<Option<bool>, _>(1) {
+        Some(true) => return Ok(()),
+        Some(false) => {
+            tracing::info!(index = name, "an index was left half built: building it again");
+            let drop = format!("DROP INDEX CONCURRENTLY {name}");
+            connection.execute(AssertSqlSafe(drop)).await.map_err(from_sqlx)?;
+        }
+        None => {}
+    }
+    let script = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
+    let mut building = std::pin::pin!(connection.execute(AssertSqlSafe(script)));
+    let mut telling = interval(TELL);
+    telling.tick().await;
+    loop {
+        tokio::select! {
+            built = &mut building => return built.map(drop).map_err(from_sqlx),
+            _ = telling.tick() => tell(pool, row.get(0), name).await,
+        }
+    }
+}
+
+/// Tells how far the server's process is that builds an index.
+async fn tell(pool: &PgPool, process: i32, name: &str) {
+    let sql = "SELECT phase, blocks_done, blocks_total FROM pg_stat_progress_create_index WHERE pid = $1";
+    if let Ok(Some(row)) = sqlx::query(sql).bind(process).fetch_optional(pool).await {
+        let (phase, done, total): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        tracing::info!(index = name, phase, done, total, "an index of the ledger is being built");
+    }
+}
