@@ -3,6 +3,10 @@
 use super::{AccountId, HoldId};
 use crate::{Direction, Error, ErrorKind, PageRequest, Position, Result};
 
+/// A balance by value date looks through the account's entries where they are no more than this, and else through all postings
+/// that have a value date after it.
+pub(crate) const FEW: i64 = 10_000;
+
 pub(crate) fn no_account(id: &AccountId) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no account {id}")).with_field("account")
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use super::AuroraLedger;
 use super::rows::{entry, select_entries};
 use crate::aurora::error::{damaged, from_sqlx};
-use crate::ledger::reading::{direction_name, no_account, page_start};
+use crate::ledger::reading::{FEW, direction_name, no_account, page_start};
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
@@ -109,10 +109,11 @@ impl AuroraLedger {
     }
 }
 
-/// The currency of an account, and the number and the balance of its last entry that was booked by `$2`. Times of booking never
-/// go back from one entry to the next, so that it is found by halving.
-macro_rules! booked_by {
-    ($select:literal) => {
+/// A query about an account, `$1`, as it was booked by `$2`: `booked` has its sequence, its currency, how many entries it has now,
+/// and the number and the balance of its last entry until then. Times of booking never go back from one entry to the next, so
+/// that it is found by halving.
+macro_rules! as_booked {
+    ($rest:literal) => {
         concat!(
             "WITH RECURSIVE own AS (
                  SELECT a.sequence AS account, a.currency, b.entries FROM accounts a JOIN balances b ON b.account = a.sequence
@@ -125,13 +126,12 @@ macro_rules! booked_by {
                  FROM look CROSS JOIN own
                  JOIN entries e ON e.account = own.account AND e.number = (look.low + look.high + 1) / 2
                  JOIN postings p ON p.sequence = e.posting WHERE look.low < look.high
-             ), booked AS (
-                 SELECT own.account, own.currency, look.low AS number, coalesce(e.balance, 0) AS balance
+             ), booked AS MATERIALIZED (
+                 SELECT own.account, own.currency, own.entries, look.low AS number, coalesce(e.balance, 0) AS balance
                  FROM look CROSS JOIN own
                  LEFT JOIN entries e ON e.account = own.account AND e.number = look.low WHERE look.low = look.high
-             ) SELECT currency, balance, ",
-            $select,
-            " FROM booked"
+             )",
+            $rest
         )
     };
 }
@@ -141,25 +141,37 @@ async fn booked_by(
     account: &AccountId,
     at: Timestamp,
 ) -> Result<(i64, Money)> {
-    let query = sqlx::query(booked_by!("number")).bind(account.as_str()).bind(at.micros());
+    let sql = as_booked!(" SELECT currency, balance, number FROM booked");
+    let query = sqlx::query(sql).bind(account.as_str()).bind(at.micros());
     let row = query.fetch_optional(connection).await.map_err(from_sqlx)?;
     let Some(row) = row else { return Err(no_account(account)) };
     let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
     Ok((row.get(2), Money::from_minor(row.get(1), currency)))
 }
 
-/// What was booked by then, without what counts from later, and with what was booked later and counts from before. Only
-/// postings are looked at that have one of their times after `at`.
+/// What was booked by then, without what counts from later, and with what was booked later and counts from before.
 async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Timestamp) -> Result<Money> {
-    // The sum of some entries may leave 64 bits where that of all does not.
-    let sql = booked_by!(
-        "coalesce((SELECT sum(CASE WHEN p.booked_at <= $2 THEN -e.amount ELSE e.amount END)
-                   FROM postings p JOIN entries e ON e.posting = p.sequence AND e.account = booked.account
-                   WHERE p.booked_at <> p.value_at AND greatest(p.booked_at, p.value_at) > $2
-                     AND least(p.booked_at, p.value_at) <= $2), 0)::text"
+    // The sum of some entries may leave 64 bits where that of all does not. Each subquery is read for the one row of `booked`,
+    // and not at all where its condition on that row does not hold.
+    let sql = as_booked!(
+        " SELECT b.currency, b.balance, coalesce((SELECT sum(CASE WHEN d.booked_at <= $2 THEN -d.amount ELSE d.amount END) FROM (
+              SELECT e.amount, p.booked_at, p.value_at FROM entries e JOIN postings p ON p.sequence = e.posting
+              WHERE b.entries <= $3 AND e.account = b.account
+              UNION ALL
+              SELECT e.amount, p.booked_at, p.value_at FROM (
+                  SELECT sequence, booked_at, value_at FROM postings
+                  WHERE b.entries > $3 AND booked_at <> value_at AND greatest(booked_at, value_at) > $2 OFFSET 0
+              ) p JOIN entries e ON e.posting = p.sequence AND e.account = b.account
+          ) d WHERE (d.booked_at <= $2) <> (d.value_at <= $2)), 0)::text
+          FROM booked b"
     );
-    let query = sqlx::query(sql).bind(account.as_str()).bind(at.micros());
-    let row = query.fetch_optional(connection).await.map_err(from_sqlx)?;
+    let row = sqlx::query(sql)
+        .bind(account.as_str())
+        .bind(at.micros())
+        .bind(FEW)
+        .fetch_optional(connection)
+        .await
+        .map_err(from_sqlx)?;
     let Some(row) = row else { return Err(no_account(account)) };
     let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
     let dated: i128 =

@@ -1,9 +1,10 @@
 //! What a ledger promises of the past: balances as of a time, statements, consumers of events, and the chain.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{NOW, account, all_events, balance, eur, kind, open, transfer};
-use crate::ledger::{AsOf, ConsumerId, Period};
+use crate::ledger::{AsOf, Command, ConsumerId, Period, Posting, PostingId};
 use crate::{Direction, ErrorKind, Ledger, LedgerExt, PageRequest, Position, Timestamp};
 
 /// Balances as of a booking time follow the entries exactly, and those as of a value time the value dates.
@@ -43,12 +44,27 @@ pub async fn balances_as_of_a_time_are_exact(ledger: &dyn Ledger) {
         let booked_at = ledger.post(posting).await.expect("it is posted").booked_at;
         counted.push((of.unwrap_or(booked_at), if to == "alice" { minor } else { -minor }));
     }
-    for (time, _) in &counted {
-        for at in [-1, 0, 1].map(|by| Timestamp::from_micros(time.micros() + by)) {
-            let sum: i64 = counted.iter().filter(|(from, _)| *from <= at).map(|(_, amount)| amount).sum();
-            assert_eq!(as_of(AsOf::Value(at)).await, sum, "as of {at}");
+    let holds_at_each = async |counted: &[(Timestamp, i64)]| {
+        for time in counted.iter().map(|(time, _)| time).collect::<BTreeSet<_>>() {
+            for at in [-1, 0, 1].map(|by| Timestamp::from_micros(time.micros() + by)) {
+                let sum: i64 = counted.iter().filter(|(from, _)| *from <= at).map(|(_, minor)| minor).sum();
+                assert_eq!(as_of(AsOf::Value(at)).await, sum, "as of {at}");
+            }
         }
+    };
+    holds_at_each(&counted).await;
+    // And where there are many entries: an engine may then go another way.
+    let many: Vec<Command> = (0..170)
+        .map(|n| {
+            let id = PostingId::new(format!("many{n}")).expect("it is an id");
+            let posting = Posting::new(id, "transfer").leg(account("cash"), eur(-60));
+            (0..60).fold(posting, |posting, _| posting.leg(account("alice"), eur(1))).into()
+        })
+        .collect();
+    for receipt in ledger.execute(many).await {
+        counted.push((receipt.expect("it is posted").booked_at, 60));
     }
+    holds_at_each(&counted).await;
     let nobody = ledger.balance_at(&account("nobody"), AsOf::Booked(booked[0]), NOW).await;
     assert_eq!(kind(&nobody), ErrorKind::NotFound);
 }

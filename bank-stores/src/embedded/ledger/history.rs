@@ -6,30 +6,32 @@ use super::SqliteLedger;
 use super::rows::{entry, select_entries};
 use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
-use crate::ledger::reading::{direction_name, no_account, page_start};
+use crate::ledger::reading::{FEW, direction_name, no_account, page_start};
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
-/// The currency of an account, and the number and the balance of its last entry that was booked by `?2`. Times of booking never
-/// go back from one entry to the next, so that it is found by halving.
-macro_rules! booked_by {
-    ($select:literal $(, $with:literal)?) => {
+/// A query about an account, `?1`, as it was booked by `?2`: `booked` has its sequence, how many entries it has now, its currency,
+/// and the number and the balance of its last entry until then. Times of booking never go back from one entry to the next, so
+/// that it is found by halving.
+macro_rules! as_booked {
+    ($rest:literal) => {
         concat!(
-            "WITH RECURSIVE own (account, currency) AS (SELECT sequence, currency FROM accounts WHERE id = ?1),
-             look (low, high) AS (
-                 SELECT 0, b.entries FROM balances b JOIN own USING (account)
+            "WITH RECURSIVE own (account, currency, entries) AS (
+                 SELECT a.sequence, a.currency, b.entries FROM accounts a JOIN balances b ON b.account = a.sequence
+                 WHERE a.id = ?1
+             ), look (low, high) AS (
+                 SELECT 0, entries FROM own
                  UNION ALL
                  SELECT iif(p.booked_at <= ?2, e.number, low), iif(p.booked_at <= ?2, high, e.number - 1)
-                 FROM look JOIN own JOIN entries e ON e.account = own.account AND e.number = (low + high + 1) / 2
-                 JOIN postings p ON p.sequence = e.posting WHERE low < high
+                 FROM look CROSS JOIN own
+                 CROSS JOIN entries e ON e.account = own.account AND e.number = (low + high + 1) / 2
+                 CROSS JOIN postings p ON p.sequence = e.posting WHERE low < high
              ), booked AS (
-                 SELECT own.account, own.currency, low AS number, coalesce(e.balance, 0) AS balance FROM look JOIN own
+                 SELECT own.account, own.entries, own.currency, low AS number, coalesce(e.balance, 0) AS balance
+                 FROM look CROSS JOIN own
                  LEFT JOIN entries e ON e.account = own.account AND e.number = low WHERE low = high
              )",
-            $($with,)?
-            " SELECT currency, balance, ",
-            $select,
-            " FROM booked"
+            $rest
         )
     };
 }
@@ -125,28 +127,39 @@ impl SqliteLedger {
     }
 
     async fn booked_by(&self, account: &AccountId, at: Timestamp) -> Result<(i64, Money)> {
-        let query = sqlx::query(booked_by!("number")).bind(account.as_str()).bind(at.micros());
+        let sql = as_booked!(" SELECT currency, balance, number FROM booked");
+        let query = sqlx::query(sql).bind(account.as_str()).bind(at.micros());
         let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
         let Some(row) = row else { return Err(no_account(account)) };
         let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
         Ok((row.get(2), Money::from_minor(row.get(1), currency)))
     }
 
-    /// What was booked by then, without what counts from later, and with what was booked later and counts from before. Only
-    /// postings are looked at that have one of their times after `at`.
+    /// What was booked by then, without what counts from later, and with what was booked later and counts from before.
     async fn valued_by(&self, account: &AccountId, at: Timestamp) -> Result<Money> {
         // High and low halves apart: the sum of some entries may leave 64 bits where that of all does not.
-        let sql = booked_by!(
-            "coalesce((SELECT sum(high) FROM dated), 0), coalesce((SELECT sum(low) FROM dated), 0)",
+        let sql = as_booked!(
             ", dated AS (
-                 SELECT iif(p.booked_at <= ?2, -(e.amount >> 32), e.amount >> 32) AS high,
-                        iif(p.booked_at <= ?2, -(e.amount & 4294967295), e.amount & 4294967295) AS low
-                 FROM booked CROSS JOIN postings p JOIN entries e ON e.posting = p.sequence AND e.account = booked.account
-                 WHERE p.booked_at <> p.value_at AND max(p.booked_at, p.value_at) > ?2 AND min(p.booked_at, p.value_at) <= ?2
-             )"
+                 SELECT e.amount, p.booked_at, p.value_at FROM booked CROSS JOIN entries e ON e.account = booked.account
+                 CROSS JOIN postings p ON p.sequence = e.posting WHERE booked.entries <= ?3
+                 UNION ALL
+                 SELECT e.amount, p.booked_at, p.value_at FROM booked CROSS JOIN postings p
+                 CROSS JOIN entries e ON e.posting = p.sequence AND e.account = booked.account
+                 WHERE booked.entries > ?3 AND p.booked_at <> p.value_at AND max(p.booked_at, p.value_at) > ?2
+             ), halves AS (
+                 SELECT iif(booked_at <= ?2, -1, 1) AS sign, amount >> 32 AS high, amount & 4294967295 AS low
+                 FROM dated WHERE (booked_at <= ?2) <> (value_at <= ?2)
+             )
+             SELECT currency, balance, coalesce((SELECT sum(sign * high) FROM halves), 0),
+                    coalesce((SELECT sum(sign * low) FROM halves), 0) FROM booked"
         );
-        let query = sqlx::query(sql).bind(account.as_str()).bind(at.micros());
-        let row = query.fetch_optional(self.database.readers()).await.map_err(from_sqlx)?;
+        let row = sqlx::query(sql)
+            .bind(account.as_str())
+            .bind(at.micros())
+            .bind(FEW)
+            .fetch_optional(self.database.readers())
+            .await
+            .map_err(from_sqlx)?;
         let Some(row) = row else { return Err(no_account(account)) };
         let currency = row.get::<&str, _>(0).parse().map_err(damaged)?;
         let dated = i128::from(row.get::<i64, _>(2)) * (1 << 32) + i128::from(row.get::<i64, _>(3));
