@@ -17,7 +17,7 @@ const HISTORY: usize = 100_000;
 
 /// What a transfer costs with ten times as many accounts and ten times as much history.
 pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
-    let server = start()?;
+    let server = start(plan)?;
     let mut ledgers = Vec::new();
     for (schema, times) in [("small", 1), ("large", 10)] {
         let accounts = plan.accounts * times;

@@ -15,15 +15,20 @@ use tokio::time::Instant;
 use crate::{Plan, measure};
 
 /// Starts a server of our own.
-pub(crate) fn start() -> Result<Postgres, Failure> {
-    let server =
-        tokio::task::block_in_place(|| Postgres::start("the comparison")).ok_or("there is no PostgreSQL")?;
-    println!("{}; fsync on, defaults but for max_connections = 300", server.sql("SELECT version()"));
+pub(crate) fn start(plan: &Plan) -> Result<Postgres, Failure> {
+    let buffers = plan.buffers.as_ref().map(|size| format!("shared_buffers={size}"));
+    let start = || Some(Postgres::start("the comparison")?.with(buffers.as_deref().as_slice()));
+    let server = tokio::task::block_in_place(start).ok_or("there is no PostgreSQL")?;
+    println!(
+        "{}; fsync on, defaults but for max_connections=300 {}",
+        server.sql("SELECT version()"),
+        buffers.unwrap_or_default()
+    );
     Ok(server)
 }
 
 pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
-    let server = start()?;
+    let server = start(plan)?;
     let options = |schema: &str| AuroraOptions::new(&server.url())?.schema(schema);
     let ledger = Arc::new(AuroraLedger::open(options("ours")?).await?);
     let accounts = Accounts::open(ledger.clone(), plan.accounts).await?;
