@@ -120,10 +120,8 @@ async fn short(connection: &mut PgConnection, statements: &str, next: usize) -> 
     let script = format!("BEGIN; {statements}; UPDATE schema_version SET version = {next}; COMMIT");
     let mut tries = 0;
     loop {
-        let error = match connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await;
+        let Err(error) = done else { return Ok(()) };
         tries += 1;
         let in_use = error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03");
         if !in_use || tries == TRIES {

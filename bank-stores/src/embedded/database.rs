@@ -152,8 +152,15 @@ impl Schema {
                 self.application,
                 done + 1
             );
+            let (store, next, of) = (self.name, done + 1, self.migrations.len());
+            if version > 0 {
+                tracing::info!(store, version = next, of, "the store is being brought to a newer version");
+            }
             // Only our own constants and numbers are in it.
             sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *connection).await.map_err(from_sqlx)?;
+            if version > 0 {
+                tracing::info!(store, version = next, of, "the store has a newer version");
+            }
         }
         Ok(())
     }
