@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
@@ -12,6 +12,8 @@ use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
 use bank_tests::{Postgres, Proxy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn account(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
@@ -192,8 +194,16 @@ async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once(
          UPDATE {schema}.schema_version SET version = 1"
     );
     blocking(move || server.sql(&first)).await;
-    let opening = (0..4).map(|_| tokio::spawn(AuroraLedger::open(options(server, &schema))));
-    for (n, opened) in opening.collect::<Vec<_>>().into_iter().enumerate() {
+    // Somebody reads a table that is to be changed, for longer than is waited for it.
+    let mut reading = PgConnection::connect(&server.url()).await.unwrap();
+    let read = format!("BEGIN; SELECT * FROM {schema}.state");
+    reading.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(read))).await.unwrap();
+    let impatient = || options(server, &schema).lock_timeout(Duration::from_millis(400));
+    let opening: Vec<_> = (0..4).map(|_| tokio::spawn(AuroraLedger::open(impatient()))).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(opening.iter().all(|opening| !opening.is_finished()));
+    reading.execute("COMMIT").await.unwrap();
+    for (n, opened) in opening.into_iter().enumerate() {
         let ledger = opened.await.unwrap().unwrap();
         assert!(ledger.post(transfer("fund.a", "cash", "a", 1_000)).await.unwrap().replayed);
         ledger.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
@@ -201,10 +211,47 @@ async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once(
     }
 }
 
+/// What was told in the log.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl Told {
+    async fn wait_for(&self, text: &str) {
+        for _ in 0..200 {
+            if String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not told: {text}; {}", String::from_utf8_lossy(&self.0.lock().unwrap()));
+    }
+}
+
+impl std::io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Told {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_dies() {
     let Some(server) = blocking(|| Postgres::start("an index is built")).await else { return };
     let schema = Postgres::fresh_schema();
+    let told = Told::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
+    subscriber.with_writer(told.clone()).try_init().unwrap();
     let writing = AuroraLedger::open(options(&server, &schema)).await.unwrap();
     customers(&writing, &["a", "b"]).await;
     let sql = |sql: &str| {
@@ -234,6 +281,9 @@ async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_
         writing.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
     }
     assert!(!first.is_finished() && !second.is_finished());
+    // Both say what they are about.
+    told.wait_for("an index of the ledger is being built index=\"postings_dated\" phase=").await;
+    told.wait_for("waiting for it").await;
     sql(&format!("SELECT pg_terminate_backend({killed})"));
     assert_eq!(first.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     // What is left of it is of no use to anybody; the process that waited removes it and begins anew.

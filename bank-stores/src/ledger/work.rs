@@ -168,7 +168,11 @@ where
     if due > 0 {
         works.push(Work::Expire);
     }
-    let (after, blocks, behind) = next_blocks(store).await?;
+    // Holds end in time whatever is wrong with the chain.
+    let (after, blocks, behind) = next_blocks(store).await.unwrap_or_else(|error| {
+        tracing::warn!(error = ?error, "the ledger's hash chain has to wait");
+        (0, Vec::new(), false)
+    });
     if !blocks.is_empty() {
         works.push(Work::Chain { after, blocks });
     }
