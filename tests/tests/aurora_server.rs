@@ -13,7 +13,6 @@ use bank_tests::{Postgres, Proxy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn account(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
