@@ -59,7 +59,10 @@ pub(super) async fn migrate(
                 short(connection, &format!("CREATE INDEX {name} ON {on}"), next).await?;
             }
             Step::Index { name, on } => {
+                // It stands in nobody's way while it waits.
+                connection.execute("SET lock_timeout = 0").await.map_err(from_sqlx)?;
                 index(connection, pool, name, on).await?;
+                connection.execute("RESET lock_timeout").await.map_err(from_sqlx)?;
                 let update = sqlx::query("UPDATE schema_version SET version = $1").bind(next as i32);
                 update.execute(&mut *connection).await.map_err(from_sqlx)?;
             }
@@ -134,8 +137,6 @@ async fn short(connection: &mut PgConnection, statements: &str, next: usize) -> 
 }
 
 async fn index(connection: &mut PgConnection, pool: &PgPool, name: &str, on: &str) -> Result<()> {
-    // It stands in nobody's way while it waits.
-    connection.execute("SET lock_timeout = 0").await.map_err(from_sqlx)?;
     let row = sqlx::query(
         "SELECT pg_backend_pid(), (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))",
     )
@@ -158,7 +159,7 @@ async fn index(connection: &mut PgConnection, pool: &PgPool, name: &str, on: &st
     telling.tick().await;
     loop {
         tokio::select! {
-            built = &mut building => return built.map(drop).map_err(from_sqlx),
+            built = &mut building => break built.map(drop).map_err(from_sqlx),
             _ = telling.tick() => tell(pool, row.get(0), name).await,
         }
     }
