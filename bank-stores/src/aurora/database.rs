@@ -40,12 +40,13 @@ impl Database {
         };
         let (writer, readers) = (pool(&options.writer), options.readers.as_ref().map(pool));
         let database = Arc::new(Self { options, writer, readers });
-        let mut connection = database.connect_writer().await?;
-        migrate(&mut connection, &database.writer, &database.options.schema, steps).await?;
-        connection.close().await.map_err(from_sqlx)?;
         if let Some(lifetime) = database.options.password.as_ref().and_then(|provider| provider.lifetime()) {
             tokio::spawn(refresh(Arc::downgrade(&database), lifetime));
         }
+        // It may take longer than a password lasts.
+        let mut connection = database.connect_writer().await?;
+        migrate(&mut connection, &database.writer, &database.options.schema, steps).await?;
+        connection.close().await.map_err(from_sqlx)?;
         Ok(database)
     }
 

@@ -87,7 +87,9 @@ impl Database {
 
     /// A connection of the writer's own.
     pub(super) async fn connect_writer(&self) -> Result<SqliteConnection> {
-        connect_options(&self.options).pragma("wal_autocheckpoint", "4000").connect().await.map_err(from_sqlx)
+        // What undoes a statement that fails half way is in memory: otherwise a file is made and removed for each.
+        let options = connect_options(&self.options).pragma("temp_store", "MEMORY");
+        options.pragma("wal_autocheckpoint", "4000").connect().await.map_err(from_sqlx)
     }
 
     /// The refusal of a write by a store that was opened only to read.
@@ -105,8 +107,6 @@ fn connect_options(options: &SqliteOptions) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // In KiB where negative: 4 MiB a connection.
         .pragma("cache_size", "-4096")
-        // What undoes a statement that fails half way: otherwise a file that is made and removed for each.
-        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(64)
         .disable_statement_logging();
     // A reader must not try to change the mode that the writer has set.

@@ -3,8 +3,8 @@
 use super::{AccountId, HoldId};
 use crate::{Direction, Error, ErrorKind, PageRequest, Position, Result};
 
-/// A balance by value date looks through the account's entries where they are no more than this, and else through all postings
-/// that have a value date after it.
+/// A balance by value date looks through the account's entries, unless they are more than this and the postings of all accounts
+/// whose two times differ, the later of them after the date, are fewer.
 pub(crate) const FEW: i64 = 10_000;
 
 pub(crate) fn no_account(id: &AccountId) -> Error {

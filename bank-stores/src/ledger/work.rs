@@ -163,24 +163,15 @@ where
     S: ChainStore,
     G: Group<Command = Work, Outcome = Done>,
 {
+    let one = async |work| writer.execute(vec![work]).await.into_iter().try_for_each(|done| done.map(drop));
+    // First, and apart: holds end in time whatever is wrong with the chain.
     let due = store.due_holds(SWEEP + 1).await?;
-    let mut works = Vec::new();
     if due > 0 {
-        works.push(Work::Expire);
+        one(Work::Expire).await?;
     }
-    // Holds end in time whatever is wrong with the chain.
-    let (after, blocks, behind) = next_blocks(store).await.unwrap_or_else(|error| {
-        tracing::warn!(error = ?error, "the ledger's hash chain has to wait");
-        (0, Vec::new(), false)
-    });
+    let (after, blocks, behind) = next_blocks(store).await?;
     if !blocks.is_empty() {
-        works.push(Work::Chain { after, blocks });
-    }
-    if works.is_empty() {
-        return Ok(false);
-    }
-    for done in writer.execute(works).await {
-        done?;
+        one(Work::Chain { after, blocks }).await?;
     }
     Ok(behind || due > SWEEP)
 }

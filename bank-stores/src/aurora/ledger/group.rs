@@ -251,7 +251,8 @@ async fn execute(
             _ => None,
         })
         .collect();
-    let (mut done, mut known) = (Vec::new(), known.filter(|known| known.groups == begun.groups));
+    let (mut done, mut known) =
+        (Vec::new(), known.filter(|known| known.is_of(begun.groups, begun.sequence as i64)));
     if !commands.is_empty() || works.iter().any(|work| matches!(work, Work::Expire)) {
         (done, known) = execute_commands(connection, &commands, begun, known).await?;
     }

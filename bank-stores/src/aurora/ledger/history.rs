@@ -154,16 +154,22 @@ async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Times
     // The sum of some entries may leave 64 bits where that of all does not. Each subquery is read for the one row of `booked`,
     // and not at all where its condition on that row does not hold.
     let sql = as_booked!(
-        " SELECT b.currency, b.balance, coalesce((SELECT sum(CASE WHEN d.booked_at <= $2 THEN -d.amount ELSE d.amount END) FROM (
-              SELECT e.amount, p.booked_at, p.value_at FROM entries e JOIN postings p ON p.sequence = e.posting
-              WHERE b.entries <= $3 AND e.account = b.account
-              UNION ALL
-              SELECT e.amount, p.booked_at, p.value_at FROM (
-                  SELECT sequence, booked_at, value_at FROM postings
-                  WHERE b.entries > $3 AND booked_at <> value_at AND greatest(booked_at, value_at) > $2 OFFSET 0
-              ) p JOIN entries e ON e.posting = p.sequence AND e.account = b.account
-          ) d WHERE (d.booked_at <= $2) <> (d.value_at <= $2)), 0)::text
-          FROM booked b"
+        ", chosen AS MATERIALIZED (
+              SELECT *, entries <= $3 OR $3 = (SELECT count(*) FROM (
+                  SELECT 1 FROM postings WHERE booked_at <> value_at AND greatest(booked_at, value_at) > $2 LIMIT $3
+              ) AS later) AS by_entries FROM booked
+          )
+          SELECT b.currency, b.balance, coalesce((
+              SELECT sum(CASE WHEN d.booked_at <= $2 THEN -d.amount::numeric ELSE d.amount END) FROM (
+                  SELECT e.amount, p.booked_at, p.value_at FROM entries e JOIN postings p ON p.sequence = e.posting
+                  WHERE b.by_entries AND e.account = b.account
+                  UNION ALL
+                  SELECT e.amount, p.booked_at, p.value_at FROM (
+                      SELECT sequence, booked_at, value_at FROM postings
+                      WHERE NOT b.by_entries AND booked_at <> value_at AND greatest(booked_at, value_at) > $2 OFFSET 0
+                  ) p JOIN entries e ON e.posting = p.sequence AND e.account = b.account
+              ) d WHERE (d.booked_at <= $2) <> (d.value_at <= $2)), 0)::text
+          FROM chosen b"
     );
     let row = sqlx::query(sql)
         .bind(account.as_str())

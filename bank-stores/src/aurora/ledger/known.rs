@@ -48,7 +48,7 @@ impl Known {
     }
 
     /// Whether the database still has the state that this is about.
-    fn is_of(&self, groups: i64, sequence: i64) -> bool {
+    pub(super) fn is_of(&self, groups: i64, sequence: i64) -> bool {
         (self.groups, self.sequence as i64) == (groups, sequence)
     }
 

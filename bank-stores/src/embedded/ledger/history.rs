@@ -139,13 +139,17 @@ impl SqliteLedger {
     async fn valued_by(&self, account: &AccountId, at: Timestamp) -> Result<Money> {
         // High and low halves apart: the sum of some entries may leave 64 bits where that of all does not.
         let sql = as_booked!(
-            ", dated AS (
-                 SELECT e.amount, p.booked_at, p.value_at FROM booked CROSS JOIN entries e ON e.account = booked.account
-                 CROSS JOIN postings p ON p.sequence = e.posting WHERE booked.entries <= ?3
+            ", chosen AS MATERIALIZED (
+                 SELECT account, entries <= ?3 OR ?3 = (SELECT count(*) FROM (
+                     SELECT 1 FROM postings WHERE booked_at <> value_at AND max(booked_at, value_at) > ?2 LIMIT ?3
+                 )) AS by_entries FROM booked
+             ), dated AS (
+                 SELECT e.amount, p.booked_at, p.value_at FROM chosen CROSS JOIN entries e ON e.account = chosen.account
+                 CROSS JOIN postings p ON p.sequence = e.posting WHERE chosen.by_entries
                  UNION ALL
-                 SELECT e.amount, p.booked_at, p.value_at FROM booked CROSS JOIN postings p
-                 CROSS JOIN entries e ON e.posting = p.sequence AND e.account = booked.account
-                 WHERE booked.entries > ?3 AND p.booked_at <> p.value_at AND max(p.booked_at, p.value_at) > ?2
+                 SELECT e.amount, p.booked_at, p.value_at FROM chosen CROSS JOIN postings p
+                 CROSS JOIN entries e ON e.posting = p.sequence AND e.account = chosen.account
+                 WHERE NOT chosen.by_entries AND p.booked_at <> p.value_at AND max(p.booked_at, p.value_at) > ?2
              ), halves AS (
                  SELECT iif(booked_at <= ?2, -1, 1) AS sign, amount >> 32 AS high, amount & 4294967295 AS low
                  FROM dated WHERE (booked_at <= ?2) <> (value_at <= ?2)
