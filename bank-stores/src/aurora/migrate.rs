@@ -13,14 +13,16 @@ use crate::{Error, ErrorKind, Result};
 const POLL: Duration = Duration::from_millis(100);
 /// How often what takes long says how far it is.
 const TELL: Duration = Duration::from_secs(5);
-/// So often a step is tried that waits in vain for a table.
+/// So often a step is tried that waits in vain for a table: half a second each time, since everybody else waits behind it,
+/// and longer between two tries.
 const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What leads from one version to the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// Statements in one transaction that look at no row of a large table. They wait for a table no longer than `lock_timeout`,
-    /// since everybody else waits behind them.
+    /// Statements in one transaction that look at no row of a large table. They wait for a table for a
+    /// moment only, and are tried again.
     Short(&'static str),
     /// An index, which is built while others write the table. What was left half built is built again.
     Index {
@@ -120,7 +122,9 @@ async fn lock(connection: &mut PgConnection, schema: &str) -> Result<()> {
 
 async fn short(connection: &mut PgConnection, statements: &str, next: usize) -> Result<()> {
     // Only our own constants and numbers are in it.
-    let script = format!("BEGIN; {statements}; UPDATE schema_version SET version = {next}; COMMIT");
+    let script = format!(
+        "BEGIN; SET LOCAL lock_timeout = '500ms'; {statements}; UPDATE schema_version SET version = {next}; COMMIT"
+    );
     let mut tries = 0;
     loop {
         let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(script.clone()))).await;
@@ -132,7 +136,7 @@ async fn short(connection: &mut PgConnection, statements: &str, next: usize) -> 
         }
         tracing::info!(version = next, "somebody has the ledger's tables: trying again");
         connection.execute("ROLLBACK").await.map_err(from_sqlx)?;
-        sleep(POLL * tries).await;
+        sleep(PAUSE).await;
     }
 }
 

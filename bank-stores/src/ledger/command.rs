@@ -1,7 +1,5 @@
 //! What the ledger can be told to do.
 
-use std::collections::BTreeMap;
-
 use super::{Capture, ChangeAccount, CommandId, HoldId, OpenAccount, PlaceHold, Posting, Reversal};
 use crate::Result;
 
@@ -100,7 +98,7 @@ impl Command {
     #[cfg(any(feature = "embedded", feature = "aurora", test))]
     pub(crate) fn size(&self) -> usize {
         // In its own row and, as JSON, in its event; a leg has a row, and the account's owner and name in the event.
-        let notes = |reference: &Option<String>, metadata: &BTreeMap<String, String>| {
+        let notes = |reference: &Option<String>, metadata: &std::collections::BTreeMap<String, String>| {
             let pieces = metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
             1_024 + 8 * (reference.as_ref().map_or(0, String::len) + pieces)
         };

@@ -4,8 +4,8 @@ use super::{AccountId, HoldId};
 use crate::{Direction, Error, ErrorKind, PageRequest, Position, Result};
 
 /// A balance by value date looks through the account's entries, unless they are more than this and the postings of all accounts
-/// whose two times differ, the later of them after the date, are fewer.
-pub(crate) const FEW: i64 = 10_000;
+/// whose two times differ, the later of them after the date, are fewer than this.
+pub(crate) const MANY: i64 = 10_000;
 
 pub(crate) fn no_account(id: &AccountId) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no account {id}")).with_field("account")

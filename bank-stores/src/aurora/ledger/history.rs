@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use super::AuroraLedger;
 use super::rows::{entry, select_entries};
 use crate::aurora::error::{damaged, from_sqlx};
-use crate::ledger::reading::{FEW, direction_name, no_account, page_start};
+use crate::ledger::reading::{MANY, direction_name, no_account, page_start};
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
@@ -151,7 +151,7 @@ async fn booked_by(
 
 /// What was booked by then, without what counts from later, and with what was booked later and counts from before.
 async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Timestamp) -> Result<Money> {
-    // The sum of some entries may leave 64 bits where that of all does not. Each subquery is read for the one row of `booked`,
+    // The sum of some entries may leave 64 bits where that of all does not. Each subquery is read for the one row of `chosen`,
     // and not at all where its condition on that row does not hold.
     let sql = as_booked!(
         ", chosen AS MATERIALIZED (
@@ -174,7 +174,7 @@ async fn valued_by(connection: &mut PgConnection, account: &AccountId, at: Times
     let row = sqlx::query(sql)
         .bind(account.as_str())
         .bind(at.micros())
-        .bind(FEW)
+        .bind(MANY)
         .fetch_optional(connection)
         .await
         .map_err(from_sqlx)?;

@@ -6,7 +6,7 @@ use super::SqliteLedger;
 use super::rows::{entry, select_entries};
 use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
-use crate::ledger::reading::{FEW, direction_name, no_account, page_start};
+use crate::ledger::reading::{MANY, direction_name, no_account, page_start};
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
@@ -160,7 +160,7 @@ impl SqliteLedger {
         let row = sqlx::query(sql)
             .bind(account.as_str())
             .bind(at.micros())
-            .bind(FEW)
+            .bind(MANY)
             .fetch_optional(self.database.readers())
             .await
             .map_err(from_sqlx)?;

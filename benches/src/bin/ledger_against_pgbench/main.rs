@@ -1,6 +1,6 @@
-//! What the ledger carries, against what its engines can do: on PostgreSQL pgbench's TPC-B, and the same rows written by
-//! set-based batches inside the database, one transaction a transfer by hand; on SQLite the last two. Everything takes turns, round after round, and
-//! what counts are the ratios within a round.
+//! What the ledger carries, against what its engines can do: one transaction a transfer by hand, and the same rows written by
+//! set-based batches inside the database; on PostgreSQL pgbench's TPC-B too. Everything takes turns, round after round, and what
+//! counts are the ratios within a round.
 #![allow(clippy::print_stdout, reason = "the program's purpose")]
 #![allow(clippy::float_arithmetic, reason = "rates and ratios, never money")]
 
