@@ -117,7 +117,10 @@ impl Target {
             "dynamodb" => "dynamodb",
             "redis" | "rediss" => "redis",
             "mongodb" | "mongodb+srv" => "mongodb",
-            _ => return Err(Error::invalid("url", "a store's URL is `sqlite:PATH` or `memory:`")),
+            _ => {
+                let message = "a store's URL is `sqlite:PATH`, `memory:` or `postgres://USER@HOST/DATABASE`";
+                return Err(Error::invalid("url", message));
+            }
         };
         let message = format!(
             "`{scheme}:` needs the adapter `{feature}`, which this version of bank-stores has not yet"
@@ -138,6 +141,10 @@ impl Target {
                 let path = path.strip_prefix("//").unwrap_or(path);
                 if path.is_empty() {
                     return Err(Error::invalid("url", "`sqlite:` needs a path: sqlite:data/ledger.db"));
+                }
+                // Elsewhere what is behind it are options, which there are none of here.
+                if path.contains('?') {
+                    return Err(Error::invalid("url", "`sqlite:` takes a path as it stands, without `?`"));
                 }
                 Ok(Self::Sqlite(crate::embedded::SqliteOptions::new(path)))
             }
@@ -191,6 +198,7 @@ mod tests {
     #[test]
     fn roles_and_schemes_have_to_fit() {
         assert!(Target::parse("sqlite:", Role::Items).is_err());
+        assert!(Target::parse("sqlite:data.db?mode=ro", Role::Ledger).is_err());
         assert!(Target::parse("sqlite:cache.db", Role::Cache).is_err());
         assert!(Target::parse("memory:x", Role::Cache).is_err());
         assert!(Target::parse("sqlite:a.db", Role::Items).is_ok());

@@ -16,7 +16,7 @@ pub enum Consistency {
     /// All that was committed before the read began.
     #[default]
     Current,
-    /// At least what the holder of this token wrote or saw.
+    /// At least what the holder of this token wrote: receipts carry one.
     AtLeast(Freshness),
     /// Whatever copy answers first, possibly an old one.
     Any,

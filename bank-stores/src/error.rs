@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Invalid,
     /// The store may not be used so: opened read-only, or owned by another process.
     Denied,
+    /// What is stored does not read as what was written: a foreign hand or a failing disk. Trying again changes nothing.
+    Damaged,
 }
 
 impl ErrorKind {
@@ -56,6 +58,7 @@ impl ErrorKind {
             Self::Indeterminate => "indeterminate",
             Self::Invalid => "invalid",
             Self::Denied => "denied",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -119,8 +122,7 @@ impl Error {
     }
 
     /// The message without the field.
-    #[cfg(any(feature = "embedded", feature = "aurora", test))]
-    pub(crate) fn message(&self) -> &str {
+    pub fn message(&self) -> &str {
         &self.0.message
     }
 
@@ -174,6 +176,12 @@ impl StdError for Error {
     }
 }
 
+/// A row that does not read as what was written: only a foreign hand or a failing disk does that.
+#[cfg(any(feature = "embedded", feature = "aurora"))]
+pub(crate) fn damaged(source: Error) -> Error {
+    Error::new(ErrorKind::Damaged, "the store holds a row that cannot be read").with_source(source)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +199,8 @@ mod tests {
 
     #[test]
     fn only_unavailable_is_retryable() {
-        for kind in [ErrorKind::Conflict, ErrorKind::Indeterminate, ErrorKind::Invalid, ErrorKind::Denied] {
+        use ErrorKind::{Conflict, Damaged, Denied, Indeterminate, Invalid};
+        for kind in [Conflict, Damaged, Denied, Indeterminate, Invalid] {
             assert!(!Error::new(kind, "x").is_retryable());
         }
         assert!(Error::new(ErrorKind::Unavailable, "x").is_retryable());

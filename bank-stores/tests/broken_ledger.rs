@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ enum Fault {
     ReplaysTellThePresent,
     /// Cannot tell what became of a command.
     ForgetsReceipts,
+    /// Says of a command that is still on its way that nothing came of it.
+    LooksUpTooEarly,
+    /// Gives the events that it has as if it had forgotten none.
+    HidesGaps,
     /// Keeps an id of a refusal that was not to be remembered.
     RemembersEveryRefusal,
     /// Remembers no refusal.
@@ -87,7 +92,7 @@ enum Fault {
 
 #[derive(Debug)]
 struct BrokenLedger {
-    inner: SqliteLedger,
+    inner: Arc<SqliteLedger>,
     fault: Fault,
     /// Postings that were doubled, or the position of a consumer.
     count: AtomicU64,
@@ -95,7 +100,7 @@ struct BrokenLedger {
 
 impl BrokenLedger {
     async fn new(fault: Fault) -> Self {
-        let inner = SqliteLedger::open(SqliteOptions::temporary().unwrap()).await.unwrap();
+        let inner = Arc::new(SqliteLedger::open(SqliteOptions::temporary().unwrap()).await.unwrap());
         Self { inner, fault, count: AtomicU64::new(0) }
     }
 
@@ -201,7 +206,16 @@ impl Ledger for BrokenLedger {
             spoiled.reverse();
         }
         let ids: Vec<CommandId> = spoiled.iter().map(Command::id).collect();
-        let outcomes = self.inner.execute(spoiled).await;
+        let outcomes = if self.has(Fault::LooksUpTooEarly) {
+            let inner = self.inner.clone();
+            let late = async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                inner.execute(spoiled).await
+            };
+            tokio::spawn(late).await.unwrap()
+        } else {
+            self.inner.execute(spoiled).await
+        };
         let mut told = Vec::with_capacity(outcomes.len());
         for (id, outcome) in ids.iter().zip(outcomes) {
             told.push(self.tell(id, outcome).await);
@@ -284,6 +298,9 @@ impl Ledger for BrokenLedger {
         }
         self.inner.position(consumer).await
     }
+    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
+        self.inner.forget_consumer(consumer).await
+    }
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
         self.inner.forget_events(before).await
     }
@@ -294,15 +311,22 @@ impl Ledger for BrokenLedger {
         }
         Ok(head)
     }
-    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
+    async fn verify(
+        &self,
+        kept: Option<&ChainHead>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Verified> {
         if self.has(Fault::VerifiesInSilence) {
-            return self.inner.verify(&mut |_| ()).await;
+            return self.inner.verify(kept, &mut |_| ()).await;
         }
-        self.inner.verify(progress).await
+        self.inner.verify(kept, progress).await
     }
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
         let wait = if self.has(Fault::NeverWaits) { Duration::ZERO } else { wait };
-        let mut events = self.inner.events(after, limit, wait).await?;
+        let mut events = match self.inner.events(after, limit, wait).await {
+            Err(error) if self.has(Fault::HidesGaps) && error.field() == Some("after") => Vec::new(),
+            events => events?,
+        };
         match self.fault {
             Fault::LosesEvents if events.len() > 2 => drop(events.remove(1)),
             Fault::HoldsHaveNoEvents => events.retain(|event| !event.topic.starts_with("hold.")),
@@ -343,6 +367,7 @@ faults! {
     LosesEvents events_are_complete_and_in_order
     NeverWaits a_waiting_reader_wakes_at_commit
     ForgetsReceipts a_cancelled_caller_leaves_no_half_effect
+    LooksUpTooEarly a_cancelled_caller_leaves_no_half_effect
     UnlinksChains random_commands_match_the_model
     ForgetsHolds a_hold_keeps_money_for_a_payment_to_come
     CapturesEverything a_hold_is_captured_in_parts
@@ -360,6 +385,7 @@ faults! {
     BalanceAtIsNow balances_as_of_a_time_are_exact
     StatementsLoseAnEntry a_statement_adds_up
     ConsumersGoBack consumers_keep_their_positions
+    HidesGaps consumers_keep_their_positions
     ChainStopsShort the_chain_takes_everything_in
     VerifiesInSilence the_chain_takes_everything_in
 }

@@ -12,7 +12,7 @@ use bank_stores::ledger::{
     AccountId, AsOf, Capture, Ceiling, ChainHead, ChangeAccount, ChangeId, Command, Floor, HoldId,
     OpenAccount, OwnerId, PlaceHold, Posting, PostingId, Receipt, Verified,
 };
-use bank_stores::{Consistency, Currency, Ledger, ManualClock, Money, Result, Timestamp};
+use bank_stores::{Consistency, Currency, Ledger, ManualClock, Money, Timestamp};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -80,9 +80,45 @@ const TAMPERINGS: &[(&str, &str)] = &[
     ("what a change says", "UPDATE changes SET state = replace(state, '10.00', '99.00')"),
     ("a balance", "UPDATE balances SET balance = balance + 1 WHERE account = 2"),
     ("what is held", "UPDATE balances SET held = 0 WHERE account = 2"),
+    ("a balance, removed", "DELETE FROM balances WHERE account = 3"),
+    ("a balance of no account", "INSERT INTO balances (account, balance, held, entries) VALUES (9, 0, 0, 0)"),
+    ("the rules in force", "UPDATE rules SET ceiling = 9900"),
+    ("the rules in force, removed", "DELETE FROM rules"),
+    ("rules that nobody made", "INSERT INTO rules (account, status, floor) VALUES (2, 0, -50000)"),
+    (
+        "two entries behind the newest command",
+        "INSERT INTO entries (posting, leg, account, number, amount, balance)
+         VALUES (12, 0, 1, 2, -100, -1100), (12, 1, 2, 5, 100, 850)",
+    ),
+    (
+        "a posting before the first command",
+        "INSERT INTO postings (sequence, id, kind, booked_at, value_at, content)
+         VALUES (0, 'forged', 'transfer', 0, 0, zeroblob(32))",
+    ),
+    ("the newest event, so that the last command seems not to be there", "DELETE FROM outbox WHERE position = 11"),
     ("a block of the chain, removed", "DELETE FROM chain WHERE sequence = 9"),
     ("a block's hash", "UPDATE chain SET hash = zeroblob(32) WHERE sequence = 9"),
     ("the last block's hash", "UPDATE chain SET hash = zeroblob(32) WHERE sequence = 11"),
+];
+
+/// What was done to holds, in a file where 12 is the hold `r` and 13 a capture of a part of it that released the rest.
+const HOLDS: &[(&str, &str)] = &[
+    (
+        "a hold that was captured, with its rest, open again",
+        "UPDATE holds SET status = 0, ended_by = NULL, ended_at = NULL WHERE id = 'r';
+         UPDATE balances SET held = held + 30 WHERE account = 2",
+    ),
+    ("by what a captured hold ended", "UPDATE holds SET ended_by = 11 WHERE id = 'r'"),
+    ("when a captured hold ended", "UPDATE holds SET ended_at = ended_at + 1 WHERE id = 'r'"),
+    ("what was captured of a hold that has ended", "UPDATE holds SET captured = 10 WHERE id = 'r'"),
+    (
+        "what was captured of an open hold, with what is held",
+        "UPDATE holds SET captured = captured - 20 WHERE id = 'h'; UPDATE balances SET held = held + 20 WHERE account = 2",
+    ),
+    (
+        "an open hold that nobody voided, with what is held",
+        "UPDATE holds SET status = 2 WHERE id = 'h'; UPDATE balances SET held = 0 WHERE account = 2",
+    ),
 ];
 
 /// Everything behind command 9, so that nothing in the file tells of it.
@@ -184,26 +220,42 @@ async fn tampered(path: &Path, name: &str, sql: &'static str) -> PathBuf {
     copy
 }
 
-async fn verified(path: &Path) -> Result<Verified> {
+async fn verified(path: &Path, kept: Option<&ChainHead>) -> Verified {
     let ledger = SqliteLedger::open(SqliteOptions::new(path).read_only()).await.unwrap();
-    let verified = ledger.verify(&mut |_| ()).await;
+    let verified = ledger.verify(kept, &mut |_| ()).await.unwrap();
     ledger.close().await;
     verified
+}
+
+/// Does each to a copy of the file, in which `last` was the head.
+async fn each_is_found(path: &Path, last: &ChainHead, tamperings: &[(&str, &'static str)]) {
+    let untouched = verified(&tampered(path, "untouched.db", "SELECT 1").await, Some(last)).await;
+    assert!(untouched.is_intact(), "{:?}", untouched.breach);
+    assert_eq!(untouched.head, *last);
+    for (at, (what, sql)) in tamperings.iter().enumerate() {
+        let found = verified(&tampered(path, &format!("{at}.db"), sql).await, None).await;
+        assert!(!found.is_intact(), "it was not found: {what}");
+    }
 }
 
 #[tokio::test]
 async fn rows_that_a_foreign_hand_changed_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let (path, _, last) = written(directory.path()).await;
-    let untouched = verified(&tampered(&path, "untouched.db", "SELECT 1").await).await.unwrap();
-    assert!(untouched.holds(), "{:?}", untouched.breach);
-    assert_eq!(untouched.head, last);
-    for (at, (what, sql)) in TAMPERINGS.iter().enumerate() {
-        let found = verified(&tampered(&path, &format!("{at}.db"), sql).await).await;
-        // Where rows contradict each other, they cannot even be read.
-        let unnoticed = found.as_ref().is_ok_and(Verified::holds);
-        assert!(!unnoticed, "it was not found: {what}");
-    }
+    each_is_found(&path, &last, TAMPERINGS).await;
+}
+
+#[tokio::test]
+async fn a_hold_that_is_not_as_its_commands_left_it_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _, _) = written(directory.path()).await;
+    let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
+    let part = Capture::new(PostingId::new("d").unwrap(), hold_id("r"), account("bob")).amount(eur(20));
+    do_all(&ledger, vec![place("r", 50).into(), part.release_rest().into()]).await;
+    let last = chained(&ledger).await;
+    ledger.close().await;
+    execute(&path, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    each_is_found(&path, &last, HOLDS).await;
 }
 
 #[tokio::test]
@@ -211,19 +263,21 @@ async fn a_head_that_was_kept_tells_of_rows_cut_off_at_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let (path, first, kept) = written(directory.path()).await;
     let path = tampered(&path, "short.db", CUT_OFF).await;
-    let short = verified(&path).await.unwrap();
-    assert!(short.holds(), "{:?}", short.breach);
+    let short = verified(&path, Some(&first)).await;
+    assert!(short.is_intact(), "{:?}", short.breach);
     assert_eq!(short.head, first);
-    assert!(short.head.sequence < kept.sequence && short.head.hash != kept.hash);
+    assert!(!verified(&path, Some(&kept)).await.is_intact(), "it is shorter than it was");
     // As long as before, it is another ledger still.
     let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
     let others = vec![transfer("p3", "alice", "bob", 40).into(), transfer("p4", "alice", "bob", 1).into()];
     do_all(&ledger, others).await;
     let head = chained(&ledger).await;
-    assert!(ledger.verify(&mut |_| ()).await.unwrap().holds());
-    ledger.close().await;
     assert_eq!(head.sequence, kept.sequence);
-    assert_ne!(head.hash, kept.hash);
+    for (kept, holds) in [(None, true), (Some(&first), true), (Some(&kept), false)] {
+        let verified = ledger.verify(kept, &mut |_| ()).await.unwrap();
+        assert_eq!(verified.is_intact(), holds, "{kept:?}: {:?}", verified.breach);
+    }
+    ledger.close().await;
 }
 
 #[tokio::test]
@@ -251,5 +305,5 @@ async fn a_clock_that_goes_back_books_no_earlier() {
         ledger.balance_at(&account("alice"), at, Consistency::Current).await.unwrap()
     };
     assert_eq!((balance(999).await, balance(1_999).await, balance(2_000).await), (eur(0), eur(30), eur(50)));
-    assert!(ledger.verify(&mut |_| ()).await.unwrap().holds());
+    assert!(ledger.verify(None, &mut |_| ()).await.unwrap().is_intact());
 }

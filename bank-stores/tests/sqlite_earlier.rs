@@ -75,7 +75,7 @@ async fn a_ledger_of_the_first_version_opens_and_goes_on() {
         head = ledger.chain().await.unwrap();
     }
     assert_eq!((head.sequence, head.pending), (44, 0));
-    assert!(ledger.verify(&mut |_| {}).await.unwrap().holds());
+    assert!(ledger.verify(None, &mut |_| {}).await.unwrap().is_intact());
     assert!(ledger.trial_balance(Consistency::Current).await.unwrap().is_balanced());
 }
 
@@ -103,13 +103,13 @@ async fn a_ledger_of_the_second_version_opens_and_goes_on() {
         .remember_refusal();
     assert_eq!(ledger.post(poor).await.unwrap_err().kind(), ErrorKind::InsufficientFunds);
     let again = Reversal::new(PostingId::new("r2").unwrap(), PostingId::new("p3").unwrap());
-    assert_eq!(ledger.execute_one(again.into()).await.unwrap_err().field(), Some("reverses"));
+    assert_eq!(ledger.execute_one(again).await.unwrap_err().field(), Some("reverses"));
     let hold = |id| HoldId::new(id).unwrap();
     assert!(ledger.execute_one(Command::Void(hold("voided"))).await.unwrap().replayed);
     let rest = Capture::new(PostingId::new("c2").unwrap(), hold("kept"), account("cash"));
-    ledger.execute_one(rest.into()).await.unwrap();
+    ledger.execute_one(rest).await.unwrap();
     assert_eq!(ledger.hold(&hold("kept"), now).await.unwrap().status, HoldStatus::Captured);
     let read = ledger.position(&ConsumerId::new("notices").unwrap()).await.unwrap();
     assert_eq!(read.number(), 5);
-    assert!(ledger.verify(&mut |_| {}).await.unwrap().holds());
+    assert!(ledger.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }

@@ -130,7 +130,7 @@ async fn another_kind_of_store_and_a_newer_schema_are_refused() {
     std::fs::write(&junk, vec![7; 8_192]).unwrap();
     assert_eq!(
         SqliteLedger::open(SqliteOptions::new(junk)).await.unwrap_err().kind(),
-        ErrorKind::Unavailable
+        ErrorKind::Damaged
     );
 }
 

@@ -42,7 +42,7 @@ async fn each_failure_does_what_it_says_once() {
     let there =
         async |number| ledger.inner().receipt(&CommandId::Posting(id(number))).await.unwrap().is_some();
     for (number, failure, kind, happened) in [
-        (1, Failure::Conflict, ErrorKind::Unavailable, false),
+        (1, Failure::Contention, ErrorKind::Unavailable, false),
         (2, Failure::LostBefore, ErrorKind::Indeterminate, false),
         (3, Failure::LostAfter, ErrorKind::Indeterminate, true),
     ] {
@@ -93,7 +93,7 @@ async fn a_call_that_is_delayed_or_paused_arrives_later() {
 #[tokio::test]
 async fn a_caller_that_looks_up_and_repeats_has_each_effect_once() {
     let failures = [
-        Failure::Conflict,
+        Failure::Contention,
         Failure::LostBefore,
         Failure::LostAfter,
         Failure::Delay(Duration::from_micros(50)),

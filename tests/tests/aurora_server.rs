@@ -86,7 +86,7 @@ async fn several_processes_write_one_ledger_and_nothing_is_doubled() {
     }
     assert_eq!(total, 4_000);
     assert!(ledgers[2].trial_balance(Consistency::Current).await.unwrap().is_balanced());
-    assert!(ledgers[3].verify(&mut |_| ()).await.unwrap().holds());
+    assert!(ledgers[3].verify(None, &mut |_| ()).await.unwrap().is_intact());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +125,7 @@ async fn a_posting_whose_answer_was_lost_is_found_and_happens_once() {
     assert_eq!((poor.kind(), poor.field()), (ErrorKind::InsufficientFunds, Some("legs[0].account")));
     // What happened once is no refusal, however poor its account is now.
     assert!(ledger.post(transfer("big", "a", "b", 1_000_000)).await.unwrap().replayed);
-    assert!(other.verify(&mut |_| {}).await.unwrap().holds());
+    assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +177,7 @@ async fn a_posting_that_was_looked_up_in_vain_never_happens_later() {
     assert_eq!(poor.kind(), ErrorKind::InsufficientFunds);
     tokio::time::sleep(late + Duration::from_millis(500)).await;
     assert_eq!(balance(&other, "a", Consistency::Current).await, 999);
-    assert!(other.verify(&mut |_| {}).await.unwrap().holds());
+    assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -350,7 +350,7 @@ async fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
     eprintln!("{unknown} outcomes were resolved");
     assert_eq!(balance(&*ledger, "a", Consistency::Current).await, 1_000 + moved);
     assert!(ledger.trial_balance(Consistency::Current).await.unwrap().is_balanced());
-    assert!(ledger.verify(&mut |_| ()).await.unwrap().holds());
+    assert!(ledger.verify(None, &mut |_| ()).await.unwrap().is_intact());
     ledger.close().await;
     server.kill();
 }

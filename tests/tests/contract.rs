@@ -422,6 +422,10 @@ fn the_past_of_an_account_is_told_exactly() {
     let next = statement["next"].as_str().unwrap();
     let to = statement["to"].as_str().unwrap();
     let rest = ann.get(&format!("{path}/statement?from={opened}&to={to}&after={next}")).expect(200);
+    // Who names no end reads on to where it was.
+    let same = ann.get(&format!("{path}/statement?from={opened}&after={next}")).expect(200);
+    assert_eq!(same, rest);
+    ann.get(&format!("{path}/statement?from={opened}&to={opened}&after={next}")).problem(400);
     let items = [&statement["items"][0], &rest["items"][0]];
     assert_eq!(items.map(|item| item["amount"].clone()), [euros(10_00), euros(-4_00)]);
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &json!(null)));

@@ -41,6 +41,9 @@ fn a_backup_is_taken_beside_a_bank_that_runs_and_put_back() {
     assert!(status == Some(1) && line_of(&errors).contains("in use"), "{errors}");
     let (status, said, errors) = ledger(&bank, &["verify"]);
     assert!(status == Some(0) && last(&said).contains("commands hold"), "{said} {errors}");
+    let (_, head) = last(&said).rsplit_once(' ').unwrap();
+    let (status, said, errors) = ledger(&bank, &["verify", "--head", head]);
+    assert!(status == Some(0) && last(&said).contains("commands hold"), "{said} {errors}");
 
     drop(bank.stop());
     let (status, said, errors) = ledger(&bank, &["restore", copy.to_str().unwrap()]);
@@ -49,6 +52,9 @@ fn a_backup_is_taken_beside_a_bank_that_runs_and_put_back() {
     bank.start_missing();
     let (alice, bob) = (alice.at(bank.client()), bob.at(bank.client()));
     assert_eq!((alice.balance(&mine), bob.balance(&his)), (90_00, 10_00));
+    // The older copy holds by itself; the head that was kept tells that something is missing.
+    let (status, _, errors) = ledger(&bank, &["verify", "--head", head]);
+    assert!(status == Some(1) && errors.contains("head was kept"), "{errors}");
     alice.transfer(&mine, &his, 1_00);
     assert_eq!(bob.balance(&his), 11_00);
 }
@@ -60,6 +66,7 @@ fn a_ledger_command_says_in_one_line_what_is_wrong() {
         (&["ledger", "verify", "--data", "nowhere"][..], "there is no data"),
         (&["ledger", "verify", "--data", "."], "there is no ledger"),
         (&["ledger", "restore", "missing.db", "--data", "."], "missing.db"),
+        (&["ledger", "verify", "--head", "12:5d41"], "--head"),
         (&["ledger", "copy"], "bank ledger"),
         (&["ledger", "backup"], "bank ledger"),
     ] {

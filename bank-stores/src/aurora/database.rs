@@ -15,6 +15,10 @@ use crate::{Consistency, Error, ErrorKind, Result};
 /// How long a reader endpoint may lag behind what its caller wrote before the writer is asked.
 const PATIENCE: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(10);
+/// By how much the clocks of a process and of the server may differ before the log says so.
+const CLOCKS: Duration = Duration::from_secs(1);
+/// How long a connection to a reader is waited for before the writer is asked.
+const READERS: Duration = Duration::from_secs(2);
 
 /// An open database.
 #[derive(Debug)]
@@ -27,18 +31,22 @@ pub(super) struct Database {
 impl Database {
     /// Brings the schema to the newest version, whoever else does the same at the moment.
     pub(super) async fn open(options: AuroraOptions, steps: &[Step]) -> Result<Arc<Self>> {
+        options.validate()?;
         let password = match &options.password {
             Some(provider) => Some(provider.password().await?),
             None => None,
         };
-        let pool = |endpoint: &PgConnectOptions| {
+        let pool = |endpoint: &PgConnectOptions, wait: Duration, current: bool| {
             PgPoolOptions::new()
                 .max_connections(options.connections)
-                .acquire_timeout(options.connect_timeout)
+                .acquire_timeout(wait)
+                .after_connect(move |connection, _| Box::pin(is_current(connection, current)))
                 .max_lifetime(Duration::from_secs(30 * 60))
                 .connect_lazy_with(options.connect_options(endpoint, password.as_deref()))
         };
-        let (writer, readers) = (pool(&options.writer), options.readers.as_ref().map(pool));
+        let wait = options.connect_timeout;
+        let readers = options.readers.as_ref().map(|endpoint| pool(endpoint, wait.min(READERS), false));
+        let writer = pool(&options.writer, wait, true);
         let database = Arc::new(Self { options, writer, readers });
         if let Some(lifetime) = database.options.password.as_ref().and_then(|provider| provider.lifetime()) {
             tokio::spawn(refresh(Arc::downgrade(&database), lifetime));
@@ -80,14 +88,26 @@ impl Database {
             self.options.connect_options(&self.options.writer, password.as_deref()).options(by_keys);
         let connecting = async {
             let mut connection = options.connect().await.map_err(from_sqlx)?;
-            let row =
-                sqlx::query("SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'")
-                    .fetch_one(&mut connection)
-                    .await
-                    .map_err(from_sqlx)?;
+            let row = sqlx::query(
+                "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+                        getdatabaseencoding()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+            )
+            .fetch_one(&mut connection)
+            .await
+            .map_err(from_sqlx)?;
             if row.get::<bool, _>(0) || row.get::<bool, _>(1) {
                 let message = "the writer endpoint leads to a reader: a failover may be under way";
                 return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+            let encoding: &str = row.get(2);
+            if encoding != "UTF8" {
+                // It would refuse what customers write, and everybody's commands of that group with it.
+                let message = format!("the database's encoding is {encoding}, and has to be UTF8");
+                return Err(Error::new(ErrorKind::Denied, message));
+            }
+            let ahead = self.options.clock.now().micros().saturating_sub(row.get(3));
+            if ahead.unsigned_abs() > CLOCKS.as_micros() as u64 {
+                tracing::warn!(micros = ahead, "this machine's clock is not in step with the server's");
             }
             Ok(connection)
         };
@@ -103,9 +123,12 @@ impl Database {
         let (Some(readers), true) = (&self.readers, read != Consistency::Current) else {
             return self.writer.acquire().await.map_err(from_sqlx);
         };
-        let Ok(mut connection) = readers.acquire().await else {
-            // Without readers the writer serves.
-            return self.writer.acquire().await.map_err(from_sqlx);
+        let mut connection = match readers.acquire().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(error = ?error, "no connection to a reader: the writer is asked");
+                return self.writer.acquire().await.map_err(from_sqlx);
+            }
         };
         let Consistency::AtLeast(token) = read else { return Ok(connection) };
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -125,14 +148,18 @@ impl AuroraOptions {
     fn connect_options(&self, endpoint: &PgConnectOptions, password: Option<&str>) -> PgConnectOptions {
         let millis = |time: Duration| time.as_millis().to_string();
         let options = endpoint.clone().statement_cache_capacity(256).options([
-            ("search_path", self.schema.clone()),
+            ("search_path", format!("\"{}\"", self.schema)),
             ("statement_timeout", millis(self.statement_timeout)),
             ("lock_timeout", millis(self.lock_timeout)),
-            ("idle_in_transaction_session_timeout", millis(self.idle_timeout)),
+            ("idle_in_transaction_session_timeout", millis(self.idle_in_transaction_timeout)),
             // A commit is acknowledged when it is on disk, whatever the server's default.
             ("synchronous_commit", "on".to_owned()),
             ("jit", "off".to_owned()),
         ]);
+        let options = match &self.root_certificates {
+            Some(path) => options.ssl_root_cert(path),
+            None => options,
+        };
         let options = options.disable_statement_logging();
         match password {
             Some(password) => options.password(password),
@@ -141,10 +168,22 @@ impl AuroraOptions {
     }
 }
 
+/// Refuses a connection for reads that have to be current to a server that only follows another: after a failover the name of the
+/// writer may lead to the old one for a while. The pool closes it and connects again.
+async fn is_current(connection: &mut PgConnection, required: bool) -> sqlx::Result<()> {
+    if required && sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await? {
+        return Err(sqlx::Error::Protocol("the writer endpoint leads to a reader".to_owned()));
+    }
+    Ok(())
+}
+
 /// Asks for a password again, before the one that the pools have is too old.
 async fn refresh(database: std::sync::Weak<Database>, lifetime: Duration) {
+    // Nobody is asked more often than once a second.
+    let pause = |time: Duration| time.max(Duration::from_secs(1));
+    let mut wait = lifetime / 3 * 2;
     loop {
-        tokio::time::sleep(lifetime * 2 / 3).await;
+        tokio::time::sleep(pause(wait)).await;
         let Some(database) = database.upgrade() else { return };
         let Some(provider) = &database.options.password else { return };
         match provider.password().await {
@@ -154,8 +193,12 @@ async fn refresh(database: std::sync::Weak<Database>, lifetime: Duration) {
                 if let (Some(pool), Some(endpoint)) = (&database.readers, &database.options.readers) {
                     pool.set_connect_options(options(endpoint));
                 }
+                wait = lifetime / 3 * 2;
             }
-            Err(error) => tracing::warn!(error = ?error, "no new password for the ledger's server"),
+            Err(error) => {
+                tracing::warn!(error = ?error, "no new password for the ledger's server");
+                wait = (lifetime / 10).min(Duration::from_secs(60));
+            }
         }
     }
 }

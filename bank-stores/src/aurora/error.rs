@@ -1,5 +1,6 @@
 //! PostgreSQL's errors, by their SQLSTATE.
 
+pub(super) use crate::error::damaged;
 use crate::{Error, ErrorKind};
 
 /// SQLSTATEs that tell something that others of their class do not.
@@ -33,7 +34,8 @@ pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
             "53" => (ErrorKind::Unavailable, "the server has no room"),
             "28" => (ErrorKind::Denied, "the server does not let this user in"),
             "42" if code == "42501" => (ErrorKind::Denied, "this user may not do that"),
-            "22" | "54" => (ErrorKind::Invalid, "larger or other than the server takes"),
+            // What a caller can give is checked before: this is the whole group's, and nobody's own refusal.
+            "22" | "54" => (ErrorKind::Unavailable, "a statement that the server does not take"),
             "23" => (ErrorKind::Unavailable, "a rule of the store's tables would be broken"),
             _ => (ErrorKind::Unavailable, "the server failed"),
         },
@@ -84,9 +86,4 @@ fn is_lost(error: &sqlx::Error) -> bool {
 fn code(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(error) = error else { return None };
     error.code().map(|code| code.into_owned())
-}
-
-/// A row that does not read as what was written: only a foreign hand or a failing disk does that.
-pub(super) fn damaged(source: Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "the store holds a row that cannot be read").with_source(source)
 }

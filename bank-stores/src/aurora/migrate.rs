@@ -46,7 +46,7 @@ pub(super) async fn migrate(
     // The schema's name has been checked. Building an index takes as long as it takes.
     let prepare = format!(
         "SET statement_timeout = 0;
-         CREATE SCHEMA IF NOT EXISTS {schema};
+         CREATE SCHEMA IF NOT EXISTS \"{schema}\";
          CREATE TABLE IF NOT EXISTS schema_version (one BOOLEAN PRIMARY KEY CHECK (one), version INTEGER NOT NULL);
          INSERT INTO schema_version VALUES (true, 0) ON CONFLICT DO NOTHING"
     );

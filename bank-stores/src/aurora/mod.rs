@@ -5,7 +5,8 @@
 //!
 //! # async fn open() -> bank_stores::Result<()> {
 //! let options = AuroraOptions::new("postgres://ledger@bank.cluster-x.eu-central-1.rds.amazonaws.com/bank")?
-//!     .readers("postgres://ledger@bank.cluster-ro-x.eu-central-1.rds.amazonaws.com/bank")?;
+//!     .readers("postgres://ledger@bank.cluster-ro-x.eu-central-1.rds.amazonaws.com/bank")?
+//!     .root_certificates("global-bundle.pem");
 //! let ledger = AuroraLedger::open(options).await?;
 //! # Ok(())
 //! # }
@@ -18,8 +19,11 @@
 //! | it is lost while a group of postings is committed in one statement | they are looked up and executed again where they did not happen; what did is told as a replay |
 //! | it is lost around another group's commit, or the server cannot be asked | `Indeterminate`: look the commands up, or send them again under their ids; what is looked up in vain never happens later |
 //! | a failover leaves a connection to a demoted writer (SQLSTATE 25006) | it is closed, the name is resolved again, and the group executed there |
-//! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_timeout`] |
+//! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_in_transaction_timeout`] |
 //! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |
+//!
+//! Booking times and deadlines are by the clock of the process that commits, and never go back where another's is ahead: keep
+//! clocks in step (NTP). Where this process's and the server's differ by more than a second, the log says so.
 //!
 //! TLS with verification of certificate and name is used unless the server is on this machine (see
 //! [`requires_tls`](crate::connect::requires_tls)).

@@ -1,7 +1,7 @@
 //! How a PostgreSQL store is opened.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,10 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use crate::connect::requires_tls;
 use crate::{Clock, Error, ErrorKind, Result, SystemClock};
 
-/// Where the password comes from. It is asked before each connection of the writer, and again before what it gave is too old:
-/// IAM tokens of Aurora last fifteen minutes.
+/// Where the password comes from: IAM tokens of Aurora last fifteen minutes.
+///
+/// It is asked before each connection of the writer, and for the connections that read once at the start and then each time
+/// two thirds of the lifetime are over. Where it fails then, it is asked again after a tenth of the lifetime, a minute at most.
 #[async_trait]
 pub trait PasswordProvider: fmt::Debug + Send + Sync + 'static {
     /// A password that is good for new connections now.
@@ -56,6 +58,7 @@ pub struct AuroraOptions {
     pub(super) writer: PgConnectOptions,
     pub(super) readers: Option<PgConnectOptions>,
     pub(super) password: Option<Arc<dyn PasswordProvider>>,
+    pub(super) root_certificates: Option<PathBuf>,
     pub(super) schema: String,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) connections: u32,
@@ -63,11 +66,14 @@ pub struct AuroraOptions {
     pub(super) connect_timeout: Duration,
     pub(super) statement_timeout: Duration,
     pub(super) lock_timeout: Duration,
-    pub(super) idle_timeout: Duration,
+    pub(super) idle_in_transaction_timeout: Duration,
 }
 
 impl AuroraOptions {
     /// The database at `postgres://user[:password]@host[:port]/name`: the cluster's writer endpoint.
+    ///
+    /// What the URL does not say is taken from `PGUSER`, `PGPASSWORD`, `PGPORT`, `PGOPTIONS` and `~/.pgpass`, as by `psql`. A
+    /// `sslmode` counts on this machine alone: elsewhere the server is always verified.
     ///
     /// # Errors
     /// `Invalid`, field `url`, for what is no such address; the message does not repeat it.
@@ -76,6 +82,7 @@ impl AuroraOptions {
             writer: parse(url)?,
             readers: None,
             password: None,
+            root_certificates: None,
             schema: "bank_ledger".to_owned(),
             clock: Arc::new(SystemClock::new()),
             connections: 8,
@@ -83,7 +90,7 @@ impl AuroraOptions {
             connect_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_secs(10),
         })
     }
 
@@ -102,21 +109,26 @@ impl AuroraOptions {
         self
     }
 
-    /// The authorities that may have signed the server's certificate, as a PEM file; the system's otherwise.
+    /// Authorities that may have signed the servers' certificates, as a PEM file, beside the public ones that are compiled in
+    /// (Mozilla's list, by webpki-roots). Amazon's own for RDS are not among those:
+    /// [its bundle](https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem).
     pub fn root_certificates(mut self, path: impl AsRef<Path>) -> Self {
-        self.writer = self.writer.ssl_root_cert(path.as_ref());
-        self.readers = self.readers.map(|readers| readers.ssl_root_cert(path.as_ref()));
+        self.root_certificates = Some(path.as_ref().to_owned());
         self
     }
 
     /// The schema that holds the tables, which is made where it is missing: `bank_ledger` otherwise.
     ///
     /// # Errors
-    /// `Invalid`, field `schema`: 1 to 48 characters of `a-z 0-9 _`, a letter first.
+    /// `Invalid`, field `schema`: 1 to 48 characters of `a-z 0-9 _`, a letter first, and not `pg_` as PostgreSQL's own.
     pub fn schema(mut self, name: &str) -> Result<Self> {
         let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if !plain || name.len() > 48 || !name.starts_with(|first: char| first.is_ascii_lowercase()) {
-            return Err(Error::invalid("schema", "1 to 48 characters of a-z 0-9 _, a letter first"));
+        if !plain
+            || name.len() > 48
+            || !name.starts_with(|first: char| first.is_ascii_lowercase())
+            || name.starts_with("pg_")
+        {
+            return Err(Error::invalid("schema", "1 to 48 characters of a-z 0-9 _, a letter first, not pg_"));
         }
         name.clone_into(&mut self.schema);
         Ok(self)
@@ -140,19 +152,20 @@ impl AuroraOptions {
         self
     }
 
-    /// How long a connection may take, a database that wakes up from a pause included; 30 s otherwise.
+    /// How long a connection may take, a database that wakes up from a pause included; 30 s otherwise. A read that need not be
+    /// current waits for a reader two seconds at most, and is then served by the writer.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a statement may take; 30 s otherwise.
+    /// How long a statement may take, from a millisecond on; 30 s otherwise.
     pub const fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
         self
     }
 
-    /// How long a group waits for another process's group; 10 s otherwise.
+    /// How long a group waits for another process's group, from a millisecond on; 10 s otherwise.
     pub const fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
@@ -160,13 +173,37 @@ impl AuroraOptions {
 
     /// How long a group is waited for: longer than any of the server's own timeouts lets it take.
     pub(super) fn patience(&self) -> Duration {
-        self.connect_timeout + self.lock_timeout + self.statement_timeout + Duration::from_secs(5)
+        [self.lock_timeout, self.statement_timeout, Duration::from_secs(5)]
+            .into_iter()
+            .fold(self.connect_timeout, Duration::saturating_add)
     }
 
-    /// After which silence of a process the server ends its transaction, so that the others go on; 10 s otherwise.
-    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout;
+    /// After which silence of a process the server ends its transaction, so that the others go on, from a millisecond on; 10 s
+    /// otherwise.
+    pub const fn idle_in_transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_in_transaction_timeout = timeout;
         self
+    }
+
+    /// What can be checked without the server; `Invalid`, with the option's name.
+    pub(super) fn validate(&self) -> Result<()> {
+        // Zero milliseconds mean no limit to the server, and its numbers have 31 bits.
+        for (name, timeout) in [
+            ("statement_timeout", self.statement_timeout),
+            ("lock_timeout", self.lock_timeout),
+            ("idle_in_transaction_timeout", self.idle_in_transaction_timeout),
+        ] {
+            if !(1..=i32::MAX as u128).contains(&timeout.as_millis()) {
+                return Err(Error::invalid(name, "from a millisecond to 24 days"));
+            }
+        }
+        match &self.root_certificates {
+            Some(path) => std::fs::File::open(path).map(drop).map_err(|source| {
+                let message = format!("{} cannot be read", path.display());
+                Error::invalid("root_certificates", message).with_source(source)
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -223,8 +260,18 @@ mod tests {
         assert!(!format!("{error:?}").contains("s3cret"));
         let options = AuroraOptions::new("postgres://user:s3cret@db.example/bank").unwrap();
         assert!(!format!("{options:?} {:?}", FixedPassword::new("s3cret")).contains("s3cret"));
-        for bad in ["", "Bank", "a-b", "1a", "a\"b"] {
+        for bad in ["", "Bank", "a-b", "1a", "a\"b", "pg_bank"] {
             assert_eq!(options.clone().schema(bad).unwrap_err().field(), Some("schema"), "{bad}");
         }
+        let short = Duration::from_micros(999);
+        for (wrong, field) in [
+            (options.clone().statement_timeout(Duration::ZERO), "statement_timeout"),
+            (options.clone().lock_timeout(short), "lock_timeout"),
+            (options.clone().idle_in_transaction_timeout(Duration::MAX), "idle_in_transaction_timeout"),
+            (options.clone().root_certificates("/nowhere/ca.pem"), "root_certificates"),
+        ] {
+            assert_eq!(wrong.validate().unwrap_err().field(), Some(field));
+        }
+        options.validate().unwrap();
     }
 }

@@ -23,14 +23,15 @@ use crate::{
 #[non_exhaustive]
 pub enum Failure {
     /// Another transaction was in the way: `Unavailable`, and nothing happened.
-    Conflict,
+    Contention,
     /// The call got lost before it arrived. A write is `Indeterminate`, a read `Unavailable`.
     LostBefore,
     /// The call was executed, and its answer got lost. A write is `Indeterminate`, a read `Unavailable`.
     LostAfter,
-    /// The call arrives so much later.
+    /// The call arrives so much later, if its caller still waits.
     Delay(Duration),
-    /// An account that may be read from any copy is the one that was read first, as a reader that lags would give it.
+    /// An account that may be read from any copy is the one that was read first, as a reader that lags would give it. It is for
+    /// [`Unreliable::fail_next`] before such a read; with any other call nothing goes wrong.
     Stale,
     /// The call, and every later one, waits for [`Unreliable::resume`].
     Pause,
@@ -127,7 +128,7 @@ impl<L: Ledger> Unreliable<L> {
     async fn pass<T>(&self, lost: ErrorKind, call: impl Future<Output = T> + Send) -> Result<T> {
         let lost = || Error::new(lost, "the connection was lost");
         match self.failure() {
-            Some(Failure::Conflict) => {
+            Some(Failure::Contention) => {
                 return Err(Error::new(ErrorKind::Unavailable, "another transaction was in the way"));
             }
             Some(Failure::LostBefore) => return Err(lost()),
@@ -248,6 +249,10 @@ impl<L: Ledger> Ledger for Unreliable<L> {
         self.read(self.inner.position(consumer)).await
     }
 
+    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
+        self.write(self.inner.forget_consumer(consumer)).await
+    }
+
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
         self.write(self.inner.forget_events(before)).await
     }
@@ -256,7 +261,11 @@ impl<L: Ledger> Ledger for Unreliable<L> {
         self.read(self.inner.chain()).await
     }
 
-    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
-        self.read(self.inner.verify(progress)).await
+    async fn verify(
+        &self,
+        kept: Option<&ChainHead>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Verified> {
+        self.read(self.inner.verify(kept, progress)).await
     }
 }

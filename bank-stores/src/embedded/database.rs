@@ -92,6 +92,13 @@ impl Database {
         options.pragma("wal_autocheckpoint", "4000").connect().await.map_err(from_sqlx)
     }
 
+    /// Writes the file's first page as it is.
+    pub(super) async fn touch(&self, connection: &mut SqliteConnection) -> Result<()> {
+        // Only a number is in it.
+        let sql = format!("PRAGMA user_version = {}", self.schema.migrations.len());
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(from_sqlx).map(drop)
+    }
+
     /// The refusal of a write by a store that was opened only to read.
     pub(super) fn read_only_refusal(&self) -> Error {
         Error::new(ErrorKind::Denied, format!("this {} store was opened only to read", self.schema.name))

@@ -191,7 +191,9 @@ impl Engine for DocumentsEngine {
             };
             // What the disk or the file does wrong fails the group; what the caller does wrong, only its own command.
             match outcome {
-                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Damaged) => {
+                    return Err(error);
+                }
                 outcome => outcomes.push(outcome),
             }
         }

@@ -1,5 +1,6 @@
 //! SQLite's errors, by their codes.
 
+pub(super) use crate::error::damaged;
 use crate::{Error, ErrorKind};
 
 /// Primary result codes of SQLite; the extended ones have them in their low byte.
@@ -26,8 +27,8 @@ pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
         Some(code::BUSY | code::LOCKED) => (ErrorKind::Unavailable, "the store is busy"),
         Some(code::FULL) => (ErrorKind::Unavailable, "the disk is full"),
         Some(code::READONLY | code::PERM | code::AUTH) => (ErrorKind::Denied, "the store cannot be written"),
-        Some(code::CORRUPT) => (ErrorKind::Unavailable, "the store's file is damaged"),
-        Some(code::NOTADB) => (ErrorKind::Unavailable, "the file is not a store"),
+        Some(code::CORRUPT) => (ErrorKind::Damaged, "the store's file is damaged"),
+        Some(code::NOTADB) => (ErrorKind::Damaged, "the file is not a store"),
         Some(code::IOERR) => (ErrorKind::Unavailable, "the disk failed"),
         Some(code::CANTOPEN) => (ErrorKind::Unavailable, "the store's file cannot be opened"),
         Some(code::TOOBIG) => (ErrorKind::Invalid, "larger than the store takes"),
@@ -56,11 +57,6 @@ pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
 fn primary(error: &sqlx::Error) -> Option<i32> {
     let sqlx::Error::Database(error) = error else { return None };
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
-}
-
-/// A row that does not read as what was written: only a foreign hand or a failing disk does that.
-pub(super) fn damaged(source: Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "the store holds a row that cannot be read").with_source(source)
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ pub(super) struct SqliteGroup<E> {
     engine: E,
     /// None after a failure, until the file could be opened again.
     connection: Option<SqliteConnection>,
+    /// Whether a commit failed half way and nothing was written since: its pages may be in the log, behind its end, and a
+    /// recovery after a crash would take them in.
+    adrift: bool,
 }
 
 /// Starts an engine's writer.
@@ -56,7 +59,7 @@ pub(super) async fn start<E: Engine>(
     let mut connection = database.connect_writer().await?;
     engine.load(&mut connection).await?;
     let limit = database.options().group;
-    Ok(Writer::start(SqliteGroup { database, engine, connection: Some(connection) }, limit))
+    Ok(Writer::start(SqliteGroup { database, engine, connection: Some(connection), adrift: false }, limit))
 }
 
 impl<E: Engine> Group for SqliteGroup<E> {
@@ -107,13 +110,19 @@ impl<E: Engine> SqliteGroup<E> {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(from_sqlx)?;
         // On an error the connection is dropped, which rolls the transaction back.
         let outcomes = self.engine.apply(connection, commands).await?;
+        if self.adrift {
+            // Something is written over them, so that what was looked up in vain stays away.
+            self.database.touch(connection).await?;
+        }
         if let Err(error) = sqlx::query("COMMIT").execute(&mut *connection).await {
             if commit_had_no_effect(&error) {
                 return Err(from_sqlx(error));
             }
+            self.adrift = true;
             let message = "the commit failed half way: look the outcome up";
             return Err(Error::new(ErrorKind::Indeterminate, message).with_source(error));
         }
+        self.adrift = false;
         Ok(outcomes)
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::book::MadePosting;
 use super::{
     Account, AccountId, AccountStatus, ChangeAccount, ChangeId, Entry, Hold, HoldId, HoldStatus, OpenAccount,
-    OwnerId, Posting, PostingId, Receipt,
+    OwnerId, PostingId, Receipt,
 };
 use crate::{Currency, Money, Timestamp};
 
@@ -104,6 +105,9 @@ pub(crate) struct Posted<'a> {
     /// The hold that it pays out of.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<&'a HoldId>,
+    /// The posting that it undoes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverses: Option<&'a PostingId>,
     at: Timestamp,
 }
 
@@ -119,9 +123,8 @@ struct PostedLeg<'a> {
 impl<'a> Posted<'a> {
     /// `whose` gives an account's owner and name.
     pub(crate) fn new(
-        posting: &'a Posting,
+        made: &'a MadePosting<'_>,
         receipt: &'a Receipt,
-        hold: Option<&'a HoldId>,
         whose: impl Fn(&AccountId) -> (Option<&'a OwnerId>, Option<&'a str>),
     ) -> Self {
         let leg = |entry: &'a Entry| {
@@ -129,13 +132,15 @@ impl<'a> Posted<'a> {
             let Entry { account, amount, balance_after, .. } = entry;
             PostedLeg { account, owner, name, amount: *amount, balance_after: *balance_after }
         };
+        let posting = &made.posting;
         Self {
             posting: &posting.id,
             kind: &posting.kind,
             reference: posting.reference.as_deref(),
             metadata: &posting.metadata,
             legs: receipt.entries.iter().map(leg).collect(),
-            hold,
+            hold: made.capture.as_ref().map(|capture| &capture.id),
+            reverses: made.reverses.as_ref().map(|(_, id)| id),
             at: receipt.booked_at,
         }
     }

@@ -1,7 +1,7 @@
 //! Holds: money that is kept for a payment to come, and what becomes of them.
 //!
 //! A hold ends once: by the capture that takes the last of it or releases the rest, by being voided, or by its deadline,
-//! which is the store's own. Whoever races, one of the three wins, and the others are `Rejected` with the field `hold`.
+//! which the store keeps. Whoever races, one of the three wins, and the others are `Rejected` with the field `hold`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -116,9 +116,9 @@ pub struct PlaceHold {
     pub amount: Money,
     /// After which time it ends by itself, counted from its booking; never where it is not said.
     pub expires_in: Option<Duration>,
-    /// What people read.
+    /// What it is for, kept with it and hashed; no read gives it back.
     pub reference: Option<String>,
-    /// What the caller wants to find again; not interpreted.
+    /// What else is kept with it, as its reference is.
     pub metadata: BTreeMap<String, String>,
     /// Whether a refusal takes the id, as for [`Posting`](super::Posting). Not part of the content.
     pub remember: bool,
@@ -243,6 +243,13 @@ impl Capture {
         self
     }
 
+    /// What it is, 1 to 64 characters of `A-Z a-z 0-9 _ . : -`; `capture` otherwise.
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = kind.into();
+        self
+    }
+
     /// What is left is no longer kept.
     #[must_use]
     pub fn release_rest(mut self) -> Self {
@@ -261,6 +268,13 @@ impl Capture {
     #[must_use]
     pub fn value_time(mut self, at: Timestamp) -> Self {
         self.value_time = Some(at);
+        self
+    }
+
+    /// Adds a piece of metadata; the later of two with the same key stays.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
         self
     }
 

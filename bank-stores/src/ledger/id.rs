@@ -160,6 +160,12 @@ impl From<AccountId> for CommandId {
     }
 }
 
+impl From<ChangeId> for CommandId {
+    fn from(id: ChangeId) -> Self {
+        Self::Change(id)
+    }
+}
+
 impl From<PostingId> for CommandId {
     fn from(id: PostingId) -> Self {
         Self::Posting(id)

@@ -31,7 +31,7 @@
 //! | An account's currency is its leg's | `Invalid`, field `legs[i].amount` |
 //! | The account is open | `Rejected`, field `legs[i].account` |
 //! | No leg takes a balance, less what is held, below the account's floor | `InsufficientFunds`, field `legs[i].account` |
-//! | No leg takes a balance above the account's ceiling | `Rejected`, field `legs[i].account` |
+//! | No leg takes a balance above the account's ceiling | `Rejected`, field `legs[i].amount` |
 //! | Balances fit 64 bits | `Invalid` |
 //! | A posting is reversed once, and a reversal never is | `Rejected`, field `reverses` |
 //! | A hold keeps what is there, and is captured up to its amount | `InsufficientFunds`, fields `account` and `amount` |
@@ -67,8 +67,10 @@ pub(crate) mod refusal;
 #[cfg(any(feature = "embedded", feature = "aurora"))]
 pub(crate) mod remembered;
 mod reversal;
+#[cfg(any(feature = "embedded", feature = "aurora"))]
+pub(crate) mod rows;
 mod statement;
-#[cfg(any(feature = "embedded", feature = "aurora", test))]
+#[cfg(any(feature = "embedded", feature = "aurora"))]
 pub(crate) mod work;
 
 pub use account::{Account, AccountStatus, Ceiling, Floor, MAX_NAME, OpenAccount};
@@ -97,10 +99,12 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// callers, is committed in groups.
     async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>>;
 
-    /// Looks up the outcome of a command, after [`ErrorKind::Indeterminate`] say: its receipt if it took effect. It is always
-    /// current, since it decides whether the command is sent again.
+    /// Looks up the outcome of a command, after [`ErrorKind::Indeterminate`] or a call that was given up: its receipt if it took
+    /// effect.
     ///
-    /// A refusal that was to be remembered is given as that error.
+    /// None is final: what was handed over to this ledger before, or was `Indeterminate` in any process, does not take effect
+    /// later. Finding nothing costs a group of its own, behind those that wait. A refusal that was to be remembered is given as
+    /// that error. What another process has not answered yet may still take effect.
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>>;
 
     /// The account as it stands; `NotFound` if there is none.
@@ -131,25 +135,42 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// The totals of the whole ledger.
     async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance>;
 
-    /// Up to `limit` events after `after`, in commit order and without gaps; waits up to `wait` for the first.
+    /// Up to `limit` events after `after`, 1 to 1,000, in commit order and without gaps; waits up to `wait` for the first.
+    ///
+    /// `Rejected`, field `after`, where the next event was forgotten. Who starts then takes the state as it is, of a
+    /// [`TrialBalance`] say, and the events behind its `sequence`.
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>>;
 
-    /// Keeps the position of a consumer, who has handled every event up to it; it never goes back.
+    /// Keeps the position of a consumer, who has handled every event up to it; it never goes back, and is `Invalid` behind the
+    /// newest event. From the first call on, with
+    /// [`Position::START`] say, no event behind it is forgotten.
     async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()>;
 
     /// The position that was kept for a consumer; the start where none was.
     async fn position(&self, consumer: &ConsumerId) -> Result<Position>;
 
+    /// Forgets a consumer who will not come again, so that events need not wait for it.
+    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()>;
+
     /// Forgets events from before a time that every consumer whose position is kept has passed; the newest always stays.
-    /// Gives how many were forgotten.
+    /// Gives how many were forgotten. It goes on in portions beside other commands; where it fails, what it forgot stays
+    /// forgotten.
     async fn forget_events(&self, before: Timestamp) -> Result<u64>;
 
     /// Where the hash chain stands.
     async fn chain(&self) -> Result<ChainHead>;
 
-    /// Checks every row against the hash chain, and every balance against its entries; tells how far it has come. It reads the
-    /// whole ledger, beside its writer.
-    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified>;
+    /// Checks every row of every command against the hash chain, the chain against a head of it that was `kept` elsewhere, and
+    /// against the commands what is kept beside them: balances, what is held, rules in force. Tells how far it has come. It
+    /// reads the whole ledger, beside its writer.
+    ///
+    /// Without a head that was kept, rows that were changed with the whole chain behind them computed anew look right, and so
+    /// does an older copy of the ledger.
+    async fn verify(
+        &self,
+        kept: Option<&ChainHead>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Verified>;
 }
 
 /// Conveniences for every [`Ledger`].
@@ -157,16 +178,17 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
 pub trait LedgerExt: Ledger {
     /// Opens an account.
     async fn open(&self, open: OpenAccount) -> Result<Receipt> {
-        self.execute_one(open.into()).await
+        self.execute_one(open).await
     }
 
     /// Moves money.
     async fn post(&self, posting: Posting) -> Result<Receipt> {
-        self.execute_one(posting.into()).await
+        self.execute_one(posting).await
     }
 
     /// Executes one command.
-    async fn execute_one(&self, command: Command) -> Result<Receipt> {
+    async fn execute_one(&self, command: impl Into<Command> + Send) -> Result<Receipt> {
+        let command = command.into();
         only(self.execute(vec![command]).await)
     }
 }

@@ -52,6 +52,13 @@ impl Reversal {
         self
     }
 
+    /// Adds a piece of metadata; the later of two with the same key stays.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
     /// A refusal by the ledger takes the id for good.
     #[must_use]
     pub fn remember_refusal(mut self) -> Self {

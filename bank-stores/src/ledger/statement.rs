@@ -13,8 +13,7 @@ pub enum AsOf {
     /// Those that were booked by then: exact. Commands that are being committed may still be booked for the moment just past;
     /// for what lies before the newest receipt the answer never changes.
     Booked(Timestamp),
-    /// Those whose value date has come by then: what is booked later may still change the answer. It reads all of the
-    /// account's entries.
+    /// Those whose value date has come by then: what is booked later may still change the answer.
     Value(Timestamp),
 }
 

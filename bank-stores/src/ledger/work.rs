@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::book::Outcome;
-use super::chain::{ChainStore, next_blocks};
+use super::chain::{ChainStore, due_holds, next_blocks};
 use super::{Command, ConsumerId, MAX_LINKED, Receipt};
 use crate::writer::{Group, Writer};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -23,7 +23,20 @@ pub(crate) enum Work {
     },
     /// That a consumer has seen the events up to this position.
     Consumed(ConsumerId, i64),
+    /// That a consumer will not come again.
+    Leave(ConsumerId),
+    /// Nothing, behind everything that was handed over before and may still be on its way.
+    Fence,
+    /// Forgets the oldest events, at most [`FORGET`], of those from before this time that nobody waits for.
     Forget(Timestamp),
+}
+
+/// So many events are forgotten in one group, so that commands need not wait for it.
+pub(crate) const FORGET: u64 = 5_000;
+
+/// The refusal of a consumer's position that no event has yet.
+pub(crate) fn beyond_the_newest() -> Error {
+    Error::invalid("position", "behind the newest event")
 }
 
 /// What it did.
@@ -109,7 +122,12 @@ pub(super) fn linked_to_refused() -> Error {
 pub(crate) fn size(work: &Work) -> usize {
     match work {
         Work::Command(command) => command.size(),
-        Work::Expire | Work::Chain { .. } | Work::Consumed(..) | Work::Forget(_) => 0,
+        Work::Expire
+        | Work::Chain { .. }
+        | Work::Consumed(..)
+        | Work::Leave(_)
+        | Work::Fence
+        | Work::Forget(_) => 0,
     }
 }
 
@@ -122,7 +140,7 @@ pub(crate) fn receipts(outcomes: Vec<Outcome<'_>>, stored: &HashMap<u64, Receipt
             Some(receipt) => Ok(receipt.clone().replay()),
             None => {
                 let message = format!("command {sequence} has no rows any more");
-                Err(Error::new(ErrorKind::Unavailable, message))
+                Err(Error::new(ErrorKind::Damaged, message))
             }
         },
     };
@@ -165,7 +183,7 @@ where
 {
     let one = async |work| writer.execute(vec![work]).await.into_iter().try_for_each(|done| done.map(drop));
     // First, and apart: holds end in time whatever is wrong with the chain.
-    let due = store.due_holds(SWEEP + 1).await?;
+    let due = due_holds(store, SWEEP + 1).await?;
     if due > 0 {
         one(Work::Expire).await?;
     }

@@ -24,7 +24,7 @@ impl Accounts {
         if let Some(seconds) = input.expires_in {
             place = place.expires_in(Duration::from_secs(seconds));
         }
-        let receipt = self.ledger.execute_one(place.into()).await.map_err(refused)?;
+        let receipt = self.ledger.execute_one(place).await.map_err(refused)?;
         let hold = receipt.hold.ok_or_else(Problem::internal)?;
         Ok(marked(Reply::new(hold.into()), receipt.replayed))
     }
@@ -46,7 +46,7 @@ impl Accounts {
         let id = call.key()?.derive_id(&self.derivation, "cap_", subject, &call.operation);
         let mut capture = ledger::Capture::new(PostingId::new(&id)?, hold.id, to).remember_refusal();
         capture.amount = input.amount;
-        let receipt = self.ledger.execute_one(capture.into()).await.map_err(refused)?;
+        let receipt = self.ledger.execute_one(capture).await.map_err(refused)?;
         let (replayed, at) = (receipt.replayed, receipt.booked_at);
         let hold = receipt.hold.ok_or_else(Problem::internal)?;
         // The second leg is the payee's.
@@ -89,7 +89,7 @@ fn refused(error: Error) -> Problem {
         (ErrorKind::Rejected, Some("hold")) => {
             unprocessable("hold_ended", "id", "must be a hold that has not ended")
         }
-        (ErrorKind::Rejected, Some("legs[1].account")) => unknown_account(),
+        (ErrorKind::Rejected, Some("legs[1].account" | "legs[1].amount")) => unknown_account(),
         (ErrorKind::Rejected, _) => unprocessable("account_blocked", "account", "pays nothing for now"),
         (ErrorKind::Invalid, Some("expires_in")) => {
             unprocessable("invalid_time", "expires_in", "must be 1 second to ten years")

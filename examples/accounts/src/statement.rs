@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bank_sdk::http::Body;
 use bank_sdk::{Call, Problem, Reply, page};
-use bank_stores::ledger::{self, Period};
-use bank_stores::{Consistency, PageRequest};
+use bank_stores::ledger::{self, AccountId, Period};
+use bank_stores::{Consistency, PageRequest, Timestamp};
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Response};
 
@@ -16,6 +17,8 @@ use crate::wire::{Entry, Statement, StatementOf};
 
 /// The most entries of a statement that is asked for as a table, which has no pages.
 const MAX_TABLE: u64 = 50_000;
+/// Between the end of a statement's period and the ledger's cursor.
+const END: char = '~';
 
 impl Accounts {
     pub(crate) async fn statement(
@@ -24,13 +27,19 @@ impl Accounts {
     ) -> Result<Reply<Statement>, Problem> {
         let StatementOf { id, from, to, limit, after } = &call.input;
         let account = self.own(id, call.subject()?).await?;
-        let (from, to) = (from.unwrap_or(account.opened_at), to.unwrap_or_else(|| self.clock.now()));
+        // A later page is of the same period, wherever that ended when the first one was asked for.
+        let (end, after) = after.as_deref().map_or((None, None), end_and_cursor);
+        let from = from.unwrap_or(account.opened_at);
+        let to = match to.or(end) {
+            Some(to) => to,
+            None => self.until_now(&account.id).await?,
+        };
         let period = Period::new(from, to)
             .map_err(|_| unprocessable("invalid_period", "to", "must not lie before `from`"))?;
         if wants_table(&call.headers) {
             return self.table(&account, period).await.map(Reply::raw);
         }
-        let page = page::oldest_first(*limit, after.as_deref())?;
+        let page = page::oldest_first(*limit, after)?;
         let read = self.ledger.statement(&account.id, period, page, Consistency::Current).await?;
         let statement = Statement {
             account: account.id.into(),
@@ -40,9 +49,18 @@ impl Accounts {
             closing: read.closing,
             entries: read.entry_count,
             items: read.entries.items.into_iter().map(Entry::from).collect(),
-            next: read.entries.next.map(|cursor| cursor.as_str().to_owned()),
+            next: read.entries.next.map(|cursor| format!("{}{END}{}", to.micros(), cursor.as_str())),
         };
         Ok(Reply::new(statement).with_header(VARY, HeaderValue::from_static("accept")))
+    }
+
+    /// The end of a period that has everything in it: now, or behind the newest entry, where another process's clock is ahead.
+    async fn until_now(&self, account: &AccountId) -> Result<Timestamp, Problem> {
+        let newest = PageRequest::first(1).backward();
+        let newest = self.ledger.entries(account, newest, Consistency::Current).await?;
+        let behind =
+            newest.items.first().map(|entry| entry.booked_at.saturating_add(Duration::from_micros(1)));
+        Ok(self.clock.now().max(behind.unwrap_or(Timestamp::EPOCH)))
     }
 
     async fn table(&self, account: &ledger::Account, period: Period) -> Result<Response<Body>, Problem> {
@@ -76,6 +94,14 @@ impl Accounts {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         Ok(response)
+    }
+}
+
+/// The end of the period that a cursor belongs to, and the ledger's own cursor.
+fn end_and_cursor(after: &str) -> (Option<Timestamp>, Option<&str>) {
+    match after.split_once(END) {
+        Some((end, cursor)) => (end.parse().ok().map(Timestamp::from_micros), Some(cursor)),
+        None => (None, Some(after)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bank_stores::ledger::ChainHead;
+
 use crate::Fatal;
 
 /// Where data is kept where nobody says.
@@ -11,7 +13,8 @@ pub(crate) const HELP: &str = "\
 bank [OPTIONS]                the whole bank in one process
 bank gateway [OPTIONS]        one part alone: gateway, accounts, transactions, identity or partners
 bank audit verify FILE        checks the chain of an audit file
-bank ledger verify            checks the ledger in --data: its chain, and balances against entries
+bank ledger verify            checks the ledger in --data: its chain, and balances against entries;
+                              with --head N:HASH also against a head of the chain that was kept
 bank ledger backup FILE       copies it, beside a bank that runs, and verifies the copy
 bank ledger restore FILE      puts a verified copy in its place, while no bank runs
 
@@ -39,7 +42,7 @@ pub(crate) enum Command {
 /// What is done with the ledger in a data directory.
 #[derive(Debug)]
 pub(crate) enum Ledger {
-    Verify,
+    Verify(Option<ChainHead>),
     Backup(PathBuf),
     Restore(PathBuf),
 }
@@ -151,10 +154,17 @@ fn ledger(words: &[String]) -> Result<Command, Fatal> {
         ref words => (words, DATA),
     };
     let what = match *words {
-        ["verify"] => Ledger::Verify,
+        ["verify"] => Ledger::Verify(None),
+        ["verify", "--head", head] => {
+            Ledger::Verify(Some(head.parse().map_err(|error| Fatal::caused("--head", &error))?))
+        }
         ["backup", file] => Ledger::Backup(file.into()),
         ["restore", file] => Ledger::Restore(file.into()),
-        _ => return Err(Fatal::new("say `bank ledger verify|backup FILE|restore FILE [--data DIR]`")),
+        _ => {
+            return Err(Fatal::new(
+                "say `bank ledger verify [--head N:HASH]|backup FILE|restore FILE [--data DIR]`",
+            ));
+        }
     };
     Ok(Command::Ledger(what, data.into()))
 }

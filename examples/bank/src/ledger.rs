@@ -30,7 +30,9 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
         return Err(Fatal::new(format!("{}: there is no ledger; say where with --data DIR", path.display())));
     }
     let (verified, done) = match what {
-        Ledger::Verify => (open().await.map_err(failed)?.verify(&mut progress).await, String::new()),
+        Ledger::Verify(kept) => {
+            (open().await.map_err(failed)?.verify(kept.as_ref(), &mut progress).await, String::new())
+        }
         Ledger::Backup(file) => (
             open().await.map_err(failed)?.backup(file, &mut progress).await,
             format!("{} is a copy: ", file.display()),
@@ -43,11 +45,8 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
     let Verified { head, breach, .. } = verified.map_err(failed)?;
     match breach {
         Some(breach) => Err(Fatal::new(format!("{done}not as it was written, {breach}"))),
-        None => Ok(format!(
-            "{done}{} commands hold, the chain's hash after {} is {}",
-            head.sequence + head.pending,
-            head.sequence,
-            if head.hash.is_empty() { "none" } else { &head.hash }
-        )),
+        None => {
+            Ok(format!("{done}{} commands hold, the chain's head is {head}", head.sequence + head.pending))
+        }
     }
 }

@@ -35,8 +35,8 @@ impl Browser {
         let chromium = find_program("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]);
         let (driver, chromium) = match (driver, chromium) {
             (Some(driver), Some(chromium)) => (driver, chromium),
-            (None, _) => return skip(test, "no chromedriver"),
-            (_, None) => return skip(test, "no chromium"),
+            (None, _) => return super::skip(test, "no chromedriver"),
+            (_, None) => return super::skip(test, "no chromium"),
         };
         let directory = tempfile::Builder::new().prefix("bank-browser-").tempdir().unwrap();
         let profile = directory.path().join("profile");
@@ -190,12 +190,6 @@ impl Element<'_> {
         let value = self.browser.session.get(&format!("/element/{}/attribute/{name}", self.id));
         value.as_str().map(ToOwned::to_owned)
     }
-}
-
-fn skip(test: &str, reason: &str) -> Option<Browser> {
-    assert!(std::env::var("BANK_TEST_REQUIRE").is_err(), "{test}: {reason}, and nothing may be skipped");
-    eprintln!("skipped: {test}: {reason}");
-    None
 }
 
 /// The program that an environment variable names, or the first of these on the path.

@@ -13,7 +13,7 @@ use super::write::write;
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
 use crate::ledger::book::{Book, Outcome};
-use crate::ledger::work::{Done, Work, receipts, size};
+use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::writer::Group;
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -113,8 +113,9 @@ impl LedgerGroup {
         }
         let known = self.known.take();
         let (outcomes, after) = execute(connection, works, &begin, known).await?;
-        if self.adrift && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
-            // What may still be on its way is to find another number.
+        let fence = self.adrift || works.iter().any(|work| matches!(work, Work::Fence));
+        if fence && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
+            // What may still be on its way, of any process, is to find another number: what is not there now never comes of it.
             let query = sqlx::query("UPDATE state SET groups = groups + 1");
             query.execute(&mut *connection).await.map_err(Failure::of)?;
         }
@@ -126,7 +127,7 @@ impl LedgerGroup {
             return Err(Failure::For(Error::new(ErrorKind::Indeterminate, message).with_source(error)));
         }
         self.sequence = after.as_ref().map_or(begin.sequence, |after| after.sequence);
-        self.known = after.filter(|_| !self.adrift);
+        self.known = after.filter(|_| !fence);
         self.adrift = false;
         self.wary = self.wary.saturating_sub(1);
         Ok(outcomes)
@@ -155,7 +156,7 @@ impl LedgerGroup {
 }
 
 fn no_state() -> Error {
-    Error::new(ErrorKind::Unavailable, "the ledger's state has no row")
+    Error::invalid("state", "no row")
 }
 
 /// The commands, where they are postings and nothing else is asked for.
@@ -264,19 +265,27 @@ async fn execute(
                 Some(receipt) => receipt.map(Done::Receipt),
                 None => Err(Error::invalid("command", "has no outcome")),
             },
-            Work::Expire => Ok(Done::Count(0)),
+            Work::Expire | Work::Fence => Ok(Done::Count(0)),
             Work::Chain { after, blocks } => Ok(Done::Count(chain(connection, *after, blocks).await?)),
             Work::Consumed(consumer, position) => {
-                let sql = "INSERT INTO consumers AS c VALUES ($1, $2) ON CONFLICT (id)
-                           DO UPDATE SET position = greatest(c.position, excluded.position)";
+                let sql = "INSERT INTO consumers AS c
+                           SELECT $1, $2 WHERE $2 <= (SELECT sequence FROM state)
+                           ON CONFLICT (id) DO UPDATE SET position = greatest(c.position, excluded.position)";
                 let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
-                query.execute(&mut *connection).await.map_err(Failure::of)?;
-                Ok(Done::Count(1))
+                let kept = query.execute(&mut *connection).await.map_err(Failure::of)?.rows_affected();
+                if kept > 0 { Ok(Done::Count(kept)) } else { Err(beyond_the_newest()) }
+            }
+            Work::Leave(consumer) => {
+                let query = sqlx::query("DELETE FROM consumers WHERE id = $1").bind(consumer.as_str());
+                Ok(Done::Count(query.execute(&mut *connection).await.map_err(Failure::of)?.rows_affected()))
             }
             Work::Forget(until) => {
-                let sql = "DELETE FROM outbox WHERE at < $1 AND position < (SELECT max(position) FROM outbox)
-                           AND position <= (SELECT coalesce(min(position), 9223372036854775807) FROM consumers)";
-                let query = sqlx::query(sql).bind(until.micros());
+                let sql = "DELETE FROM outbox WHERE position IN (
+                               SELECT position FROM outbox
+                               WHERE at < $1 AND position < (SELECT max(position) FROM outbox) AND position <=
+                                   (SELECT coalesce(min(position), 9223372036854775807) FROM consumers)
+                               ORDER BY position LIMIT $2)";
+                let query = sqlx::query(sql).bind(until.micros()).bind(FORGET as i64);
                 Ok(Done::Count(query.execute(&mut *connection).await.map_err(Failure::of)?.rows_affected()))
             }
         });

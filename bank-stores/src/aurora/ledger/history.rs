@@ -4,9 +4,10 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::AuroraLedger;
-use super::rows::{entry, select_entries};
+use super::columns::select_entries;
 use crate::aurora::error::{damaged, from_sqlx};
 use crate::ledger::reading::{MANY, direction_name, no_account, page_start};
+use crate::ledger::rows::entry;
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 

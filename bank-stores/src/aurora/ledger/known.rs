@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
+use super::columns::select_accounts;
 use super::group::Failure;
-use super::rows::{account, select_accounts};
 use super::write::write;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::remembered::Remembered;
+use crate::ledger::rows::account;
 use crate::ledger::work::receipts;
 use crate::ledger::{Command, Receipt};
 use crate::{Result, Timestamp};

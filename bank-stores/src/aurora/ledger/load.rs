@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
-use super::rows::{account, content, entry, hold, select_accounts, select_entries, select_holds};
+use super::columns::{select_accounts, select_entries, select_holds};
 use crate::aurora::error::{damaged, from_sqlx};
 use crate::ledger::book::{Book, Target};
 use crate::ledger::refusal;
+use crate::ledger::rows::{Record as _, account, entry, hold};
 use crate::ledger::work::SWEEP;
 use crate::ledger::{Account, AccountId, ChangeId, Command, CommandId, HoldStatus, Leg, PostingId, Receipt};
 use crate::{Result, Timestamp};
@@ -127,7 +128,7 @@ async fn load_postings(connection: &mut PgConnection, ids: &[&str], book: &mut B
         .map_err(from_sqlx)?;
     for row in &rows {
         let id = PostingId::new(row.get::<&str, _>(0)).map_err(damaged)?;
-        book.load_posting(id, row.get::<i64, _>(1) as u64, content(row.get(2))?);
+        book.load_posting(id, row.get::<i64, _>(1) as u64, row.hash(2)?);
     }
     Ok(())
 }
@@ -169,7 +170,7 @@ async fn load_changes(connection: &mut PgConnection, ids: &[&str], book: &mut Bo
         .map_err(from_sqlx)?;
     for row in &rows {
         let id = ChangeId::new(row.get::<&str, _>(0)).map_err(damaged)?;
-        book.load_change(id, row.get::<i64, _>(1) as u64, content(row.get(2))?);
+        book.load_change(id, row.get::<i64, _>(1) as u64, row.hash(2)?);
     }
     Ok(())
 }
@@ -185,7 +186,7 @@ async fn load_refusals(connection: &mut PgConnection, commands: &[&Command], boo
     for row in &rows {
         if let Some(id) = ids.get(row.get::<&str, _>(0)) {
             let error = refusal::from_text(row.get(2)).map_err(damaged)?;
-            book.load_refusal(id.clone(), content(row.get(1))?, error);
+            book.load_refusal(id.clone(), row.hash(1)?, error);
         }
     }
     Ok(())
@@ -234,7 +235,7 @@ pub(super) async fn recall(
     }
     // The hold as each capture left it.
     let sql = select_holds!(
-        ", p.sequence, p.captured, p.hold_status",
+        ", p.sequence, p.captured, p.hold_status::bigint",
         "postings p JOIN holds h ON h.sequence = p.hold",
         "WHERE p.sequence = ANY($1)"
     );
@@ -242,8 +243,7 @@ pub(super) async fn recall(
     for row in &rows {
         let sequence = row.get::<i64, _>(12) as u64;
         if let Some(receipt) = receipts.remove(&sequence) {
-            let then =
-                hold(row)?.hold.with(row.get(13), HoldStatus::from_number(i64::from(row.get::<i16, _>(14))));
+            let then = hold(row)?.hold.with(row.get(13), HoldStatus::from_number(row.get(14)));
             receipts.insert(sequence, receipt.with_hold(then));
         }
     }

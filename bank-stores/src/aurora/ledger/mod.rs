@@ -1,10 +1,10 @@
 //! The ledger in a PostgreSQL database.
 
+mod columns;
 mod group;
 mod history;
 mod known;
 mod load;
-mod rows;
 mod schema;
 mod statement;
 mod verify;
@@ -14,17 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::AuroraOptions;
 use super::database::Database;
 use super::error::{damaged, from_sqlx};
-use crate::ledger::chain::{ChainStore as _, verify};
-use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position};
-use crate::ledger::work::{Work, execute, keep};
+use crate::ledger::chain::{self, verify};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position, without_gap};
+use crate::ledger::rows;
+use crate::ledger::work::{FORGET, Work, execute, keep};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
@@ -34,8 +35,8 @@ use crate::{
     Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, NewEvent, Page, PageRequest,
     Position, Result, Timestamp,
 };
+use columns::{select_accounts, select_holds};
 use group::LedgerGroup;
-use rows::{select_accounts, select_holds};
 
 /// How often the events of other processes are looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -164,12 +165,9 @@ impl Ledger for AuroraLedger {
         if let Some(found) = find(&mut connection, id).await? {
             return Ok(Some(found));
         }
-        // A group whose connection was lost may still be on its way. It finds another number from here on: what is not there now
-        // never comes of it. This waits for a group that has begun.
-        sqlx::query("UPDATE state SET groups = groups + 1")
-            .execute(&mut *connection)
-            .await
-            .map_err(from_sqlx)?;
+        drop(connection);
+        self.work(Work::Fence).await?;
+        let mut connection = self.database.reader(Consistency::Current).await?;
         find(&mut connection, id).await
     }
 
@@ -256,8 +254,10 @@ impl Ledger for AuroraLedger {
     }
 
     async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
-        // One statement, so that it is one moment.
+        // One statement, so that it is one moment; it reads everything, and takes as long as that does.
         let mut connection = self.database.reader(read).await?;
+        let mut connection = connection.begin().await.map_err(from_sqlx)?;
+        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *connection).await.map_err(from_sqlx)?;
         let rows = sqlx::query(
             "WITH moved AS (
                  SELECT a.currency, sum(e.amount) FILTER (WHERE e.amount < 0) AS debits,
@@ -295,7 +295,7 @@ impl Ledger for AuroraLedger {
         };
         let mut position = self.writer.position();
         loop {
-            let events = self.events_now(from, limit).await?;
+            let events = without_gap(after, self.events_now(from, limit).await?)?;
             let now = Instant::now();
             if !events.is_empty() || now >= deadline {
                 return Ok(events);
@@ -318,15 +318,30 @@ impl Ledger for AuroraLedger {
         Ok(found.map_or(Position::START, |position| Position::new(position as u64)))
     }
 
+    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
+        self.work(Work::Leave(consumer.clone())).await.map(drop)
+    }
+
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        self.work(Work::Forget(before)).await
+        let mut forgotten = 0;
+        loop {
+            let more = self.work(Work::Forget(before)).await?;
+            forgotten += more;
+            if more < FORGET {
+                return Ok(forgotten);
+            }
+        }
     }
 
     async fn chain(&self) -> Result<ChainHead> {
-        self.database.head().await
+        chain::head(&*self.database).await
     }
 
-    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
-        verify(&*self.database, progress).await
+    async fn verify(
+        &self,
+        kept: Option<&ChainHead>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Verified> {
+        verify(&*self.database, kept, progress).await
     }
 }

@@ -254,7 +254,7 @@ impl Tables {
             None => (None, None),
         };
         let capture = made.capture.as_ref();
-        let payload = Posted::new(posting, receipt, capture.map(|capture| &capture.id), whose);
+        let payload = Posted::new(made, receipt, whose);
         self.event(receipt, event::posted_id(&posting.id), format!("posting.{}", posting.kind), &payload);
         self.postings.row(
             receipt.sequence as i64,
@@ -264,7 +264,7 @@ impl Tables {
             (!posting.metadata.is_empty()).then(|| json(&posting.metadata)),
             receipt.booked_at.micros(),
             posting.value_time.unwrap_or(receipt.booked_at).micros(),
-            made.reverses.map(|sequence| sequence as i64),
+            made.reverses.as_ref().map(|(sequence, _)| *sequence as i64),
             capture.map(|capture| capture.hold as i64),
             capture.map(|capture| capture.captured),
             capture.map(|capture| capture.status.number() as i16),

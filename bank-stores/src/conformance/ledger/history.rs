@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{NOW, account, all_events, balance, eur, kind, open, transfer};
+use super::{NOW, account, all_events, balance, eur, events_behind, kind, open, transfer};
 use crate::ledger::{AsOf, Command, ConsumerId, Period, Posting, PostingId};
 use crate::{Direction, ErrorKind, Ledger, LedgerExt, PageRequest, Position, Timestamp};
 
@@ -131,13 +131,27 @@ pub async fn consumers_keep_their_positions(ledger: &dyn Ledger) {
     let all = all_events(ledger).await.len();
     let later = Timestamp::from_micros(i64::MAX);
     assert_eq!(ledger.forget_events(later).await.expect("some are forgotten"), 1);
-    ledger.consumed(&two, Position::new(1_000)).await.expect("it is kept");
-    ledger.consumed(&one, Position::new(1_000)).await.expect("it is kept");
+    let newest = Position::new(all as u64);
+    let beyond = ledger.consumed(&two, Position::new(all as u64 + 1)).await.expect_err("there is none yet");
+    assert_eq!((beyond.kind(), beyond.field()), (ErrorKind::Invalid, Some("position")));
+    for consumer in [&one, &two] {
+        ledger.consumed(consumer, newest).await.expect("it is kept");
+    }
     ledger.forget_events(Timestamp::from_seconds(1)).await.expect("none is so old");
-    assert_eq!(all_events(ledger).await.len(), all - 1);
+    assert_eq!(events_behind(ledger, Position::new(1)).await.len(), all - 1);
+    let gap = ledger.events(Position::START, 10, Duration::ZERO).await.expect_err("the first is forgotten");
+    assert_eq!((gap.kind(), gap.field()), (ErrorKind::Rejected, Some("after")));
+    // A consumer that never came further keeps them, until it is known that it never will.
+    let three = consumer("three");
+    ledger.consumed(&three, Position::START).await.expect("it is kept");
+    assert_eq!(ledger.forget_events(later).await.expect("it is asked for"), 0);
+    ledger.forget_consumer(&three).await.expect("it is forgotten");
+    assert_eq!(ledger.position(&three).await.expect("it is read"), Position::START);
     ledger.forget_events(later).await.expect("the rest is forgotten");
-    let left = all_events(ledger).await;
+    let left = events_behind(ledger, Position::new(all as u64 - 1)).await;
     assert_eq!(left.len(), 1, "the newest stays, so that no position is given twice");
+    let gap = ledger.events(Position::new(1), 10, Duration::ZERO).await.expect_err("it is forgotten");
+    assert_eq!(gap.field(), Some("after"));
     let next = ledger.post(transfer("next", "cash", "alice", 1)).await.expect("it is posted");
     assert_eq!(next.sequence, left[0].position.number() + 1);
 }
@@ -159,8 +173,8 @@ pub async fn the_chain_takes_everything_in(ledger: &dyn Ledger) {
     }
     assert_eq!((head.sequence, head.pending, head.hash.len()), (305, 0, 64), "{head:?}");
     let mut seen = Vec::new();
-    let verified = ledger.verify(&mut |progress| seen.push(progress)).await.expect("it is read");
-    assert!(verified.holds(), "{:?}", verified.breach);
+    let verified = ledger.verify(None, &mut |progress| seen.push(progress)).await.expect("it is read");
+    assert!(verified.is_intact(), "{:?}", verified.breach);
     assert!(seen.windows(2).all(|pair| pair[0].checked < pair[1].checked), "{seen:?}");
     assert_eq!(seen.last().map(|progress| (progress.checked, progress.of)), Some((305, 305)));
 }

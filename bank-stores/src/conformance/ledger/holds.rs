@@ -36,17 +36,16 @@ async fn do_all(ledger: &dyn Ledger, commands: Vec<Command>) -> Vec<Receipt> {
 /// What is held is there no longer for anything else, and what is not there cannot be held.
 pub async fn a_hold_keeps_money_for_a_payment_to_come(ledger: &dyn Ledger) {
     open(ledger, &["alice", "shop"], 100).await;
-    let receipt =
-        ledger.execute_one(place("h", "alice", 70).reference("hotel").into()).await.expect("it is placed");
+    let receipt = ledger.execute_one(place("h", "alice", 70).reference("hotel")).await.expect("it is placed");
     let hold = receipt.hold.expect("it has a hold");
     assert_eq!((hold.status, hold.remaining, hold.captured), (HoldStatus::Open, eur(70), eur(0)));
     assert_eq!(ledger.hold(&hold_id("h"), NOW).await.expect("it is read"), hold);
     assert_eq!(stands(ledger, "alice").await, (100, 70, 30));
     assert_eq!(kind(&ledger.post(transfer("p", "alice", "shop", 31)).await), ErrorKind::InsufficientFunds);
-    let more = ledger.execute_one(place("h2", "alice", 31).into()).await.expect_err("it is not there");
+    let more = ledger.execute_one(place("h2", "alice", 31)).await.expect_err("it is not there");
     assert_eq!((more.kind(), more.field()), (ErrorKind::InsufficientFunds, Some("account")));
     ledger.post(transfer("p", "alice", "shop", 30)).await.expect("it is posted");
-    let paid = ledger.execute_one(capture("c", "h", "shop").into()).await.expect("it is captured");
+    let paid = ledger.execute_one(capture("c", "h", "shop")).await.expect("it is captured");
     assert_eq!((paid.entries.len(), paid.entries[1].amount), (2, eur(70)));
     assert_eq!(paid.hold.expect("it has a hold").status, HoldStatus::Captured);
     assert_eq!((stands(ledger, "alice").await, stands(ledger, "shop").await), ((0, 0, 0), (200, 0, 200)));
@@ -57,13 +56,13 @@ pub async fn a_hold_is_captured_in_parts(ledger: &dyn Ledger) {
     open(ledger, &["alice", "shop", "tax"], 100).await;
     do_all(ledger, vec![place("h", "alice", 90).into(), place("g", "alice", 10).into()]).await;
     let part = capture("c1", "h", "shop").amount(eur(50));
-    let left = ledger.execute_one(part.into()).await.expect("it is captured").hold.expect("it has a hold");
+    let left = ledger.execute_one(part).await.expect("it is captured").hold.expect("it has a hold");
     assert_eq!((left.status, left.captured, left.remaining), (HoldStatus::Open, eur(50), eur(40)));
     assert_eq!(stands(ledger, "alice").await, (50, 50, 0));
-    let more = ledger.execute_one(capture("c2", "h", "shop").amount(eur(41)).into()).await;
+    let more = ledger.execute_one(capture("c2", "h", "shop").amount(eur(41))).await;
     assert_eq!(kind(&more), ErrorKind::InsufficientFunds);
     let last = capture("c3", "h", "tax").amount(eur(15)).release_rest();
-    let ended = ledger.execute_one(last.into()).await.expect("it is captured").hold.expect("it has a hold");
+    let ended = ledger.execute_one(last).await.expect("it is captured").hold.expect("it has a hold");
     assert_eq!((ended.status, ended.captured, ended.remaining), (HoldStatus::Captured, eur(65), eur(0)));
     assert_eq!(stands(ledger, "alice").await, (35, 10, 25));
     for late in [capture("c4", "h", "shop").into(), Command::Void(hold_id("h"))] {
@@ -71,8 +70,7 @@ pub async fn a_hold_is_captured_in_parts(ledger: &dyn Ledger) {
         assert_eq!((error.kind(), error.field()), (ErrorKind::Rejected, Some("hold")));
     }
     // To the last cent is to the end.
-    let rest =
-        ledger.execute_one(capture("c5", "g", "shop").amount(eur(10)).into()).await.expect("it is captured");
+    let rest = ledger.execute_one(capture("c5", "g", "shop").amount(eur(10))).await.expect("it is captured");
     assert_eq!(rest.hold.expect("it has a hold").status, HoldStatus::Captured);
     assert_eq!((balance(ledger, "shop").await, balance(ledger, "tax").await), (160, 115));
 }
@@ -126,8 +124,7 @@ pub async fn commands_of_holds_may_be_repeated(ledger: &dyn Ledger) {
 pub async fn a_hold_ends_by_its_deadline(ledger: &dyn Ledger) {
     open(ledger, &["alice", "shop"], 100).await;
     let soon = Duration::from_millis(60);
-    let held =
-        ledger.execute_one(place("h", "alice", 80).expires_in(soon).into()).await.expect("it is placed");
+    let held = ledger.execute_one(place("h", "alice", 80).expires_in(soon)).await.expect("it is placed");
     let deadline = held.hold.expect("it has a hold").deadline.expect("it has a deadline");
     assert_eq!(deadline, held.booked_at.saturating_add(soon));
     tokio::time::sleep(soon + Duration::from_millis(40)).await;
@@ -157,7 +154,7 @@ pub async fn a_hold_ends_once(ledger: &dyn Ledger) {
         let hold = place(&name, "alice", 50);
         // In some rounds the deadline comes about when the others do.
         let hold = if round % 3 == 0 { hold.expires_in(Duration::from_millis(3)) } else { hold };
-        ledger.execute_one(hold.into()).await.expect("it is placed");
+        ledger.execute_one(hold).await.expect("it is placed");
         let racers: Vec<Command> = (0..8)
             .map(|n| match n % 2 {
                 0 => Command::Void(hold_id(&name)),
@@ -181,7 +178,7 @@ pub async fn a_hold_ends_once(ledger: &dyn Ledger) {
 /// What is wrong with a command of a hold is refused with the right kind and names the field.
 pub async fn bad_holds_are_refused_and_named(ledger: &dyn Ledger) {
     open(ledger, &["alice", "shop"], 100).await;
-    ledger.execute_one(place("h", "alice", 50).into()).await.expect("it is placed");
+    ledger.execute_one(place("h", "alice", 50)).await.expect("it is placed");
     let usd = Money::from_minor(5, crate::Currency::USD);
     let mut dollars = place("x", "alice", 5);
     dollars.amount = usd;

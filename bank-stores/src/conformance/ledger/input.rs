@@ -136,7 +136,7 @@ async fn commands_are_refused(ledger: &dyn Ledger) {
         (transfer("bad", "frozen", "bob", 5).into(), Rejected, "legs[0].account"),
         (transfer("bad", "bob", "frozen", 5).into(), Rejected, "legs[1].account"),
         (transfer("bad", "bob", "closed", 5).into(), Rejected, "legs[1].account"),
-        (transfer("bad", "bob", "full", 1).into(), Rejected, "legs[1].account"),
+        (transfer("bad", "bob", "full", 1).into(), Rejected, "legs[1].amount"),
         (transfer("bad", "alice", "bob", 82).into(), InsufficientFunds, "legs[0].account"),
         (transfer("bad", "deep", "bob", 700).into(), Invalid, "legs[0].amount"),
         (transfer("bad", "cash", "side", 1).into(), Invalid, "legs[1].amount"),
@@ -176,7 +176,7 @@ async fn commands_are_refused(ledger: &dyn Ledger) {
         (capture("bad", "open", "nobody").into(), NotFound, "legs[1].account"),
         (capture("bad", "open", "usd").into(), Invalid, "legs[1].amount"),
         (capture("bad", "open", "closed").into(), Rejected, "legs[1].account"),
-        (capture("bad", "open", "full").into(), Rejected, "legs[1].account"),
+        (capture("bad", "open", "full").into(), Rejected, "legs[1].amount"),
         (capture("bad", "ice", "bob").into(), Rejected, "legs[0].account"),
         (Command::Void(hold_id("nothing")), NotFound, "hold"),
     ];

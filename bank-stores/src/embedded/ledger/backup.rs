@@ -43,7 +43,7 @@ impl SqliteLedger {
         let path = part.0.to_str().ok_or_else(|| Error::invalid("to", "a path is UTF-8"))?;
         sqlx::query("VACUUM INTO ?1").bind(path).execute(self.database.readers()).await.map_err(from_sqlx)?;
         let copy = Self::open(SqliteOptions::new(&part.0).read_only()).await?;
-        let verified = copy.verify(progress).await;
+        let verified = copy.verify(None, progress).await;
         copy.close().await;
         let verified = verified?;
         part.becomes(to)?;
@@ -71,7 +71,7 @@ impl SqliteLedger {
             .and_then(|mut copy| io::copy(&mut fs::File::open(from)?, &mut copy))
             .map_err(|source| unusable("the backup cannot be copied", source))?;
         let copy = Self::open(SqliteOptions::new(&part.0)).await?;
-        let verified = copy.verify(progress).await;
+        let verified = copy.verify(None, progress).await;
         copy.close().await;
         let verified = verified?;
         if let Some(breach) = &verified.breach {

@@ -12,7 +12,7 @@ use crate::embedded::error::from_sqlx;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::remembered::Remembered;
-use crate::ledger::work::{Done, Work, receipts, size};
+use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::{Clock, Error, Result, Timestamp};
 
@@ -125,19 +125,27 @@ impl Engine for LedgerEngine {
                     Some(receipt) => receipt.map(Done::Receipt),
                     None => Err(Error::invalid("command", "has no outcome")),
                 },
-                Work::Expire => Ok(Done::Count(0)),
+                Work::Expire | Work::Fence => Ok(Done::Count(0)),
                 Work::Chain { after, blocks } => chain(connection, *after, blocks).await.map(Done::Count),
                 Work::Consumed(consumer, position) => {
-        let sql = "INSERT INTO consumers VALUES (?1, ?2) ON CONFLICT (id)
-                               DO UPDATE SET position = max(position, excluded.position)";
+        let sql = "INSERT INTO consumers
+                               SELECT ?1, ?2 WHERE ?2 <= (SELECT coalesce(max(position), 0) FROM outbox)
+                               ON CONFLICT (id) DO UPDATE SET position = max(position, excluded.position)";
                     let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
-                    query.execute(&mut *connection).await.map_err(from_sqlx)?;
-                    Ok(Done::Count(1))
+                    let kept = query.execute(&mut *connection).await.map_err(from_sqlx)?.rows_affected();
+                    if kept > 0 { Ok(Done::Count(kept)) } else { Err(beyond_the_newest()) }
+                }
+                Work::Leave(consumer) => {
+                    let query = sqlx::query("DELETE FROM consumers WHERE id = ?1").bind(consumer.as_str());
+                    Ok(Done::Count(query.execute(&mut *connection).await.map_err(from_sqlx)?.rows_affected()))
                 }
                 Work::Forget(before) => {
-                    let sql = "DELETE FROM outbox WHERE at < ?1 AND position < (SELECT max(position) FROM outbox)
-                               AND position <= (SELECT coalesce(min(position), 9223372036854775807) FROM consumers)";
-                    let query = sqlx::query(sql).bind(before.micros());
+                    let sql = "DELETE FROM outbox WHERE position IN (
+                                   SELECT position FROM outbox
+                                   WHERE at < ?1 AND position < (SELECT max(position) FROM outbox) AND position <=
+                                       (SELECT coalesce(min(position), 9223372036854775807) FROM consumers)
+                                   ORDER BY position LIMIT ?2)";
+                    let query = sqlx::query(sql).bind(before.micros()).bind(FORGET as i64);
                     Ok(Done::Count(query.execute(&mut *connection).await.map_err(from_sqlx)?.rows_affected()))
                 }
             });

@@ -3,10 +3,11 @@
 use sqlx::Row;
 
 use super::SqliteLedger;
-use super::rows::{entry, select_entries};
+use super::columns::select_entries;
 use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
 use crate::ledger::reading::{MANY, direction_name, no_account, page_start};
+use crate::ledger::rows::entry;
 use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 

@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::rows::{account, content, entry, hold, select_accounts, select_entries, select_holds};
+use super::columns::{select_accounts, select_entries, select_holds};
 use crate::embedded::error::{damaged, from_sqlx};
 use crate::embedded::json::Rows;
 use crate::ledger::book::{Book, Target};
 use crate::ledger::refusal;
 use crate::ledger::remembered::Remembered;
+use crate::ledger::rows::{Record as _, account, entry, hold};
 use crate::ledger::work::SWEEP;
 use crate::ledger::{Account, AccountId, ChangeId, Command, CommandId, HoldStatus, Leg, PostingId, Receipt};
 use crate::{Result, Timestamp};
@@ -136,7 +137,7 @@ async fn load_postings(connection: &mut SqliteConnection, ids: &[&str], book: &m
     .map_err(from_sqlx)?;
     for row in &rows {
         let id = PostingId::new(row.get::<&str, _>(0)).map_err(damaged)?;
-        book.load_posting(id, row.get::<i64, _>(1) as u64, content(row.get(2))?);
+        book.load_posting(id, row.get::<i64, _>(1) as u64, row.hash(2)?);
     }
     Ok(())
 }
@@ -180,7 +181,7 @@ async fn load_changes(connection: &mut SqliteConnection, ids: &[&str], book: &mu
     .map_err(from_sqlx)?;
     for row in &rows {
         let id = ChangeId::new(row.get::<&str, _>(0)).map_err(damaged)?;
-        book.load_change(id, row.get::<i64, _>(1) as u64, content(row.get(2))?);
+        book.load_change(id, row.get::<i64, _>(1) as u64, row.hash(2)?);
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ async fn load_refusals(
     for row in &rows {
         if let Some(id) = ids.get(row.get::<&str, _>(0)) {
             let error = refusal::from_text(row.get(2)).map_err(damaged)?;
-            book.load_refusal(id.clone(), content(row.get(1))?, error);
+            book.load_refusal(id.clone(), row.hash(1)?, error);
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! The ledger in a SQLite file.
 
 mod backup;
+mod columns;
 mod engine;
 mod history;
 mod load;
-mod rows;
 mod schema;
 mod verify;
 mod write;
@@ -14,15 +14,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
 use super::database::Database;
 use super::error::{damaged, from_sqlx};
 use super::writer::{SqliteGroup, start};
 use super::{SqliteOptions, outbox};
-use crate::ledger::chain::{ChainStore as _, verify};
-use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position};
-use crate::ledger::work::{Work, execute, keep};
+use crate::ledger::chain::{self, verify};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position, without_gap};
+use crate::ledger::rows;
+use crate::ledger::work::{FORGET, Work, execute, keep};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
@@ -32,8 +34,8 @@ use crate::{
     Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position,
     Result, Timestamp,
 };
+use columns::{select_accounts, select_holds};
 use engine::LedgerEngine;
-use rows::{select_accounts, select_holds};
 
 /// The ledger in a SQLite file.
 #[derive(Debug)]
@@ -81,6 +83,53 @@ impl SqliteLedger {
     }
 }
 
+/// The outcome of a command as it stands.
+async fn find(connection: &mut SqliteConnection, id: &CommandId) -> Result<Option<Receipt>> {
+    let sequence = |table: &'static str| match table {
+        "postings" => "SELECT sequence FROM postings WHERE id = ?1",
+        _ => "SELECT sequence FROM changes WHERE id = ?1",
+    };
+    let found = match id {
+        CommandId::Account(id) => {
+            let sql = select_accounts!("accounts a", "WHERE a.id = ?1");
+            let query = sqlx::query(sql).bind(id.as_str());
+            let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            row.as_ref().map(rows::opened).transpose()?
+        }
+        CommandId::Posting(id) => {
+            let query = sqlx::query_scalar(sequence("postings")).bind(id.as_str());
+            let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            match found {
+                Some(found) => load::recall(connection, &[found as u64]).await?.remove(&(found as u64)),
+                None => None,
+            }
+        }
+        CommandId::Change(id) => {
+            let query = sqlx::query_scalar(sequence("changes")).bind(id.as_str());
+            let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            match found {
+                Some(found) => {
+                    load::recall_changes(connection, &[found as u64]).await?.remove(&(found as u64))
+                }
+                None => None,
+            }
+        }
+        CommandId::Hold(hold) | CommandId::Void(hold) => {
+            let sql = select_holds!("holds h", "WHERE h.id = ?1");
+            let query = sqlx::query(sql).bind(hold.as_str());
+            let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+            let held = row.as_ref().map(rows::hold).transpose()?;
+            held.and_then(|held| held.receipt(id))
+        }
+    };
+    if found.is_some() {
+        return Ok(found);
+    }
+    let query = sqlx::query_scalar("SELECT error FROM refusals WHERE id = ?1").bind(id.to_string());
+    let refused: Option<String> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+    refused.map_or(Ok(None), |text| Err(refusal::from_text(&text).map_err(damaged)?))
+}
+
 impl Drop for SqliteLedger {
     fn drop(&mut self) {
         if let Some(keeper) = &self.keeper {
@@ -100,51 +149,12 @@ impl Ledger for SqliteLedger {
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
         let mut connection = self.database.readers().acquire().await.map_err(from_sqlx)?;
-        let sequence = |table: &'static str| match table {
-            "postings" => "SELECT sequence FROM postings WHERE id = ?1",
-            _ => "SELECT sequence FROM changes WHERE id = ?1",
-        };
-        let found = match id {
-            CommandId::Account(id) => {
-                let sql = select_accounts!("accounts a", "WHERE a.id = ?1");
-                let query = sqlx::query(sql).bind(id.as_str());
-                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                row.as_ref().map(rows::opened).transpose()?
-            }
-            CommandId::Posting(id) => {
-                let query = sqlx::query_scalar(sequence("postings")).bind(id.as_str());
-                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                match found {
-                    Some(found) => {
-                        load::recall(&mut connection, &[found as u64]).await?.remove(&(found as u64))
-                    }
-                    None => None,
-                }
-            }
-            CommandId::Change(id) => {
-                let query = sqlx::query_scalar(sequence("changes")).bind(id.as_str());
-                let found: Option<i64> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                match found {
-                    Some(found) => {
-                        load::recall_changes(&mut connection, &[found as u64]).await?.remove(&(found as u64))
-                    }
-                    None => None,
-                }
-            }
-            CommandId::Hold(hold) | CommandId::Void(hold) => {
-                let sql = select_holds!("holds h", "WHERE h.id = ?1");
-                let query = sqlx::query(sql).bind(hold.as_str());
-                let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-                let held = row.as_ref().map(rows::hold).transpose()?;
-                held.and_then(|held| held.receipt(id))
-            }
-        };
-        if found.is_some() {
+        let found = find(&mut connection, id).await?;
+        if found.is_some() || self.writer.is_none() {
             return Ok(found);
         }
-        let query = sqlx::query_scalar("SELECT error FROM refusals WHERE id = ?1").bind(id.to_string());
-        let refused: Option<String> = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
-        refused.map_or(Ok(None), |text| Err(refusal::from_text(&text).map_err(damaged)?))
+        self.work(Work::Fence).await?;
+        find(&mut connection, id).await
     }
 
     async fn account(&self, id: &AccountId, _read: Consistency) -> Result<Account> {
@@ -272,7 +282,7 @@ impl Ledger for SqliteLedger {
 
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
         let position = self.writer.as_ref().map(|writer| writer.position());
-        outbox::read(self.database.readers(), position, after, limit, wait).await
+        without_gap(after, outbox::read(self.database.readers(), position, after, limit, wait).await?)
     }
 
     async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
@@ -287,15 +297,30 @@ impl Ledger for SqliteLedger {
         Ok(found.map_or(Position::START, |position| Position::new(position as u64)))
     }
 
+    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
+        self.work(Work::Leave(consumer.clone())).await.map(drop)
+    }
+
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        self.work(Work::Forget(before)).await
+        let mut forgotten = 0;
+        loop {
+            let more = self.work(Work::Forget(before)).await?;
+            forgotten += more;
+            if more < FORGET {
+                return Ok(forgotten);
+            }
+        }
     }
 
     async fn chain(&self) -> Result<ChainHead> {
-        self.database.head().await
+        chain::head(&*self.database).await
     }
 
-    async fn verify(&self, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Verified> {
-        verify(&*self.database, progress).await
+    async fn verify(
+        &self,
+        kept: Option<&ChainHead>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Verified> {
+        verify(&*self.database, kept, progress).await
     }
 }

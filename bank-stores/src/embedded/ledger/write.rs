@@ -243,7 +243,7 @@ impl Tables {
             Some(held) => (held.account.owner.as_ref(), held.account.name.as_deref()),
             None => (None, None),
         };
-        let payload = Posted::new(posting, receipt, made.capture.as_ref().map(|capture| &capture.id), whose);
+        let payload = Posted::new(made, receipt, whose);
         self.event(receipt, &event::posted_id(&posting.id), &format!("posting.{}", posting.kind), &payload);
         let row = self
             .postings
@@ -257,7 +257,7 @@ impl Tables {
         let capture = made.capture.as_ref();
         row.integer(receipt.booked_at.micros())
             .integer(posting.value_time.unwrap_or(receipt.booked_at).micros())
-            .optional_integer(made.reverses.map(|sequence| sequence as i64))
+            .optional_integer(made.reverses.as_ref().map(|(sequence, _)| *sequence as i64))
             .optional_integer(capture.map(|capture| capture.hold as i64))
             .optional_integer(capture.map(|capture| capture.captured))
             .optional_integer(capture.map(|capture| capture.status.number()))

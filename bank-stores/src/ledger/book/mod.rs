@@ -138,7 +138,8 @@ pub(crate) struct MadePosting<'c> {
     /// Of the command.
     pub(crate) content: [u8; 32],
     /// The sequence of the posting that it undoes.
-    pub(crate) reverses: Option<u64>,
+    /// What it undoes: its sequence and its id.
+    pub(crate) reverses: Option<(u64, PostingId)>,
     /// The hold that it pays out of.
     pub(crate) capture: Option<Captured>,
 }

@@ -103,7 +103,12 @@ impl Book {
         }
         posting.reference.clone_from(&reversal.reference);
         (posting.value_time, posting.metadata) = (reversal.value_time, reversal.metadata.clone());
-        Ok(MadePosting { posting: Cow::Owned(posting), content, reverses: Some(sequence), capture: None })
+        Ok(MadePosting {
+            posting: Cow::Owned(posting),
+            content,
+            reverses: Some((sequence, wanted.clone())),
+            capture: None,
+        })
     }
 
     /// Marks a posting as reversed in this group.
@@ -155,7 +160,7 @@ impl Book {
             }
             if leg.amount.is_positive() && account.ceiling.is_some_and(|ceiling| after > ceiling.minor()) {
                 let message = format!("account {} would hold more than it may", account.id);
-                return Err(rejected(message, field("account")));
+                return Err(rejected(message, field("amount")));
             }
             entries.push(Entry::of_leg(posting, index, number + 1, after, self.booked_at));
         }

@@ -1,0 +1,151 @@
+//! What each command did, read back from its rows in a form that is the same in every engine.
+
+use std::collections::HashMap;
+
+use super::verifier::Rules;
+use super::walk::ChainStore;
+use crate::Result;
+use crate::canonical::Canonical;
+use crate::ledger::rows::Record;
+use crate::ledger::{Account, HoldStatus};
+
+/// What one command did, as its rows say.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    /// Its place in the commit order.
+    pub(super) sequence: u64,
+    /// Its rows.
+    pub(super) digest: [u8; 32],
+    /// The currency of an account that was opened.
+    pub(super) opened: Option<String>,
+    /// The account whose rules were changed, and what they are since.
+    pub(super) changed: Option<(u64, Option<Rules>)>,
+    /// The entries that it made: account, number, amount and balance after it.
+    pub(super) entries: Vec<(u64, u64, i64, i64)>,
+    /// Whether these are of a posting that is not there.
+    pub(super) lacks_posting: bool,
+    /// What a hold that was placed keeps.
+    pub(super) placed: Option<i64>,
+    /// What it did to a hold.
+    pub(super) step: Option<Step>,
+}
+
+/// What a command did to a hold that was placed before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The sequence of its placing.
+    pub(super) hold: u64,
+    /// What was captured of it in all by then.
+    pub(super) captured: i64,
+    /// Whether it ended it.
+    pub(super) ends: bool,
+    /// Whether the hold's row says so too.
+    pub(super) is_in_row: bool,
+}
+
+impl Fact {
+    pub(super) fn new(sequence: u64, digest: [u8; 32]) -> Self {
+        Self {
+            sequence,
+            digest,
+            opened: None,
+            changed: None,
+            entries: Vec::new(),
+            lacks_posting: false,
+            placed: None,
+            step: None,
+        }
+    }
+
+    /// From a row of its sequence, numbers, texts, and the fingerprint of its content if it has one.
+    fn read(row: &impl Record, form: &str, numbers: usize, texts: usize, content: bool) -> Result<Self> {
+        let sequence = row.sequence(0)?;
+        let mut digest = Canonical::new(form).number(row.number(0)?);
+        for column in 1..=numbers {
+            digest = digest.optional(row.optional_number(column)?, Canonical::number);
+        }
+        for column in numbers + 1..=numbers + texts {
+            digest = digest.optional(row.optional_text(column)?, Canonical::text);
+        }
+        if content {
+            digest = digest.bytes(row.optional_bytes(numbers + texts + 1)?.unwrap_or_default());
+        }
+        Ok(Self::new(sequence, digest.finish()))
+    }
+
+    /// Adds an entry: of which account (by the sequence of its opening), its number, amount and balance.
+    pub(super) fn entry(&mut self, account: u64, number: u64, amount: i64, balance: i64) {
+        let form = Canonical::new("entry.1").bytes(&self.digest).number(account as i64);
+        self.digest = form.number(number as i64).number(amount).number(balance).finish();
+        self.entries.push((account, number, amount, balance));
+    }
+}
+
+/// What the commands behind `from` and up to `to` did, in order. Two stand for one command that has rows where it should not.
+pub(super) async fn facts(store: &impl ChainStore, from: u64, to: u64) -> Result<Vec<Fact>> {
+    let between = [from as i64, to as i64];
+    let mut facts = Vec::new();
+    let accounts =
+        "SELECT sequence, opened_at, floor, ceiling, id, owner, name, currency, content FROM accounts
+                    WHERE sequence > $1 AND sequence <= $2";
+    for row in store.rows(accounts, &between).await? {
+        let opened = row.optional_text(7)?.map(ToOwned::to_owned);
+        facts.push(Fact { opened, ..Fact::read(&row, "account", 3, 4, true)? });
+    }
+    let changes = "SELECT sequence, account, booked_at, id, state, content FROM changes
+                   WHERE sequence > $1 AND sequence <= $2";
+    for row in store.rows(changes, &between).await? {
+        let state: Option<Account> = serde_json::from_str(row.text(4)?).ok();
+        let changed = Some((row.sequence(1)?, state.map(|account| Rules::of(&account))));
+        facts.push(Fact { changed, ..Fact::read(&row, "change", 2, 2, true)? });
+    }
+    let holds =
+        "SELECT sequence, account, amount, placed_at, deadline, id, reference, metadata, content FROM holds
+                 WHERE sequence > $1 AND sequence <= $2";
+    for row in store.rows(holds, &between).await? {
+        facts.push(Fact { placed: Some(row.number(2)?), ..Fact::read(&row, "hold", 4, 3, true)? });
+    }
+    // The capture that ends a hold is a posting, and says so itself.
+    let ends = "SELECT ended_by, sequence, CAST(status AS bigint), captured, ended_at FROM holds
+                WHERE ended_by > $1 AND ended_by <= $2";
+    for row in store.rows(ends, &between).await? {
+        if HoldStatus::from_number(row.number(2)?) != HoldStatus::Captured {
+            let (hold, captured) = (row.sequence(1)?, row.number(3)?);
+            let step = Some(Step { hold, captured, ends: true, is_in_row: true });
+            facts.push(Fact { step, ..Fact::read(&row, "hold.end", 4, 0, false)? });
+        }
+    }
+    let postings = "SELECT p.sequence, p.booked_at, p.value_at, p.reverses, p.hold, p.captured,
+                           CAST(p.hold_status AS bigint), p.id, p.kind, p.reference, p.metadata, p.content,
+                           h.captured, CAST(h.status AS bigint), h.ended_at
+                    FROM postings p LEFT JOIN holds h ON h.sequence = p.hold AND h.ended_by = p.sequence
+                    WHERE p.sequence > $1 AND p.sequence <= $2";
+    let mut posted: HashMap<u64, Fact> = HashMap::new();
+    for row in store.rows(postings, &between).await? {
+        let step = step(&row)?;
+        let fact = Fact { step, ..Fact::read(&row, "posting", 6, 4, true)? };
+        posted.insert(fact.sequence, fact);
+    }
+    let entries =
+        "SELECT posting, account, number, amount, balance FROM entries WHERE posting > $1 AND posting <= $2
+         ORDER BY posting, leg";
+    for row in store.rows(entries, &between).await? {
+        let posting = row.sequence(0)?;
+        let orphan = || Fact { lacks_posting: true, ..Fact::new(posting, [0; 32]) };
+        let fact = posted.entry(posting).or_insert_with(orphan);
+        fact.entry(row.sequence(1)?, row.sequence(2)?, row.number(3)?, row.number(4)?);
+    }
+    facts.extend(posted.into_values());
+    facts.sort_by_key(|fact| fact.sequence);
+    Ok(facts)
+}
+
+/// What a posting did to the hold that it pays out of.
+fn step(row: &impl Record) -> Result<Option<Step>> {
+    let Some(hold) = row.optional_number(4)? else { return Ok(None) };
+    let (captured, status) = (row.number(5)?, row.number(6)?);
+    let ends = HoldStatus::from_number(status) != HoldStatus::Open;
+    let said = [row.optional_number(12)?, row.optional_number(13)?, row.optional_number(14)?];
+    let is_in_row = !ends || said == [Some(captured), Some(status), row.optional_number(1)?];
+    Ok(Some(Step { hold: hold as u64, captured, ends, is_in_row }))
+}
