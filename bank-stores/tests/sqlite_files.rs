@@ -128,10 +128,7 @@ async fn another_kind_of_store_and_a_newer_schema_are_refused() {
     }
     let junk = directory.path().join("junk.db");
     std::fs::write(&junk, vec![7; 8_192]).unwrap();
-    assert_eq!(
-        SqliteLedger::open(SqliteOptions::new(junk)).await.unwrap_err().kind(),
-        ErrorKind::Damaged
-    );
+    assert_eq!(SqliteLedger::open(SqliteOptions::new(junk)).await.unwrap_err().kind(), ErrorKind::Damaged);
 }
 
 #[cfg(unix)]

@@ -1,8 +1,7 @@
-//! What only a server can do to a ledger: be used by several processes, be killed, be demoted, lag behind, be somebody else.
+//! What only a server can do to a ledger: be used by several processes, be killed, hold tables of another version.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::ledger::{AccountId, CommandId, Floor, OpenAccount, Posting, PostingId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
 use bank_tests::{Postgres, Proxy};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -356,54 +354,6 @@ async fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_became_a_reader_is_left_and_found_again() {
-    let Some(server) = blocking(|| Postgres::start("a demoted writer")).await else { return };
-    let ledger = AuroraLedger::open(options(&server, "demoted")).await.unwrap();
-    customers(&ledger, &["a"]).await;
-    let read_only = |on: &str| {
-        server.sql(&format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
-        server.sql("SELECT pg_reload_conf()");
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    tokio::task::block_in_place(|| read_only("on"));
-    let refused = ledger.post(transfer("p", "cash", "a", 1)).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
-    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
-    tokio::task::block_in_place(|| read_only("off"));
-    assert!(!ledger.post(transfer("p", "cash", "a", 1)).await.unwrap().replayed);
-    ledger.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_from_a_replica_is_never_older_than_what_its_caller_wrote() {
-    let Some((server, replica)) = blocking(|| {
-        let server = Postgres::start("a replica")?;
-        let replica = server.replica();
-        Some((server, replica))
-    })
-    .await
-    else {
-        return;
-    };
-    let options = options(&server, "lagging").readers(&replica.url()).unwrap();
-    let ledger = AuroraLedger::open(options).await.unwrap();
-    customers(&ledger, &["a"]).await;
-    let first = ledger.post(transfer("p1", "cash", "a", 1)).await.unwrap();
-    assert_eq!(balance(&ledger, "a", Consistency::AtLeast(first.freshness)).await, 1_001);
-    tokio::task::block_in_place(|| replica.sql("SELECT pg_wal_replay_pause()"));
-    let second = ledger.post(transfer("p2", "cash", "a", 1)).await.unwrap();
-    assert_eq!(balance(&ledger, "a", Consistency::AtLeast(second.freshness)).await, 1_002);
-    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_002);
-    assert_eq!(
-        balance(&ledger, "a", Consistency::Any).await,
-        1_001,
-        "whatever copy answers: the replica stands still"
-    );
-    tokio::task::block_in_place(|| replica.sql("SELECT pg_wal_replay_resume()"));
-    ledger.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_program_refuses_newer_tables_with_one_clear_line() {
     let Some(server) = blocking(|| Postgres::shared("newer tables")).await else { return };
     let schema = Postgres::fresh_schema();
@@ -415,86 +365,4 @@ async fn an_older_program_refuses_newer_tables_with_one_clear_line() {
         refused.to_string().contains("schema version 99") && !refused.to_string().contains('\n'),
         "{refused}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_does_not_answer_is_a_clear_refusal_in_time() {
-    // A port that takes connections and says nothing, as a database that wakes up from a pause.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("postgres://bank@{}/postgres", silent.local_addr().unwrap());
-    let options = AuroraOptions::new(&url).unwrap().connect_timeout(Duration::from_millis(300));
-    let start = tokio::time::Instant::now();
-    let refused = AuroraLedger::open(options).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable);
-    assert!(start.elapsed() < Duration::from_secs(5) && refused.to_string().contains("within"), "{refused}");
-}
-
-/// Writes a server's key and certificate, signed by an authority of its own, and the authority.
-fn certificates(directory: &Path, name: &str, expired: bool) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    if expired {
-        (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
-    }
-    let certificate = params.signed_by(&key, &authority).unwrap();
-    std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
-    std::fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
-    std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
-}
-
-/// What becomes of a connection that must be encrypted and verified.
-async fn verified(server: &Postgres, authority: &Path, schema: &str) -> Result<(), ErrorKind> {
-    let url = format!("postgres://bank@localhost:{}/postgres?sslmode=verify-full", server.port());
-    let options = AuroraOptions::new(&url).unwrap().schema(schema).unwrap().root_certificates(authority);
-    match AuroraLedger::open(options.connect_timeout(Duration::from_secs(5))).await {
-        Ok(ledger) => {
-            ledger.close().await;
-            Ok(())
-        }
-        Err(error) => Err(error.kind()),
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s24_only_a_server_that_is_who_it_should_be_is_spoken_to() {
-    for (name, expired, outcome) in [
-        ("localhost", false, Ok(())),
-        ("db.elsewhere.example", false, Err(ErrorKind::Unavailable)),
-        ("localhost", true, Err(ErrorKind::Unavailable)),
-    ] {
-        let Some(server) = blocking(move || {
-            let server = Postgres::start("TLS to the server")?;
-            certificates(server.directory(), name, expired);
-            server.own(&["server.pem", "server.key"]);
-            let file = |file: &str| server.directory().join(file).display().to_string();
-            let (certificate, key) = (
-                format!("ssl_cert_file={}", file("server.pem")),
-                format!("ssl_key_file={}", file("server.key")),
-            );
-            Some(server.with(&["ssl=on", &certificate, &key]))
-        })
-        .await
-        else {
-            return;
-        };
-        let authority = server.directory().join("ca.pem");
-        assert_eq!(verified(&server, &authority, "tls").await, outcome, "{name}, expired: {expired}");
-        // Somebody else's authority.
-        let others = tempfile::tempdir().unwrap();
-        certificates(others.path(), name, false);
-        let stranger = verified(&server, &others.path().join("ca.pem"), "tls").await;
-        assert_eq!(stranger, Err(ErrorKind::Unavailable));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s24_a_server_without_encryption_is_not_spoken_to() {
-    let Some(server) = blocking(|| Postgres::shared("a plaintext server")).await else { return };
-    let directory = tempfile::tempdir().unwrap();
-    certificates(directory.path(), "localhost", false);
-    let outcome = verified(server, &directory.path().join("ca.pem"), &Postgres::fresh_schema()).await;
-    assert_eq!(outcome, Err(ErrorKind::Unavailable));
 }

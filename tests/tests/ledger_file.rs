@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bank_tests::{Bank, Shape, exit_of, line_of, program};
+use bank_tests::{Bank, Shape, exit_of, line_of, program, until};
 
 /// Runs `bank ledger …` on the data of this bank; gives its status and what it said.
 fn ledger(bank: &Bank, words: &[&str]) -> (Option<i32>, String, String) {
@@ -39,9 +39,14 @@ fn a_backup_is_taken_beside_a_bank_that_runs_and_put_back() {
     // The bank has its ledger open.
     let (status, _, errors) = ledger(&bank, &["restore", copy.to_str().unwrap()]);
     assert!(status == Some(1) && line_of(&errors).contains("in use"), "{errors}");
-    let (status, said, errors) = ledger(&bank, &["verify"]);
-    assert!(status == Some(0) && last(&said).contains("commands hold"), "{said} {errors}");
-    let (_, head) = last(&said).rsplit_once(' ').unwrap();
+    // Until everything is in the chain.
+    let head = until("the chain has everything", || {
+        let (status, said, errors) = ledger(&bank, &["verify"]);
+        assert!(status == Some(0) && last(&said).contains("commands hold"), "{said} {errors}");
+        let (commands, head) = (last(&said).split(' ').next()?, last(&said).rsplit(' ').next()?);
+        head.starts_with(&format!("{commands}:")).then(|| head.to_owned())
+    });
+    let head = head.as_str();
     let (status, said, errors) = ledger(&bank, &["verify", "--head", head]);
     assert!(status == Some(0) && last(&said).contains("commands hold"), "{said} {errors}");
 

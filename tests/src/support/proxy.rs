@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
@@ -26,6 +26,8 @@ struct Orders {
     strand: Mutex<Option<(String, Duration)>>,
     /// Whether connections are refused.
     refuse: AtomicBool,
+    /// The port of the server that new connections lead to.
+    server: AtomicU16,
 }
 
 impl Proxy {
@@ -36,7 +38,7 @@ impl Proxy {
     pub fn start(server: u16) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
-        let orders = Arc::new(Orders::default());
+        let orders = Arc::new(Orders { server: AtomicU16::new(server), ..Orders::default() });
         let given = orders.clone();
         spawn(move || {
             for client in listener.incoming().flatten() {
@@ -46,7 +48,8 @@ impl Proxy {
                     if orders.refuse.load(Ordering::Relaxed) {
                         return;
                     }
-                    if let Ok(server) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], server))) {
+                    let server = SocketAddr::from(([127, 0, 0, 1], orders.server.load(Ordering::Relaxed)));
+                    if let Ok(server) = TcpStream::connect(server) {
                         // Whatever ends it, both ends hear of it.
                         let _ = relay(&client, &server, &orders);
                         let _ = server.shutdown(Shutdown::Both);
@@ -85,6 +88,11 @@ impl Proxy {
     /// Whether new connections are refused.
     pub fn refuse(&self, refuse: bool) {
         self.orders.refuse.store(refuse, Ordering::Relaxed);
+    }
+
+    /// New connections lead to another server, as a name does that was resolved anew.
+    pub fn lead_to(&self, server: u16) {
+        self.orders.server.store(server, Ordering::Relaxed);
     }
 
     /// Nothing is disturbed any more; tells how many answers were lost since the last time.

@@ -16,7 +16,7 @@ use crate::ledger::book::{Book, Outcome};
 use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest, receipts, size};
 use crate::ledger::{Command, Receipt};
 use crate::writer::Group;
-use crate::{Error, ErrorKind, Result, Timestamp};
+use crate::{Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
 
 /// How often a group is executed that failed without effect, the first time among them.
 const TRIES: u32 = 3;
@@ -202,7 +202,10 @@ impl Group for LedgerGroup {
                     error
                 });
             }
-            tokio::time::sleep(Duration::from_millis(50) * tries).await;
+            // Not all processes at the same moment.
+            let mut jitter = [0];
+            SystemRandom::new().fill(&mut jitter);
+            tokio::time::sleep(Duration::from_millis(50 + u64::from(jitter[0]) / 4) * tries).await;
         }
     }
 

@@ -1,0 +1,361 @@
+//! Who is at the other end of a ledger's connections: a server that was demoted, lags behind, is slow, asks for a password, is
+//! somebody else.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bank_stores::aurora::{AuroraLedger, AuroraOptions, PasswordProvider};
+use bank_stores::ledger::{AccountId, CommandId, Floor, OpenAccount, Posting, PostingId};
+use bank_stores::{Consistency, Currency, Error, ErrorKind, Ledger, LedgerExt, Money};
+use bank_tests::{Postgres, Proxy};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+fn account(name: &str) -> AccountId {
+    AccountId::new(name).unwrap()
+}
+
+fn transfer(id: &str, from: &str, to: &str, minor: i64) -> Posting {
+    let amount = Money::from_minor(minor, Currency::EUR);
+    Posting::new(PostingId::new(id).unwrap(), "transfer").transfer(account(from), account(to), amount)
+}
+
+fn options(server: &Postgres, schema: &str) -> AuroraOptions {
+    AuroraOptions::new(&server.url()).unwrap().schema(schema).unwrap().connections(3)
+}
+
+async fn customers(ledger: &dyn Ledger, names: &[&str]) {
+    ledger.open(OpenAccount::new(account("cash"), Currency::EUR).floor(Floor::None)).await.unwrap();
+    for name in names {
+        ledger.open(OpenAccount::new(account(name), Currency::EUR)).await.unwrap();
+        ledger.post(transfer(&format!("fund.{name}"), "cash", name, 1_000)).await.unwrap();
+    }
+}
+
+async fn balance(ledger: &dyn Ledger, name: &str, read: Consistency) -> i64 {
+    ledger.account(&account(name), read).await.unwrap().balance.minor()
+}
+
+/// Work that blocks, such as starting a server, off the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+/// Ends every connection of a user to this server.
+fn cut(server: &Postgres, user: &str) {
+    server.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}' AND application_name = 'bank-stores'"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_behind_a_cached_name_loses_nothing_and_shows_nothing_old() {
+    let Some((mut server, replica)) = blocking(|| {
+        let server = Postgres::start("a failover")?;
+        let replica = server.replica();
+        Some((server, replica))
+    })
+    .await
+    else {
+        return;
+    };
+    let proxy = Proxy::start(server.port()).unwrap();
+    let options = AuroraOptions::new(&proxy.instead_of(&server.url(), server.port())).unwrap();
+    let options = options.connections(2).connect_timeout(Duration::from_millis(1_500));
+    let ledger = AuroraLedger::open(options).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let posted = ledger.post(transfer("before", "cash", "a", 1)).await.unwrap();
+    let caught_up = format!("SELECT sequence >= {} FROM bank_ledger.state", posted.sequence);
+    tokio::task::block_in_place(|| {
+        bank_tests::until("the replica", || (replica.sql(&caught_up) == "t").then_some(()));
+        // It stands still from here on, so that what it shows is old.
+        replica.sql("SELECT pg_wal_replay_pause()");
+    });
+    ledger.post(transfer("lag", "cash", "a", 1)).await.unwrap();
+    // The name leads to the reader now, whichever connection is made.
+    proxy.lead_to(replica.port());
+    tokio::task::block_in_place(|| cut(&server, "bank"));
+    let read = ledger.account(&account("a"), Consistency::Current).await;
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::Unavailable, "the replica's 1,001 would be old");
+    let id = CommandId::Posting(PostingId::new("lag").unwrap());
+    assert_eq!(ledger.receipt(&id).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let refused = ledger.post(transfer("during", "cash", "a", 1)).await.unwrap_err();
+    // The first connection that it was tried on had been cut.
+    assert!(matches!(refused.kind(), ErrorKind::Unavailable | ErrorKind::Indeterminate), "{refused:?}");
+    // It catches up and becomes the writer, and everything goes on as it was.
+    tokio::task::block_in_place(|| {
+        replica.sql("SELECT pg_wal_replay_resume()");
+        let caught_up = format!("SELECT sequence > {} FROM bank_ledger.state", posted.sequence);
+        bank_tests::until("the replica", || (replica.sql(&caught_up) == "t").then_some(()));
+        server.kill();
+        assert_eq!(replica.sql("SELECT pg_promote()"), "t");
+    });
+    assert!(!ledger.post(transfer("during", "cash", "a", 1)).await.unwrap().replayed);
+    assert!(ledger.receipt(&id).await.unwrap().is_some());
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_003);
+    assert!(ledger.verify(None, &mut |_| ()).await.unwrap().is_intact());
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_are_gone_cost_a_moment_and_the_writer_serves() {
+    let Some(server) = blocking(|| Postgres::shared("dead readers")).await else { return };
+    // A port that nobody listens on.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("postgres://bank@127.0.0.1:{port}/postgres");
+    let options = options(server, &Postgres::fresh_schema()).readers(&nobody).unwrap();
+    let ledger = AuroraLedger::open(options.connect_timeout(Duration::from_secs(300))).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let read = balance(&ledger, "a", Consistency::Any);
+    assert_eq!(tokio::time::timeout(Duration::from_secs(60), read).await.unwrap(), 1_000);
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_takes_long_is_waited_for_and_nothing_is_lost() {
+    let Some(server) = blocking(|| Postgres::start("a slow resume")).await else { return };
+    let ledger = Arc::new(AuroraLedger::open(options(&server, "slow")).await.unwrap());
+    customers(&*ledger, &["a"]).await;
+    // It takes connections and says nothing for a while, as a database that is woken up.
+    tokio::task::block_in_place(|| cut(&server, "bank"));
+    server.signal("STOP");
+    let posting = ledger.clone();
+    let posting = tokio::spawn(async move { posting.post(transfer("p", "cash", "a", 1)).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!posting.is_finished());
+    server.signal("CONT");
+    posting.await.unwrap().unwrap();
+    assert_eq!(balance(&*ledger, "a", Consistency::Current).await, 1_001);
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_the_ledger_for_too_long_is_not_waited_for() {
+    let Some(server) = blocking(|| Postgres::shared("a held lock")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let options = options(server, &schema).lock_timeout(Duration::from_millis(100));
+    let ledger = AuroraLedger::open(options).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let lock = format!("BEGIN; SELECT * FROM {schema}.state FOR UPDATE");
+    other.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
+    let refused = ledger.post(transfer("p", "cash", "a", 1)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+    assert!(refused.to_string().contains("writes for too long"), "{refused}");
+    other.execute("COMMIT").await.unwrap();
+    assert!(!ledger.post(transfer("p", "cash", "a", 1)).await.unwrap().replayed);
+    ledger.close().await;
+}
+
+/// Gives the password that is good now, and fails as often as it is told to.
+#[derive(Debug)]
+struct Changing {
+    password: Mutex<&'static str>,
+    failures: AtomicU32,
+    asked: AtomicU32,
+}
+
+#[async_trait]
+impl PasswordProvider for Changing {
+    async fn password(&self) -> bank_stores::Result<String> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let fails =
+            self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        match fails {
+            Ok(_) => Err(Error::new(ErrorKind::Unavailable, "nobody gives one")),
+            Err(_) => Ok((*self.password.lock().unwrap()).to_owned()),
+        }
+    }
+
+    fn lifetime(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1_500))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_asked_for_again_before_it_expires() {
+    let Some(mut server) = blocking(|| Postgres::start("passwords")).await else { return };
+    let server = blocking(move || {
+        server.sql("CREATE ROLE app LOGIN PASSWORD 'one'; GRANT CREATE ON DATABASE postgres TO app");
+        let rules = server.directory().join("data").join("pg_hba.conf");
+        let others = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("host all app 127.0.0.1/32 scram-sha-256\n{others}")).unwrap();
+        server.restart();
+        server
+    })
+    .await;
+    let provider = Arc::new(Changing {
+        password: Mutex::new("wrong"),
+        failures: AtomicU32::new(0),
+        asked: AtomicU32::new(0),
+    });
+    let open = || {
+        let options = AuroraOptions::new(&server.url().replace("bank@", "app@")).unwrap();
+        let options = options.connections(1).connect_timeout(Duration::from_secs(5));
+        AuroraLedger::open(options.password(provider.clone()))
+    };
+    assert_eq!(open().await.unwrap_err().kind(), ErrorKind::Denied);
+    *provider.password.lock().unwrap() = "one";
+    let ledger = open().await.unwrap();
+    customers(&ledger, &["a"]).await;
+    // Another is good from here on, and who gives it fails the first time that it is asked.
+    tokio::task::block_in_place(|| server.sql("ALTER ROLE app PASSWORD 'two'"));
+    *provider.password.lock().unwrap() = "two";
+    provider.failures.store(1, Ordering::Relaxed);
+    let asked = provider.asked.load(Ordering::Relaxed);
+    tokio::task::block_in_place(|| {
+        bank_tests::until("the password to be asked for again", || {
+            (provider.asked.load(Ordering::Relaxed) >= asked + 2).then_some(())
+        });
+        cut(&server, "app");
+    });
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
+    ledger.post(transfer("p", "cash", "a", 1)).await.unwrap();
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_001);
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_cannot_hold_every_text_is_refused() {
+    let Some(server) = blocking(|| Postgres::shared("another encoding")).await else { return };
+    tokio::task::block_in_place(|| {
+        server.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    });
+    let url = server.url().replace("/postgres", "/latin");
+    let refused = AuroraLedger::open(AuroraOptions::new(&url).unwrap()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    assert!(refused.to_string().contains("LATIN1"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_became_a_reader_is_left_and_found_again() {
+    let Some(server) = blocking(|| Postgres::start("a demoted writer")).await else { return };
+    let ledger = AuroraLedger::open(options(&server, "demoted")).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let read_only = |on: &str| {
+        server.sql(&format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
+        server.sql("SELECT pg_reload_conf()");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    tokio::task::block_in_place(|| read_only("on"));
+    let refused = ledger.post(transfer("p", "cash", "a", 1)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
+    tokio::task::block_in_place(|| read_only("off"));
+    assert!(!ledger.post(transfer("p", "cash", "a", 1)).await.unwrap().replayed);
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_from_a_replica_is_never_older_than_what_its_caller_wrote() {
+    let Some((server, replica)) = blocking(|| {
+        let server = Postgres::start("a replica")?;
+        let replica = server.replica();
+        Some((server, replica))
+    })
+    .await
+    else {
+        return;
+    };
+    let options = options(&server, "lagging").readers(&replica.url()).unwrap();
+    let ledger = AuroraLedger::open(options).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let first = ledger.post(transfer("p1", "cash", "a", 1)).await.unwrap();
+    assert_eq!(balance(&ledger, "a", Consistency::AtLeast(first.freshness)).await, 1_001);
+    tokio::task::block_in_place(|| replica.sql("SELECT pg_wal_replay_pause()"));
+    let second = ledger.post(transfer("p2", "cash", "a", 1)).await.unwrap();
+    assert_eq!(balance(&ledger, "a", Consistency::AtLeast(second.freshness)).await, 1_002);
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_002);
+    assert_eq!(
+        balance(&ledger, "a", Consistency::Any).await,
+        1_001,
+        "whatever copy answers: the replica stands still"
+    );
+    tokio::task::block_in_place(|| replica.sql("SELECT pg_wal_replay_resume()"));
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_is_a_clear_refusal_in_time() {
+    // A port that takes connections and says nothing, as a database that wakes up from a pause.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://bank@{}/postgres", silent.local_addr().unwrap());
+    let options = AuroraOptions::new(&url).unwrap().connect_timeout(Duration::from_millis(300));
+    let start = tokio::time::Instant::now();
+    let refused = AuroraLedger::open(options).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(start.elapsed() < Duration::from_secs(5) && refused.to_string().contains("within"), "{refused}");
+}
+
+/// Writes a server's key and certificate, signed by an authority of its own, and the authority.
+fn certificates(directory: &Path, name: &str, expired: bool) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if expired {
+        (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    }
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
+}
+
+/// What becomes of a connection that must be encrypted and verified.
+async fn verified(server: &Postgres, authority: &Path, schema: &str) -> Result<(), ErrorKind> {
+    let url = format!("postgres://bank@localhost:{}/postgres?sslmode=verify-full", server.port());
+    let options = AuroraOptions::new(&url).unwrap().schema(schema).unwrap().root_certificates(authority);
+    match AuroraLedger::open(options.connect_timeout(Duration::from_secs(5))).await {
+        Ok(ledger) => {
+            ledger.close().await;
+            Ok(())
+        }
+        Err(error) => Err(error.kind()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_only_a_server_that_is_who_it_should_be_is_spoken_to() {
+    for (name, expired, outcome) in [
+        ("localhost", false, Ok(())),
+        ("db.elsewhere.example", false, Err(ErrorKind::Unavailable)),
+        ("localhost", true, Err(ErrorKind::Unavailable)),
+    ] {
+        let Some(server) = blocking(move || {
+            let server = Postgres::start("TLS to the server")?;
+            certificates(server.directory(), name, expired);
+            server.own(&["server.pem", "server.key"]);
+            let file = |file: &str| server.directory().join(file).display().to_string();
+            let (certificate, key) = (
+                format!("ssl_cert_file={}", file("server.pem")),
+                format!("ssl_key_file={}", file("server.key")),
+            );
+            Some(server.with(&["ssl=on", &certificate, &key]))
+        })
+        .await
+        else {
+            return;
+        };
+        let authority = server.directory().join("ca.pem");
+        assert_eq!(verified(&server, &authority, "tls").await, outcome, "{name}, expired: {expired}");
+        // Somebody else's authority.
+        let others = tempfile::tempdir().unwrap();
+        certificates(others.path(), name, false);
+        let stranger = verified(&server, &others.path().join("ca.pem"), "tls").await;
+        assert_eq!(stranger, Err(ErrorKind::Unavailable));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s24_a_server_without_encryption_is_not_spoken_to() {
+    let Some(server) = blocking(|| Postgres::shared("a plaintext server")).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path(), "localhost", false);
+    let outcome = verified(server, &directory.path().join("ca.pem"), &Postgres::fresh_schema()).await;
+    assert_eq!(outcome, Err(ErrorKind::Unavailable));
+}
