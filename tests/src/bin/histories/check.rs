@@ -4,31 +4,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bank_stores::ledger::{
-    Account, AccountId, Command, Entry, Hold, HoldId, HoldStatus, Receipt, TrialBalance, Verified,
+    Account, AccountId, AsOf, Command, Entry, Hold, HoldId, HoldStatus, Period, Receipt, Statement,
+    TrialBalance, Verified,
 };
-use bank_stores::{Consistency, Currency, ErrorKind, Event, Ledger, LedgerExt as _, PageRequest, Position};
+use bank_stores::{
+    Consistency, Currency, ErrorKind, Event, Ledger, LedgerExt as _, PageRequest, Position, Timestamp,
+};
 use bank_tests::patience;
 use tokio::time::Instant;
 
-use crate::client::{History, Outcome, Sent};
-use crate::ledger::{ACCOUNTS, command, is_refusal};
+use crate::client::{Followed, History, Outcome, Sent};
+use crate::ledger::{POWERS, accounts, command, event_print, is_refusal, print};
 use crate::plan::text;
 
 /// What is wrong; ids stand between backticks.
 type Checked = Result<(), String>;
 
 /// In this order, since the later ones take for granted what the earlier ones found.
-const CHECKS: [fn(&Evidence<'_>) -> Checked; 11] = [
+const CHECKS: [fn(&Evidence<'_>) -> Checked; 14] = [
     balances_sum_to_zero,
-    no_customer_is_below_zero,
+    no_customer_is_or_was_below_zero,
     what_was_acknowledged_is_there,
     what_was_refused_is_not_there,
     no_two_share_a_sequence,
     what_was_sent_later_comes_later,
     entries_add_up,
+    balances_of_the_past_are_those_of_then,
+    each_mark_is_in_its_balance_once,
     each_posting_moves_once,
     each_hold_ends_once,
     events_tell_everything_once,
+    followers_were_told_what_happened,
     the_chain_holds,
 ];
 
@@ -49,6 +55,10 @@ struct Evidence<'h> {
     /// The kinds of refusals that are remembered.
     refusals: BTreeMap<&'h str, &'static str>,
     accounts: Vec<(Account, Vec<Entry>)>,
+    /// What accounts are said to have held at some times of booking.
+    past: Vec<(AccountId, Timestamp, i64)>,
+    /// A statement of each account, without its entries.
+    statements: Vec<Statement>,
     holds: BTreeMap<&'h str, Hold>,
     events: Vec<Event>,
     trial: TrialBalance,
@@ -78,16 +88,42 @@ impl<'h> Evidence<'h> {
                 Err(error) => return Err(format!("the receipt of `{id}` cannot be read: {error}")),
             }
         }
-        let mut accounts = Vec::new();
-        for name in ACCOUNTS {
+        let (mut held, mut past, mut statements) = (Vec::new(), Vec::new(), Vec::new());
+        for name in accounts() {
             let id = AccountId::new(name).map_err(text)?;
             let account = ledger.account(&id, Consistency::Current).await.map_err(text)?;
-            accounts.push((account, entries(ledger, &id).await?));
+            let entries = entries(ledger, &id).await?;
+            for at in some_times(&account, &entries) {
+                let then = ledger.balance_at(&id, AsOf::Booked(at), Consistency::Current).await;
+                past.push((id.clone(), at, then.map_err(text)?.minor()));
+            }
+            statements.push(statement(ledger, &account, &entries).await?);
+            held.push((account, entries));
         }
         let trial = ledger.trial_balance(Consistency::Current).await.map_err(text)?;
         let verified = ledger.verify(None, &mut |_| ()).await.map_err(text)?;
-        Ok(Self { history, receipts, refusals, accounts, holds, events, trial, verified })
+        let accounts = held;
+        Ok(Self { history, receipts, refusals, accounts, past, statements, holds, events, trial, verified })
     }
+}
+
+/// Some of the times at which an account was booked on, and the moments before them.
+fn some_times(account: &Account, entries: &[Entry]) -> impl Iterator<Item = Timestamp> {
+    let every = entries.len() / 6 + 1;
+    let mut times = vec![account.opened_at];
+    times.extend(entries.iter().step_by(every).map(|entry| entry.booked_at));
+    times.into_iter().flat_map(|at| [Timestamp::from_micros(at.micros() - 1), at])
+}
+
+/// A statement of the middle third of an account's entries.
+async fn statement(ledger: &dyn Ledger, account: &Account, entries: &[Entry]) -> Result<Statement, String> {
+    let at = |third: usize| {
+        entries.get(entries.len() * third / 3).map_or(account.opened_at, |entry| entry.booked_at)
+    };
+    let until = at(2).max(at(1));
+    let period = Period::new(at(1), until).map_err(text)?;
+    let page = PageRequest::first(1);
+    ledger.statement(&account.id, period, page, Consistency::Current).await.map_err(text)
 }
 
 /// Holds and events, when every hold whose deadline came has ended and everything is in the chain.
@@ -181,27 +217,82 @@ fn balances_sum_to_zero(found: &Evidence<'_>) -> Checked {
     let sum: i128 = found.accounts.iter().map(|(account, _)| i128::from(account.balance.minor())).sum();
     ensure(sum == 0, || format!("money came or went: all balances together are {sum}"))?;
     let total = found.trial.currency(Currency::EUR);
-    let all = total.is_some_and(|total| total.accounts == ACCOUNTS.len() as u64);
+    let all = total.is_some_and(|total| total.accounts == found.accounts.len() as u64);
     ensure(all && found.trial.is_balanced(), || format!("the trial balance is {:?}", found.trial))
 }
 
-fn no_customer_is_below_zero(found: &Evidence<'_>) -> Checked {
-    for (account, _) in found.accounts.iter().filter(|(account, _)| account.floor.is_some()) {
+fn no_customer_is_or_was_below_zero(found: &Evidence<'_>) -> Checked {
+    for (account, entries) in found.accounts.iter().filter(|(account, _)| account.floor.is_some()) {
         let below = account.balance.is_negative() || account.available.is_negative();
         ensure(!below, || format!("a customer is below zero: {account:?}"))?;
+        let low = entries.iter().find(|entry| entry.balance_after.is_negative());
+        ensure(low.is_none(), || format!("a customer was below zero: {low:?}"))?;
+    }
+    Ok(())
+}
+
+fn balances_of_the_past_are_those_of_then(found: &Evidence<'_>) -> Checked {
+    let of = |id: &AccountId| found.accounts.iter().find(|(account, _)| account.id == *id);
+    for (id, at, said) in &found.past {
+        let (_, entries) = of(id).ok_or("no such account")?;
+        let last = entries.iter().rev().find(|entry| entry.booked_at <= *at);
+        let then = last.map_or(0, |entry| entry.balance_after.minor());
+        ensure(then == *said, || format!("{id} held {then} at {at}, and is said to have held {said}"))?;
+    }
+    for statement in &found.statements {
+        let (_, entries) = of(&statement.account).ok_or("no such account")?;
+        let Period { from, until, .. } = statement.period;
+        let within: Vec<&Entry> =
+            entries.iter().filter(|entry| (from..until).contains(&entry.booked_at)).collect();
+        let moved: i64 = within.iter().map(|entry| entry.amount.minor()).sum();
+        let right = statement.opening.minor() + moved == statement.closing.minor()
+            && statement.entry_count == within.len() as u64;
+        ensure(right, || format!("{} entries that sum to {moved} make {statement:?}", within.len()))?;
+    }
+    Ok(())
+}
+
+fn each_mark_is_in_its_balance_once(found: &Evidence<'_>) -> Checked {
+    for (account, _) in &found.accounts {
+        let Some(life) = account.id.as_str().strip_prefix("marks-") else { continue };
+        let named: BTreeSet<String> = (0..POWERS)
+            .filter(|power| account.balance.minor() >> power & 1 == 1)
+            .map(|power| format!("m{life}.1.{}", power + 1))
+            .collect();
+        let mark = format!("m{life}.");
+        let there: BTreeSet<String> =
+            found.receipts.keys().filter(|id| id.starts_with(&mark)).map(ToString::to_string).collect();
+        ensure(named == there && account.balance.minor() >> POWERS == 0, || {
+            format!("{account:?} names {named:?}, and there are {there:?}")
+        })?;
+    }
+    Ok(())
+}
+
+fn followers_were_told_what_happened(found: &Evidence<'_>) -> Checked {
+    for (process, followed) in &found.history.followed {
+        let mut kept = 0;
+        for told in followed {
+            let Followed { from, to, print } = *told;
+            ensure(from >= kept || to > from, || format!("follower {process} kept {kept}: {told:?}"))?;
+            let between = found.events.get(from as usize..to as usize).unwrap_or_default();
+            let right = between.len() as u64 == to - from && between.iter().fold(0, event_print) == print;
+            ensure(right, || format!("follower {process} was told something else: {told:?}"))?;
+            kept = kept.max(to);
+        }
     }
     Ok(())
 }
 
 fn what_was_acknowledged_is_there(found: &Evidence<'_>) -> Checked {
     for (id, sent) in &found.history.orders {
-        let there = found.receipts.get(id.as_str()).map(|receipt| receipt.sequence);
+        let there = found.receipts.get(id.as_str()).map(|receipt| (receipt.sequence, print(receipt)));
         let mut first = 0;
         for outcome in &sent.outcomes {
-            let Outcome::Done { sequence, replayed } = outcome else { continue };
+            let Outcome::Done { sequence, replayed, print } = outcome else { continue };
             first += u32::from(!replayed);
-            ensure(there == Some(*sequence), || {
-                format!("`{id}` was acknowledged under {sequence}, and its receipt is under {there:?}")
+            ensure(there == Some((*sequence, *print)), || {
+                format!("`{id}` was acknowledged as {outcome:?}, and its receipt is {there:?}")
             })?;
         }
         ensure(first <= 1, || format!("`{id}` was acknowledged {first} times as done for the first time"))?;

@@ -16,16 +16,18 @@ use tokio::time::{Instant, sleep};
 use crate::ledger::{LedgerRole, Role};
 use crate::plan::{Address, Chance, Failure};
 
-/// How many orders a client has under way at once; some are sent twice.
+/// How many orders a client has under way at once; some are sent up to four times at once.
 const TASKS: u64 = 8;
+/// How many clients work at once, where the store may have several writers.
+pub(crate) const PROCESSES: u64 = 2;
 /// How long a task waits after an answer that told nothing.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What was answered to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It took effect, now or before.
-    Done { sequence: u64, replayed: bool },
+    /// It took effect, now or before. `print` tells its receipt from any other, `replayed` aside.
+    Done { sequence: u64, replayed: bool, print: u64 },
     /// It was refused by a rule, and has no effect.
     Refused { kind: String },
     /// It may have an effect or not; or it is said to have none, for no reason that is its own.
@@ -35,8 +37,8 @@ pub(crate) enum Outcome {
 impl Outcome {
     fn line(&self, id: &str) -> Value {
         match self {
-            Self::Done { sequence, replayed } => {
-                json!({ "ok": id, "sequence": sequence, "replayed": replayed })
+            Self::Done { sequence, replayed, print } => {
+                json!({ "ok": id, "sequence": sequence, "replayed": replayed, "print": print })
             }
             Self::Refused { kind } => json!({ "refused": id, "kind": kind }),
             Self::Unknown { kind } => json!({ "unknown": id, "kind": kind }),
@@ -47,7 +49,7 @@ impl Outcome {
         let kind = || line["kind"].as_str().unwrap_or_default().to_owned();
         if let Some(id) = line["ok"].as_str() {
             let (sequence, replayed) = (line["sequence"].as_u64()?, line["replayed"].as_bool()?);
-            return Some((id, Self::Done { sequence, replayed }));
+            return Some((id, Self::Done { sequence, replayed, print: line["print"].as_u64()? }));
         }
         if let Some(id) = line["refused"].as_str() {
             return Some((id, Self::Refused { kind: kind() }));
@@ -76,6 +78,10 @@ impl Log {
 
     pub(crate) fn answered(&self, id: &str, outcome: &Outcome) -> Result<(), Failure> {
         self.line(&outcome.line(id))
+    }
+
+    pub(crate) fn followed(&self, followed: &Followed) -> Result<(), Failure> {
+        self.line(&json!({ "followed": followed.to, "of": followed.from, "print": followed.print }))
     }
 
     fn line(&self, line: &Value) -> Result<(), Failure> {
@@ -131,39 +137,74 @@ impl Sent {
     }
 }
 
+/// What a follower had read, and kept its position behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Followed {
+    /// The position that was kept when it began.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// Tells the events between the two from any others.
+    pub(crate) print: u64,
+}
+
 /// All that the logs of one history tell, by the orders' names.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) orders: BTreeMap<String, Sent>,
+    /// What followers told, by their number, in order.
+    pub(crate) followed: BTreeMap<u64, Vec<Followed>>,
     acknowledged: u64,
 }
 
 impl History {
-    /// Reads logs in the order in which they were written.
-    pub(crate) fn read(logs: &[PathBuf]) -> Result<Self, Failure> {
+    /// Reads logs in the order in which they were written; those of one group were written at the same time.
+    pub(crate) fn read(groups: &[Vec<(u64, PathBuf)>]) -> Result<Self, Failure> {
         let mut history = Self::default();
-        for path in logs {
-            let log = std::fs::read_to_string(path)?;
-            for line in log.split_inclusive('\n') {
-                // The kill tore it: what it says had not been sent yet, or was not told.
-                if !line.ends_with('\n') {
-                    break;
-                }
-                let line: Value = serde_json::from_str(line)?;
-                match (line.get("invoke"), Outcome::read(&line)) {
-                    (Some(order), _) => history.invoked(order),
-                    (None, Some((id, outcome))) => history.answered(id, outcome),
-                    (None, None) => return Err(format!("{}: no such line: {line}", path.display()).into()),
+        for group in groups {
+            // What one of them was told, the other need not have known.
+            let (before, mut newest) = (history.acknowledged, history.acknowledged);
+            for (process, path) in group {
+                history.acknowledged = before;
+                history.read_one(*process, path)?;
+                newest = newest.max(history.acknowledged);
+            }
+            history.acknowledged = newest;
+        }
+        Ok(history)
+    }
+
+    fn read_one(&mut self, process: u64, path: &Path) -> Result<(), Failure> {
+        let log = std::fs::read_to_string(path)?;
+        for line in log.split_inclusive('\n') {
+            // The kill tore it: what it says had not been sent yet, or was not told.
+            if !line.ends_with('\n') {
+                break;
+            }
+            let line: Value = serde_json::from_str(line)?;
+            match (line.get("invoke"), Outcome::read(&line)) {
+                (Some(order), _) => self.invoked(order),
+                (None, Some((id, outcome))) => self.answered(id, outcome),
+                (None, None) => {
+                    let number = |name: &str| line[name].as_u64();
+                    let (Some(to), Some(from), Some(print)) =
+                        (number("followed"), number("of"), number("print"))
+                    else {
+                        return Err(format!("{}: no such line: {line}", path.display()).into());
+                    };
+                    self.followed.entry(process).or_default().push(Followed { from, to, print });
                 }
             }
         }
-        Ok(history)
+        Ok(())
     }
 
     pub(crate) fn invoked(&mut self, order: &Value) {
         let after = self.acknowledged;
         let first = || Sent { order: order.clone(), times: 0, outcomes: Vec::new(), after };
-        self.orders.entry(id_of(order).to_owned()).or_insert_with(first).times += 1;
+        let sent = self.orders.entry(id_of(order).to_owned()).or_insert_with(first);
+        sent.times += 1;
+        // Two processes send it at the same time, and nobody knows which was first.
+        sent.after = sent.after.min(after);
     }
 
     pub(crate) fn answered(&mut self, id: &str, outcome: Outcome) {
@@ -187,21 +228,34 @@ impl History {
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) chance: Chance,
-    name: String,
+    /// The process that it is of, in all its lives.
+    pub(crate) process: u64,
+    pub(crate) life: u64,
+    pub(crate) number: u64,
     count: u64,
     last: Option<Value>,
 }
 
+/// The task whose orders both processes of a life send, under the same ids.
+pub(crate) const SHARED: u64 = 0;
+
 impl Task {
-    fn new(seed: u64, life: u64, number: u64) -> Self {
-        let chance = Chance::new(seed, 1 + life * TASKS + number);
-        Self { chance, name: format!("{life}.{number}"), count: 0, last: None }
+    fn new(seed: u64, process: u64, life: u64, number: u64) -> Self {
+        let process = if number == SHARED { 0 } else { process };
+        let chance = Chance::new(seed, 1 + (life * PROCESSES + process) * TASKS + number);
+        Self { chance, process, life, number, count: 0, last: None }
+    }
+
+    /// How many names it has given.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
     }
 
     /// A name that no other order has, behind a letter for what it names.
     pub(crate) fn id(&mut self, letter: char) -> String {
         self.count += 1;
-        format!("{letter}{}.{}", self.name, self.count)
+        let Self { process, life, number, count, .. } = self;
+        format!("{letter}{process}.{life}.{number}.{count}")
     }
 }
 
@@ -219,14 +273,22 @@ pub(crate) async fn open(address: &Address) -> Result<Arc<dyn Role>, Failure> {
 
 /// The client's process, until its time is over or somebody kills it.
 pub(crate) fn run(words: &[String]) -> Result<(), Failure> {
-    let [store, place, schema, seed, millis, life, log] = words else {
+    let [store, place, schema, seed, millis, process, life, log] = words else {
         return Err("a client is only started by this program".into());
     };
     std::thread::spawn(end_with_starter);
     let address = Address::read(store, place, schema)?;
-    let (seed, millis, life) = (seed.parse::<u64>()?, millis.parse::<u64>()?, life.parse::<u64>()?);
-    let time = Duration::from_millis(millis);
-    tokio::runtime::Runtime::new()?.block_on(work(&address, seed, life, time, Path::new(log)))
+    let client = Client { seed: seed.parse()?, process: process.parse()?, life: life.parse()? };
+    let time = Duration::from_millis(millis.parse()?);
+    tokio::runtime::Runtime::new()?.block_on(work(&address, client, time, Path::new(log)))
+}
+
+/// Which client a process is.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    seed: u64,
+    process: u64,
+    life: u64,
 }
 
 /// Whoever started this process holds the other end of its input, and nothing comes over it but its end.
@@ -236,14 +298,17 @@ fn end_with_starter() {
     std::process::exit(1);
 }
 
-async fn work(address: &Address, seed: u64, life: u64, time: Duration, log: &Path) -> Result<(), Failure> {
+async fn work(address: &Address, client: Client, time: Duration, log: &Path) -> Result<(), Failure> {
+    let Client { seed, process, life } = client;
     let role = open(address).await?;
     // That it is there tells that the store is open.
     let log = Arc::new(Log::create(log)?);
     let deadline = Instant::now() + time;
     let mut tasks = JoinSet::new();
+    let (following, follower) = (role.clone(), log.clone());
+    let following = tokio::spawn(async move { following.follow(process, &follower).await });
     for number in 0..TASKS {
-        let (role, log, mut task) = (role.clone(), log.clone(), Task::new(seed, life, number));
+        let (role, log, mut task) = (role.clone(), log.clone(), Task::new(seed, process, life, number));
         tasks.spawn(async move {
             while Instant::now() < deadline {
                 step(&role, &log, &mut task).await?;
@@ -254,21 +319,30 @@ async fn work(address: &Address, seed: u64, life: u64, time: Duration, log: &Pat
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }
+    if following.is_finished() {
+        return following.await?;
+    }
+    following.abort();
     role.close().await;
     Ok(())
 }
 
-/// Sends one order: a new one, or now and then the last one again; sometimes twice at once.
+/// Sends one order: a new one, or now and then the last one again; sometimes several times at once.
 async fn step(role: &Arc<dyn Role>, log: &Arc<Log>, task: &mut Task) -> Result<(), Failure> {
     let order = match task.last.take() {
         Some(order) if task.chance.one_in(16) => order,
         _ => role.invent(task),
     };
     task.last = Some(order.clone());
-    let racer = task.chance.one_in(8).then(|| tokio::spawn(send(role.clone(), log.clone(), order.clone())));
+    let mut racers = JoinSet::new();
+    if task.chance.one_in(8) {
+        for _ in 0..=task.chance.below(3) {
+            racers.spawn(send(role.clone(), log.clone(), order.clone()));
+        }
+    }
     send(role.clone(), log.clone(), order).await?;
-    if let Some(racer) = racer {
-        racer.await??;
+    while let Some(racer) = racers.join_next().await {
+        racer??;
     }
     Ok(())
 }

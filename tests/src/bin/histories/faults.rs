@@ -9,10 +9,11 @@ use std::time::Duration;
 use bank_tests::{Postgres, Proxy, patience};
 use tokio::time::Instant;
 
+use crate::client::PROCESSES;
 use crate::plan::{Address, Chance, Failure};
 
 /// The most lives that the client of one history has.
-const LIVES: u64 = 5;
+pub(crate) const LIVES: u64 = 5;
 /// How long a client would go on that is to be killed.
 const AMPLE: Duration = Duration::from_secs(300);
 /// The longest that an answer is kept back.
@@ -38,16 +39,21 @@ impl Setting {
         self.directory.join(format!("{name}.jsonl"))
     }
 
-    /// The logs that there are, in the order in which they were written.
-    pub(crate) fn logs(&self) -> Vec<PathBuf> {
-        let clients = (0..LIVES).map(client_log);
-        let names = std::iter::once("setup".to_owned()).chain(clients).chain(["resolve".to_owned()]);
-        names.map(|name| self.log(&name)).filter(|path| path.is_file()).collect()
+    /// The logs that there are, in the order in which they were written, each with the number of its process; those of one life
+    /// were written at the same time.
+    pub(crate) fn logs(&self) -> Vec<Vec<(u64, PathBuf)>> {
+        let one = |name: &str| vec![(0, self.log(name))];
+        let of_life =
+            |life| (0..PROCESSES).map(|process| (process, self.log(&client_log(process, life)))).collect();
+        let groups = std::iter::once(one("setup")).chain((0..LIVES).map(of_life)).chain([one("resolve")]);
+        let there =
+            |group: Vec<(u64, PathBuf)>| group.into_iter().filter(|(_, path)| path.is_file()).collect();
+        groups.map(there).collect()
     }
 }
 
-fn client_log(life: u64) -> String {
-    format!("client-{life}")
+fn client_log(process: u64, life: u64) -> String {
+    format!("client-{process}-{life}")
 }
 
 /// A server, and what its clients take for it.
@@ -83,7 +89,8 @@ pub(crate) struct Made {
     pub(crate) delays: u64,
 }
 
-/// Lets the client work, one life after another, and disturbs it.
+/// Lets clients work, one life after another, and disturbs them. Where the store takes several writers, there are two at once in
+/// every other life.
 pub(crate) fn make(setting: &Setting, mut server: Option<&mut Server>) -> Result<Made, Failure> {
     let mut chance = Chance::new(setting.seed, 0);
     let mut made = Made::default();
@@ -92,7 +99,12 @@ pub(crate) fn make(setting: &Setting, mut server: Option<&mut Server>) -> Result
     for life in 0..lives {
         // The reader finds a store that was closed as often as one whose last client was killed.
         let by_itself = life + 1 == lives && chance.one_in(2);
-        let mut client = Client::start(setting, life, if by_itself { slice } else { AMPLE })?;
+        let time = if by_itself { slice } else { AMPLE };
+        let other = match server.is_some() && chance.one_in(2) {
+            true => Some(Client::start(setting, 1, life, time)?),
+            false => None,
+        };
+        let mut client = Client::start(setting, 0, life, time)?;
         if !by_itself && chance.one_in(8) {
             sleep(chance.up_to(OPENING));
         } else {
@@ -104,11 +116,19 @@ pub(crate) fn make(setting: &Setting, mut server: Option<&mut Server>) -> Result
                 sleep(chance.up_to(slice));
             }
         }
-        if by_itself {
-            client.wait_until_ended()?;
-        } else {
-            client.kill()?;
-            made.client_kills += 1;
+        let mut clients = vec![client];
+        clients.extend(other);
+        // Either is killed first as often as the other.
+        if chance.one_in(2) {
+            clients.reverse();
+        }
+        for mut client in clients {
+            if by_itself {
+                client.wait_until_ended()?;
+            } else {
+                client.kill()?;
+                made.client_kills += 1;
+            }
         }
     }
     Ok(made)
@@ -154,12 +174,12 @@ struct Client {
 }
 
 impl Client {
-    fn start(setting: &Setting, life: u64, time: Duration) -> Result<Self, Failure> {
-        let log = setting.log(&client_log(life));
+    fn start(setting: &Setting, process: u64, life: u64, time: Duration) -> Result<Self, Failure> {
+        let log = setting.log(&client_log(process, life));
         let child = Command::new(std::env::current_exe()?)
             .arg("client")
             .args(setting.address.words())
-            .args([setting.seed, time.as_millis() as u64, life].map(|number| number.to_string()))
+            .args([setting.seed, time.as_millis() as u64, process, life].map(|number| number.to_string()))
             .arg(&log)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -1,6 +1,7 @@
 //! What a role has to give so that its histories can be made and judged, and the ledger as such a role.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use async_trait::async_trait;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
-    AccountId, Capture, Command, Floor, HoldId, OpenAccount, PlaceHold, Posting, PostingId,
+    AccountId, Capture, Command, ConsumerId, Floor, HoldId, OpenAccount, PlaceHold, Posting, PostingId,
+    Receipt,
 };
-use bank_stores::{Currency, ErrorKind, Ledger, LedgerExt as _, Money};
+use bank_stores::{Currency, ErrorKind, Event, Ledger, LedgerExt as _, Money, Position};
 use serde_json::{Value, json};
 
 use crate::check;
-use crate::client::{History, Log, Outcome, Task};
+use crate::client::{Followed, History, Log, Outcome, PROCESSES, SHARED, Task};
+use crate::faults::LIVES;
 use crate::plan::{Address, Chance, Failure, text};
 
 /// How often an order is sent that nobody knows the outcome of, after all faults are over.
@@ -37,6 +40,10 @@ pub(crate) trait Role: Send + Sync + 'static {
 
     /// Says what is wrong with a history of which every outcome is known.
     async fn check(&self, history: &History) -> Result<(), String>;
+
+    /// Reads what the store tells of its changes, beside the orders, for as long as it is let; fails only where it is told what
+    /// cannot be.
+    async fn follow(&self, process: u64, log: &Log) -> Result<(), Failure>;
 
     /// Ends the use of the store.
     async fn close(&self);
@@ -76,15 +83,30 @@ pub(crate) trait Role: Send + Sync + 'static {
 
 /// The bank's own account, without a floor.
 const CASH: &str = "cash";
-/// All accounts; the others are customers', which never fall below zero.
-pub(crate) const ACCOUNTS: [&str; 7] =
+/// The bank's account and customers', which never fall below zero.
+const ACCOUNTS: [&str; 7] =
     [CASH, "customer-1", "customer-2", "customer-3", "customer-4", "customer-5", "customer-6"];
+/// The task that moves each power of two once to an account of its own, so that the balance names the postings in it.
+const MARKS: u64 = 1;
+/// So many powers; all of them in all lives fit the bank's account.
+pub(crate) const POWERS: u64 = 56;
 /// What each customer starts with.
 const FUNDS: i64 = 1_000_000;
 /// After which time some holds end by themselves.
 pub(crate) const EXPIRY: Duration = Duration::from_millis(50);
 /// How many holds are remembered for captures and voids.
 const RECENT: usize = 32;
+
+/// The account that the powers of two of a life go to.
+pub(crate) fn marks(process: u64, life: u64) -> String {
+    format!("marks-{process}.{life}")
+}
+
+/// All accounts.
+pub(crate) fn accounts() -> impl Iterator<Item = String> {
+    let lives = (0..PROCESSES).flat_map(|process| (0..LIVES).map(move |life| marks(process, life)));
+    ACCOUNTS.into_iter().map(ToOwned::to_owned).chain(lives)
+}
 
 #[derive(Debug)]
 enum Opened {
@@ -145,7 +167,7 @@ impl LedgerRole {
 #[async_trait]
 impl Role for LedgerRole {
     fn setup(&self) -> Vec<Value> {
-        let open = |account: &&str| {
+        let open = |account: String| {
             let id = format!("open:{account}");
             json!({ "id": id, "kind": "open", "account": account })
         };
@@ -153,10 +175,16 @@ impl Role for LedgerRole {
             let id = format!("funding.{account}");
             json!({ "id": id, "kind": "transfer", "from": CASH, "to": account, "amount": FUNDS })
         };
-        ACCOUNTS.iter().map(open).chain(ACCOUNTS[1..].iter().map(fund)).collect()
+        accounts().map(open).chain(ACCOUNTS[1..].iter().map(fund)).collect()
     }
 
     fn invent(&self, task: &mut Task) -> Value {
+        match task.number {
+            // Nothing that depends on what else is under way.
+            SHARED => return transfer(task),
+            MARKS if task.count() < POWERS => return mark(task),
+            _ => {}
+        }
         let hold = self.recent(&mut task.chance);
         match (task.chance.below(16), hold) {
             (9..=11, _) => self.hold(task),
@@ -168,7 +196,11 @@ impl Role for LedgerRole {
 
     async fn send(&self, order: &Value) -> Result<Outcome, Failure> {
         Ok(match self.ledger().execute_one(command(order)?).await {
-            Ok(receipt) => Outcome::Done { sequence: receipt.sequence, replayed: receipt.replayed },
+            Ok(receipt) => Outcome::Done {
+                sequence: receipt.sequence,
+                replayed: receipt.replayed,
+                print: print(&receipt),
+            },
             Err(error) => {
                 let kind = error.kind().as_str().to_owned();
                 match error.kind() {
@@ -192,12 +224,72 @@ impl Role for LedgerRole {
         check::check(self.ledger(), history).await
     }
 
+    async fn follow(&self, process: u64, log: &Log) -> Result<(), Failure> {
+        let consumer = ConsumerId::new(format!("follower-{process}"))?;
+        let from = loop {
+            match self.ledger().position(&consumer).await {
+                Ok(position) => break position,
+                Err(error) => passing(error).await?,
+            }
+        };
+        let mut followed = Followed { from: from.number(), to: from.number(), print: 0 };
+        log.followed(&followed)?;
+        loop {
+            let after = Position::new(followed.to);
+            let events = match self.ledger().events(after, 100, Duration::from_millis(50)).await {
+                Ok(events) => events,
+                Err(error) => {
+                    passing(error).await?;
+                    continue;
+                }
+            };
+            let Some(last) = events.last().map(|event| event.position) else { continue };
+            followed.to = last.number();
+            followed.print = events.iter().fold(followed.print, event_print);
+            while let Err(error) = self.ledger().consumed(&consumer, last).await {
+                passing(error).await?;
+            }
+            log.followed(&followed)?;
+        }
+    }
+
     async fn close(&self) {
         match &self.opened {
             Opened::Sqlite(ledger) => ledger.close().await,
             Opened::Postgres(ledger) => ledger.close().await,
         }
     }
+}
+
+/// Waits where an error passes, as those do that come of what is disturbed.
+async fn passing(error: bank_stores::Error) -> Result<(), Failure> {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Indeterminate => {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(())
+        }
+        _ => Err(format!("a follower is told what cannot be: {error}").into()),
+    }
+}
+
+/// Tells a receipt from any other; whether it is told again does not count.
+pub(crate) fn print(receipt: &Receipt) -> u64 {
+    let mut receipt = receipt.clone();
+    receipt.replayed = false;
+    hash(serde_json::to_string(&receipt).expect("a receipt is JSON"))
+}
+
+/// Tells events in order from any others.
+pub(crate) fn event_print(before: u64, event: &Event) -> u64 {
+    let Event { position, id, topic, payload, .. } = event;
+    hash((before, position.number(), id, topic, payload.to_string()))
+}
+
+fn hash(what: impl Hash) -> u64 {
+    // Of the same program in every process, and without a secret.
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a receipt that is such an error is a refusal that was remembered.
@@ -208,7 +300,7 @@ pub(crate) fn is_refusal(kind: ErrorKind) -> bool {
     )
 }
 
-/// A power of two, so that a balance tells what is in it; now and then more than a customer starts with.
+/// Of any size; now and then more than a customer starts with.
 fn amount(chance: &mut Chance) -> i64 {
     if chance.one_in(12) { 1 << 20 } else { 1_i64 << chance.below(16) }
 }
@@ -225,6 +317,12 @@ fn transfer(task: &mut Task) -> Value {
         "id": id, "kind": "transfer", "from": ACCOUNTS[from], "to": to, "amount": amount(&mut task.chance),
         "remember": task.chance.one_in(6),
     })
+}
+
+/// The next power of two.
+fn mark(task: &mut Task) -> Value {
+    let (to, power) = (marks(task.process, task.life), task.count());
+    json!({ "id": task.id('m'), "kind": "transfer", "from": CASH, "to": to, "amount": 1_i64 << power })
 }
 
 fn capture(task: &mut Task, hold: &str, from: usize) -> Value {

@@ -137,7 +137,8 @@ pub(crate) struct Wrong {
 impl Wrong {
     pub(crate) fn new(setting: &Setting, message: String) -> Self {
         // A log that cannot be read cannot be shown either.
-        let logs = setting.logs().into_iter().filter_map(|path| std::fs::read_to_string(path).ok());
+        let logs = setting.logs().into_iter().flatten();
+        let logs = logs.filter_map(|(_, path)| std::fs::read_to_string(path).ok());
         let lines = logs.flat_map(|log| log.lines().map(ToOwned::to_owned).collect::<Vec<_>>()).collect();
         let Setting { directory, seed, millis, .. } = setting;
         Self { seed: *seed, millis: *millis, directory: directory.clone(), lines, message }
