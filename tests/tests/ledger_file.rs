@@ -155,20 +155,27 @@ fn faulty(directory: &Path) -> PathBuf {
     library
 }
 
-/// The client of this test, which posts to a ledger in a process of its own, whose disk fails.
-#[test]
-fn what_a_full_disk_and_a_failed_fsync_did_is_told_apart_and_nothing_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
-    let (library, fault) = (faulty(directory.path()), directory.path().join("fault"));
+/// Runs a program of these tests on a disk that fails as the file `fault` says.
+fn on_a_bad_disk(directory: &Path, library: &Path, words: &[&str]) -> (bool, String, String) {
+    let fault = directory.join("fault");
     let output = Command::new(env!("CARGO_BIN_EXE_on_a_bad_disk"))
-        .arg(directory.path().join("ledger.db"))
+        .arg(directory.join("ledger.db"))
         .arg(&fault)
-        .env("LD_PRELOAD", &library)
+        .args(words)
+        .env("LD_PRELOAD", library)
         .env("FAULT", &fault)
         .output()
         .unwrap();
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}\n{errors}");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn what_a_full_disk_and_a_failed_fsync_did_is_told_apart_and_nothing_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let library = faulty(directory.path());
+    let (success, said, errors) = on_a_bad_disk(directory.path(), &library, &[]);
+    assert!(success, "{said}\n{errors}");
     // How each fault was told, and that it was over afterwards.
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(
@@ -180,4 +187,15 @@ fn what_a_full_disk_and_a_failed_fsync_did_is_told_apart_and_nothing_is_lost() {
         ],
         "{errors}"
     );
+}
+
+#[test]
+fn what_was_looked_up_after_a_failed_fsync_stays_so_when_the_process_dies() {
+    let directory = tempfile::tempdir().unwrap();
+    let library = faulty(directory.path());
+    let (success, said, errors) = on_a_bad_disk(directory.path(), &library, &["dies"]);
+    assert!(!success && last(&said).starts_with("looked up: "), "{said}\n{errors}");
+    let (success, again, errors) = on_a_bad_disk(directory.path(), &library, &["look"]);
+    assert!(success, "{errors}");
+    assert_eq!(last(&said), last(&again));
 }

@@ -1,7 +1,7 @@
 //! Posts to a ledger while its disk is made to fail by whoever started this: see the test of the ledger's file.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a part of a test")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{AccountId, CommandId, Floor, OpenAccount, Posting, PostingId};
@@ -20,10 +20,39 @@ fn transfer(number: i64) -> Posting {
     Posting::new(id(number), "transfer").transfer(account("cash"), account("alice"), one)
 }
 
+/// Tells whether the doubtful posting of a process that died is there.
+async fn look(path: &Path) {
+    let ledger = SqliteLedger::open(SqliteOptions::new(path)).await.unwrap();
+    let found = ledger.receipt(&CommandId::Posting(id(2))).await.unwrap().is_some();
+    println!("looked up: {found}");
+}
+
+/// Looks up what a failed fsync left in doubt, tells it, and dies without another word to its files.
+async fn dies(path: &Path, fault: &Path) {
+    let ledger = SqliteLedger::open(SqliteOptions::new(path)).await.unwrap();
+    ledger.open(OpenAccount::new(account("cash"), Currency::EUR).floor(Floor::None)).await.unwrap();
+    ledger.open(OpenAccount::new(account("alice"), Currency::EUR)).await.unwrap();
+    ledger.post(transfer(1)).await.unwrap();
+    // Who reads keeps the log open.
+    ledger.account(&account("alice"), Consistency::Current).await.unwrap();
+    std::fs::write(fault, "s").unwrap();
+    let error = ledger.post(transfer(2)).await.unwrap_err();
+    std::fs::remove_file(fault).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Indeterminate);
+    let found = ledger.receipt(&CommandId::Posting(id(2))).await.unwrap().is_some();
+    println!("looked up: {found}");
+    std::process::abort();
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut words = std::env::args().skip(1).map(PathBuf::from);
     let (path, fault) = (words.next().unwrap(), words.next().unwrap());
+    match words.next().as_deref().and_then(Path::to_str) {
+        Some("look") => return look(&path).await,
+        Some("dies") => return dies(&path, &fault).await,
+        _ => {}
+    }
     let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
     ledger.open(OpenAccount::new(account("cash"), Currency::EUR).floor(Floor::None)).await.unwrap();
     ledger.open(OpenAccount::new(account("alice"), Currency::EUR)).await.unwrap();
