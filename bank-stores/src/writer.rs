@@ -1,14 +1,21 @@
 //! The one task that writes a store, and commits what waits in groups.
+//!
+//! What waits is bounded, in number and in bytes. Whoever comes when there is no room waits for it, in the order of coming: the
+//! future of the call is the backpressure, and dropping it then leaves nothing behind.
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{Error, ErrorKind, Result};
 
 /// How many requests may wait; whoever comes later waits for a place.
 const QUEUE: usize = 4_096;
+
+/// How many bytes may wait, unless a single command carries more.
+const QUEUE_BYTES: usize = 256 * 1_024 * 1_024;
 
 /// How many bytes a group carries at most, unless a single command carries more.
 const GROUP_BYTES: usize = 32 * 1_024 * 1_024;
@@ -45,11 +52,14 @@ struct Request<G: Group> {
     commands: Vec<G::Command>,
     bytes: usize,
     reply: oneshot::Sender<Vec<Result<G::Outcome>>>,
+    /// Its part of the bytes that may wait.
+    room: OwnedSemaphorePermit,
 }
 
 /// The callers' end of the queue.
 pub(crate) struct Writer<G: Group> {
     requests: mpsc::Sender<Request<G>>,
+    room: Arc<Semaphore>,
     group: usize,
     position: watch::Receiver<u64>,
     /// Becomes true when the writer has to end.
@@ -69,7 +79,7 @@ impl<G: Group> Writer<G> {
         let (published, position) = watch::channel(group.position());
         let (closing, closed) = watch::channel(false);
         tokio::spawn(Task { group, published }.run(queue, closed, limit));
-        Self { requests, group: limit, position, closing }
+        Self { requests, room: Arc::new(Semaphore::new(QUEUE_BYTES)), group: limit, position, closing }
     }
 
     /// Hands commands over and waits for their outcomes.
@@ -101,10 +111,13 @@ impl<G: Group> Writer<G> {
         commands: Vec<G::Command>,
         bytes: usize,
     ) -> Result<oneshot::Receiver<Vec<Result<G::Outcome>>>> {
+        let closed = || Error::new(ErrorKind::Unavailable, "the store is closed");
+        let wanted = bytes.min(QUEUE_BYTES) as u32;
+        let room = self.room.clone().acquire_many_owned(wanted).await.map_err(|_| closed())?;
         let (reply, receiver) = oneshot::channel();
-        match self.requests.send(Request { commands, bytes, reply }).await {
+        match self.requests.send(Request { commands, bytes, reply, room }).await {
             Ok(()) => Ok(receiver),
-            Err(_) => Err(Error::new(ErrorKind::Unavailable, "the store is closed")),
+            Err(_) => Err(closed()),
         }
     }
 
@@ -132,6 +145,8 @@ impl<G: Group> Writer<G> {
     pub(crate) async fn close(&self) {
         // The task may have ended already.
         let _ = self.closing.send(true);
+        // Who waits for room would wait in vain.
+        self.room.close();
         self.requests.closed().await;
         // The position's sender lives as long as the task: its end is the task's end.
         let mut position = self.position.clone();
@@ -202,7 +217,7 @@ impl<G: Group> Task<G> {
         let mut commands = Vec::with_capacity(requests.iter().map(|request| request.commands.len()).sum());
         let mut replies = Vec::with_capacity(requests.len());
         for request in requests {
-            replies.push((request.reply, request.commands.len()));
+            replies.push((request.reply, request.commands.len(), request.room));
             commands.extend(request.commands);
         }
         let mut outcomes = match self.group.commit(&commands).await {
@@ -215,9 +230,112 @@ impl<G: Group> Task<G> {
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         }
         .into_iter();
-        for (reply, count) in replies {
+        for (reply, count, _room) in replies {
             // A caller that is gone finds its outcome by its id.
             let _ = reply.send(outcomes.by_ref().take(count).collect());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commits when it is let, and counts what it has done.
+    struct Gated {
+        open: watch::Receiver<bool>,
+        done: u64,
+    }
+
+    impl Group for Gated {
+        /// How many bytes it carries.
+        type Command = usize;
+        type Outcome = ();
+
+        async fn commit(&mut self, commands: &[usize]) -> Result<Vec<Result<()>>> {
+            self.open.wait_for(|open| *open).await.unwrap();
+            self.done += commands.len() as u64;
+            Ok(commands.iter().map(|_| Ok(())).collect())
+        }
+
+        async fn finish(self) {}
+
+        fn size(command: &usize) -> usize {
+            *command
+        }
+
+        fn position(&self) -> u64 {
+            self.done
+        }
+    }
+
+    fn gated() -> (Arc<Writer<Gated>>, watch::Sender<bool>) {
+        let (gate, open) = watch::channel(false);
+        (Arc::new(Writer::start(Gated { open, done: 0 }, 1)), gate)
+    }
+
+    /// Sends so many commands of this size, and waits until all that can be taken in are.
+    async fn send(
+        writer: &Arc<Writer<Gated>>,
+        count: usize,
+        bytes: usize,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let calls = (0..count).map(|_| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.execute(vec![bytes]).await.pop().unwrap().unwrap() })
+        });
+        let calls = calls.collect();
+        // On one thread, each has had its turn by then.
+        for _ in 0..count + 4 {
+            tokio::task::yield_now().await;
+        }
+        calls
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_number_and_whoever_comes_later_waits_for_room() {
+        let (writer, gate) = gated();
+        let calls = send(&writer, QUEUE + 10, 0).await;
+        // One is with the group, the queue is full, and the others have not been taken in.
+        assert_eq!(writer.requests.capacity(), 0);
+        // Who gives up while it waits for room leaves nothing behind.
+        calls[QUEUE + 9].abort();
+        gate.send_replace(true);
+        for call in calls.into_iter().take(QUEUE + 9) {
+            call.await.unwrap();
+        }
+        assert_eq!(*writer.position().borrow(), (QUEUE + 9) as u64);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_bytes() {
+        let (writer, gate) = gated();
+        let calls = send(&writer, 10, QUEUE_BYTES / 4).await;
+        assert_eq!((writer.room.available_permits(), QUEUE - writer.requests.capacity()), (0, 3));
+        gate.send_replace(true);
+        for call in calls {
+            call.await.unwrap();
+        }
+        // One that is larger than all the room there is has it alone.
+        writer.execute(vec![2 * QUEUE_BYTES]).await.pop().unwrap().unwrap();
+        assert_eq!((*writer.position().borrow(), writer.room.available_permits()), (11, QUEUE_BYTES));
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_in_is_done_when_the_store_closes_and_the_rest_is_refused() {
+        let (writer, gate) = gated();
+        let calls = send(&writer, 5, QUEUE_BYTES / 2).await;
+        let closing = tokio::spawn({
+            let writer = writer.clone();
+            async move { writer.close().await }
+        });
+        tokio::task::yield_now().await;
+        gate.send_replace(true);
+        let mut done = 0;
+        for call in calls {
+            done += u64::from(call.await.is_ok());
+        }
+        closing.await.unwrap();
+        assert_eq!((done, *writer.position().borrow()), (2, 2));
     }
 }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
-use bank_stores::ledger::{AccountId, CommandId, Floor, OpenAccount, Posting, PostingId};
+use bank_stores::ledger::{
+    AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, OpenAccount, PlaceHold, Posting,
+    PostingId,
+};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
 use bank_tests::{Postgres, Proxy};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -365,4 +368,90 @@ async fn an_older_program_refuses_newer_tables_with_one_clear_line() {
         refused.to_string().contains("schema version 99") && !refused.to_string().contains('\n'),
         "{refused}"
     );
+}
+
+/// What a foreign hand does to a ledger, and how it is undone. 1 to 3 are accounts, 4 and 5 their funds, 6 is a hold, 7 a capture that
+/// released its rest, 8 a change of rules.
+const TAMPERINGS: &[(&str, &str)] = &[
+    (
+        "UPDATE entries SET amount = amount + 10 WHERE posting = 4 AND leg = 1",
+        "UPDATE entries SET amount = amount - 10 WHERE posting = 4 AND leg = 1",
+    ),
+    (
+        "UPDATE postings SET reference = 'gift' WHERE sequence = 4",
+        "UPDATE postings SET reference = NULL WHERE sequence = 4",
+    ),
+    (
+        "UPDATE entries SET posting = 99 WHERE posting = 5; UPDATE postings SET sequence = 99 WHERE sequence = 5",
+        "UPDATE entries SET posting = 5 WHERE posting = 99; UPDATE postings SET sequence = 5 WHERE sequence = 99",
+    ),
+    (
+        "INSERT INTO postings SELECT 9, 'forged', kind, NULL, NULL, booked_at, value_at, NULL, NULL, NULL, NULL, content
+         FROM postings WHERE sequence = 4",
+        "DELETE FROM postings WHERE sequence = 9",
+    ),
+    (
+        "INSERT INTO postings SELECT 3, 'forged', kind, NULL, NULL, booked_at, value_at, NULL, NULL, NULL, NULL, content
+         FROM postings WHERE sequence = 4",
+        "DELETE FROM postings WHERE sequence = 3",
+    ),
+    (
+        "ALTER TABLE balances RENAME TO kept; CREATE TABLE balances AS SELECT * FROM kept WHERE account <> 2",
+        "DROP TABLE balances; ALTER TABLE kept RENAME TO balances",
+    ),
+    (
+        "UPDATE balances SET balance = balance + 1 WHERE account = 2",
+        "UPDATE balances SET balance = balance - 1 WHERE account = 2",
+    ),
+    ("UPDATE rules SET floor = NULL", "UPDATE rules SET floor = -500"),
+    ("INSERT INTO rules VALUES (2, 0, NULL, NULL)", "DELETE FROM rules WHERE account = 2"),
+    (
+        "UPDATE holds SET status = 0, ended_by = NULL; UPDATE balances SET held = 60 WHERE account = 2",
+        "UPDATE holds SET status = 1, ended_by = 7; UPDATE balances SET held = 0 WHERE account = 2",
+    ),
+    (
+        "UPDATE state SET sequence = 7",
+        "UPDATE state SET sequence = 8",
+    ),
+    (
+        "UPDATE chain SET hash = sha256(hash) WHERE sequence = 8",
+        // The last: nobody else knows what it was.
+        "SELECT 1",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_foreign_hand_changed_on_the_server_are_found() {
+    let Some(server) = blocking(|| Postgres::shared("a foreign hand")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    ledger.open(OpenAccount::new(account("cash"), Currency::EUR).floor(Floor::None)).await.unwrap();
+    for name in ["a", "b"] {
+        ledger.open(OpenAccount::new(account(name), Currency::EUR)).await.unwrap();
+    }
+    for name in ["a", "b"] {
+        ledger.post(transfer(&format!("fund.{name}"), "cash", name, 1_000)).await.unwrap();
+    }
+    let (hold, hundred) = (HoldId::new("h").unwrap(), Money::from_minor(100, Currency::EUR));
+    ledger.execute_one(PlaceHold::new(hold.clone(), account("a"), hundred)).await.unwrap();
+    let part = Capture::new(PostingId::new("c").unwrap(), hold, account("b"));
+    let part = part.amount(Money::from_minor(40, Currency::EUR)).release_rest();
+    ledger.execute_one(part).await.unwrap();
+    let change = ChangeAccount::new(ChangeId::new("limit").unwrap(), account("b"));
+    ledger.execute_one(change.floor(Floor::At(-500))).await.unwrap();
+    let mut head = ledger.chain().await.unwrap();
+    while head.pending > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        head = ledger.chain().await.unwrap();
+    }
+    let breach = async || ledger.verify(Some(&head), &mut |_| {}).await.unwrap().breach;
+    for (sql, undone) in TAMPERINGS {
+        assert_eq!(breach().await, None, "before: {sql}");
+        let run = |sql: &str| {
+            tokio::task::block_in_place(|| server.sql(&format!("SET search_path = {schema}; {sql}")))
+        };
+        run(sql);
+        assert!(breach().await.is_some(), "{sql}");
+        run(undone);
+    }
 }

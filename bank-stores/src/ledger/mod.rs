@@ -96,7 +96,8 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Executes commands; each has its own outcome, in the order given.
     ///
     /// Commands take effect in this order, so that a later one sees what an earlier one did. What waits, of all
-    /// callers, is committed in groups.
+    /// callers, is committed in groups. It is bounded: where there is no room, the call waits for some before it hands anything
+    /// over.
     async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>>;
 
     /// Looks up the outcome of a command, after [`ErrorKind::Indeterminate`] or a call that was given up: its receipt if it took
