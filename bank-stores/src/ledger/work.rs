@@ -159,9 +159,10 @@ where
     S: ChainStore,
     G: Group<Command = Work, Outcome = Done>,
 {
+    let mut told = None;
     loop {
         let Some(strong) = writer.upgrade() else { return };
-        let more = match keep_once(&*store, &strong).await {
+        let more = match keep_once(&*store, &strong, &mut told).await {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(error = ?error, "the ledger's own work has to wait");
@@ -176,7 +177,7 @@ where
 }
 
 /// Does what there is to do; says whether there is more.
-async fn keep_once<S, G>(store: &S, writer: &Writer<G>) -> Result<bool>
+async fn keep_once<S, G>(store: &S, writer: &Writer<G>, told: &mut Option<u64>) -> Result<bool>
 where
     S: ChainStore,
     G: Group<Command = Work, Outcome = Done>,
@@ -187,7 +188,7 @@ where
     if due > 0 {
         one(Work::Expire).await?;
     }
-    let (after, blocks, behind) = next_blocks(store).await?;
+    let (after, blocks, behind) = next_blocks(store, told).await?;
     if !blocks.is_empty() {
         one(Work::Chain { after, blocks }).await?;
     }

@@ -48,8 +48,12 @@ pub(crate) async fn due_holds(store: &impl ChainStore, most: u64) -> Result<u64>
     Ok(due.unwrap_or_default() as u64)
 }
 
-/// The command behind which blocks are to be added, the blocks, and whether there are more behind them.
-pub(crate) async fn next_blocks(store: &impl ChainStore) -> Result<(u64, Vec<(u64, [u8; 32])>, bool)> {
+/// The command behind which blocks are to be added, the blocks, and whether there are more behind them. `told` is where it was told
+/// last that rows are missing.
+pub(crate) async fn next_blocks(
+    store: &impl ChainStore,
+    told: &mut Option<u64>,
+) -> Result<(u64, Vec<(u64, [u8; 32])>, bool)> {
     let head = head(store).await?;
     let (after, last) = (head.sequence, head.sequence + head.pending);
     let mut hash = match after {
@@ -61,7 +65,13 @@ pub(crate) async fn next_blocks(store: &impl ChainStore) -> Result<(u64, Vec<(u6
         let to = last.min(from + BLOCK);
         let facts = facts(store, from, to).await?;
         if !(from + 1..=to).eq(facts.iter().map(|fact| fact.sequence)) {
-            tracing::error!(from, to, "the ledger lacks rows, or has too many: the chain is not continued");
+            if told.replace(from) != Some(from) {
+                tracing::error!(
+                    from,
+                    to,
+                    "the ledger lacks rows, or has too many: the chain is not continued"
+                );
+            }
             return Ok((after, Vec::new(), false));
         }
         let next = block_hash(hash, &facts);

@@ -43,11 +43,25 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
         ledgers.push((accounts, ledger));
     }
     let mut ratios = Vec::new();
+    // What a transfer writes to the server's log: bytes, and pages that are logged whole, as each is once after a checkpoint.
+    let mut logged = [(0.0, 0.0); 2];
+    let log = || -> Result<[f64; 2], Failure> {
+        let said = server.sql("SELECT wal_bytes || ' ' || wal_fpi FROM pg_stat_wal");
+        let (bytes, pages) = said.split_once(' ').ok_or("the server does not tell of its log")?;
+        Ok([bytes.parse()?, pages.parse()?])
+    };
     for round in 0..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
         let mut rates = Vec::new();
-        for (accounts, _) in &ledgers {
-            rates.push(accounts.run(2_000, Choice::Uniform, plan.time).await?.rate);
+        for ((accounts, _), logged) in ledgers.iter().zip(&mut logged) {
+            let before = log()?;
+            let rate = accounts.run(2_000, Choice::Uniform, plan.time).await?.rate;
+            rates.push(rate);
+            let (after, transfers) = (log()?, rate * plan.time.as_secs_f64());
+            if round > 0 {
+                logged.0 += (after[0] - before[0]) / transfers / plan.rounds as f64;
+                logged.1 += (after[1] - before[1]) / transfers / plan.rounds as f64;
+            }
         }
         // The first fills caches.
         if round > 0 {
@@ -61,6 +75,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
         plan.time.as_secs()
     );
     println!("a transfer costs {} times as much", ratios.into_iter().collect::<Sample>());
+    for (name, (bytes, pages)) in ["smaller", "larger"].into_iter().zip(logged) {
+        println!("the {name} one logs {bytes:.0} bytes and {pages:.3} whole pages a transfer");
+    }
     for (_, ledger) in ledgers {
         ledger.close().await;
     }
