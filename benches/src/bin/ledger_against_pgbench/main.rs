@@ -30,7 +30,7 @@ Options:
   --rounds N       how often each takes its turn (7)
   --seconds N      how long each time (4)
   --accounts N     how many accounts (10000)
-  --buffers SIZE   the server's shared_buffers (PostgreSQL; its default, 128MB)
+  --settings LIST  settings of the server, as shared_buffers=1GB,full_page_writes=off (PostgreSQL; its defaults)
   --larger true    instead: what ten times the accounts and the history cost (PostgreSQL)
   --plot FILE      writes throughput against callers in flight as an SVG
 ";
@@ -66,7 +66,7 @@ struct Plan {
     time: Duration,
     accounts: usize,
     plot: Option<String>,
-    buffers: Option<String>,
+    settings: Option<String>,
 }
 
 async fn run() -> Result<(), Failure> {
@@ -77,7 +77,7 @@ async fn run() -> Result<(), Failure> {
         time: Duration::from_secs(arguments.take("--seconds")?.unwrap_or(4)),
         accounts: arguments.take("--accounts")?.unwrap_or(10_000),
         plot: arguments.take("--plot")?,
-        buffers: arguments.take("--buffers")?,
+        settings: arguments.take("--settings")?,
     };
     let is_larger = arguments.take("--larger")?.unwrap_or(false);
     arguments.finish()?;

@@ -16,13 +16,13 @@ use crate::{Plan, measure};
 
 /// Starts a server of our own.
 pub(crate) fn start(plan: &Plan) -> Result<Postgres, Failure> {
-    let buffers = plan.buffers.as_ref().map(|size| format!("shared_buffers={size}"));
-    let start = || Some(Postgres::start("the comparison")?.with(buffers.as_deref().as_slice()));
+    let settings: Vec<&str> = plan.settings.iter().flat_map(|list| list.split(',')).collect();
+    let start = || Some(Postgres::start("the comparison")?.with(&settings));
     let server = tokio::task::block_in_place(start).ok_or("there is no PostgreSQL")?;
     println!(
         "{}; fsync on, defaults but for max_connections=300 {}",
         server.sql("SELECT version()"),
-        buffers.unwrap_or_default()
+        settings.join(" ")
     );
     Ok(server)
 }
