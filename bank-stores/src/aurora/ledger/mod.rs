@@ -161,14 +161,16 @@ impl Ledger for AuroraLedger {
     }
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
-        let mut connection = self.database.reader(Consistency::Current).await?;
-        if let Some(found) = find(&mut connection, id).await? {
-            return Ok(Some(found));
+        let look = async || {
+            let mut connection = self.database.reader(Consistency::Current).await?;
+            find(&mut connection, id).await
+        };
+        let found = look().await?;
+        if found.is_some() {
+            return Ok(found);
         }
-        drop(connection);
         self.work(Work::Fence).await?;
-        let mut connection = self.database.reader(Consistency::Current).await?;
-        find(&mut connection, id).await
+        look().await
     }
 
     async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {

@@ -148,13 +148,16 @@ impl Ledger for SqliteLedger {
     }
 
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
-        let mut connection = self.database.readers().acquire().await.map_err(from_sqlx)?;
-        let found = find(&mut connection, id).await?;
+        let look = async || {
+            let mut connection = self.database.readers().acquire().await.map_err(from_sqlx)?;
+            find(&mut connection, id).await
+        };
+        let found = look().await?;
         if found.is_some() || self.writer.is_none() {
             return Ok(found);
         }
         self.work(Work::Fence).await?;
-        find(&mut connection, id).await
+        look().await
     }
 
     async fn account(&self, id: &AccountId, _read: Consistency) -> Result<Account> {
