@@ -1,4 +1,5 @@
-//! Ledgers that earlier versions of this crate wrote. A file is never changed; a new version of the schema adds one.
+//! Ledgers that earlier versions of this crate wrote. A file is never changed; a new version of the schema adds one, of the version
+//! that it leaves: each kind of command executed by that version, closed, and dumped by `sqlite3 ledger.db .dump`.
 
 #![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "tests")]

@@ -17,7 +17,8 @@ pub enum Floor {
     /// Never below zero: a customer's account.
     #[default]
     Zero,
-    /// Down to this many minor units: which are zero or negative: an overdraft.
+    /// Down to this many minor units of the account's currency: below zero an overdraft, above it a reserve, which an account that
+    /// is being opened cannot have.
     At(i64),
     /// Without bound: the bank's own accounts, such as cash and clearing.
     None,
@@ -93,6 +94,9 @@ impl AccountStatus {
 }
 
 /// An account as it stands.
+///
+/// Its JSON is what a change of an account leaves in the ledger for good, and is hashed: a field that is added has to be read back from
+/// rows that lack it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Account {

@@ -1,4 +1,5 @@
-//! The ledger's tables. They are those of the embedded ledger, so that the two are read alike; times are microseconds, money is
+//! The ledger's tables. They are those of the embedded ledger, so that the two are read alike, and `state`, the row that groups take
+//! turns on; times are microseconds, money is
 //! minor units, and metadata and events are JSON as text, which is hashed as it stands.
 //!
 //! There are no foreign keys between what is written with every posting: each would lock the rows that it looks at. The writer

@@ -137,7 +137,6 @@ pub(crate) struct MadePosting<'c> {
     pub(crate) posting: Cow<'c, Posting>,
     /// Of the command.
     pub(crate) content: [u8; 32],
-    /// The sequence of the posting that it undoes.
     /// What it undoes: its sequence and its id.
     pub(crate) reverses: Option<(u64, PostingId)>,
     /// The hold that it pays out of.
