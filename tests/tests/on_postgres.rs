@@ -5,6 +5,9 @@
 #[path = "contract.rs"]
 mod contract;
 #[cfg(has_postgres)]
+#[path = "hostile.rs"]
+mod hostile;
+#[cfg(has_postgres)]
 #[path = "idempotency.rs"]
 mod idempotency;
 #[cfg(has_postgres)]
