@@ -249,3 +249,9 @@ fn one_process_killed_at_random_moments_loses_and_doubles_nothing() {
 fn five_processes_killed_at_random_moments_lose_and_double_nothing() {
     crash(Shape::Five, "five processes");
 }
+
+#[cfg(has_postgres)]
+#[test]
+fn two_copies_of_accounts_on_postgresql_killed_at_random_moments_lose_and_double_nothing() {
+    crash(Shape::OnPostgres, "two copies of accounts on PostgreSQL");
+}
