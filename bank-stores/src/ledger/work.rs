@@ -86,6 +86,30 @@ where
     faults.iter_mut().map(outcome).collect()
 }
 
+/// Has the writer do something that is no command; gives of how many rows.
+pub(crate) async fn one<G>(writer: &Writer<G>, work: Work) -> Result<u64>
+where
+    G: Group<Command = Work, Outcome = Done>,
+{
+    let missing = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
+    writer.execute(vec![work]).await.pop().ok_or_else(missing)??.count()
+}
+
+/// Forgets events, in portions, so that commands have their turn between them.
+pub(crate) async fn forget<G>(writer: &Writer<G>, before: Timestamp) -> Result<u64>
+where
+    G: Group<Command = Work, Outcome = Done>,
+{
+    let mut forgotten = 0;
+    loop {
+        let more = one(writer, Work::Forget(before)).await?;
+        forgotten += more;
+        if more < FORGET {
+            return Ok(forgotten);
+        }
+    }
+}
+
 /// What is wrong with the form of each.
 fn faults(commands: &[Command]) -> Vec<Option<Error>> {
     let mut faults = Vec::with_capacity(commands.len());
@@ -182,15 +206,14 @@ where
     S: ChainStore,
     G: Group<Command = Work, Outcome = Done>,
 {
-    let one = async |work| writer.execute(vec![work]).await.into_iter().try_for_each(|done| done.map(drop));
     // First, and apart: holds end in time whatever is wrong with the chain.
     let due = due_holds(store, SWEEP + 1).await?;
     if due > 0 {
-        one(Work::Expire).await?;
+        one(writer, Work::Expire).await?;
     }
     let (after, blocks, behind) = next_blocks(store, told).await?;
     if !blocks.is_empty() {
-        one(Work::Chain { after, blocks }).await?;
+        one(writer, Work::Chain { after, blocks }).await?;
     }
     Ok(behind || due > SWEEP)
 }

@@ -25,15 +25,15 @@ use super::error::{damaged, from_sqlx};
 use crate::ledger::chain::{self, verify};
 use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position, without_gap};
 use crate::ledger::rows;
-use crate::ledger::work::{FORGET, Work, execute, keep};
+use crate::ledger::work::{Work, execute, forget, keep, one};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
 };
 use crate::writer::Writer;
 use crate::{
-    Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, NewEvent, Page, PageRequest,
-    Position, Result, Timestamp,
+    Consistency, Cursor, Direction, Error, Event, Ledger, Money, NewEvent, Page, PageRequest, Position,
+    Result, Timestamp,
 };
 use columns::{select_accounts, select_holds};
 use group::LedgerGroup;
@@ -72,8 +72,7 @@ impl AuroraLedger {
 
     /// Has the writer do something that is no command.
     async fn work(&self, work: Work) -> Result<u64> {
-        let missing = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
-        self.writer.execute(vec![work]).await.pop().ok_or_else(missing)??.count()
+        one(&self.writer, work).await
     }
 
     fn now(&self) -> Timestamp {
@@ -325,14 +324,7 @@ impl Ledger for AuroraLedger {
     }
 
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        let mut forgotten = 0;
-        loop {
-            let more = self.work(Work::Forget(before)).await?;
-            forgotten += more;
-            if more < FORGET {
-                return Ok(forgotten);
-            }
-        }
+        forget(&self.writer, before).await
     }
 
     async fn chain(&self) -> Result<ChainHead> {

@@ -24,15 +24,14 @@ use super::{SqliteOptions, outbox};
 use crate::ledger::chain::{self, verify};
 use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position, without_gap};
 use crate::ledger::rows;
-use crate::ledger::work::{FORGET, Work, execute, keep};
+use crate::ledger::work::{Work, execute, forget, keep, one};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
     HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
 };
 use crate::writer::Writer;
 use crate::{
-    Consistency, Cursor, Direction, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position,
-    Result, Timestamp,
+    Consistency, Cursor, Direction, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp,
 };
 use columns::{select_accounts, select_holds};
 use engine::LedgerEngine;
@@ -73,9 +72,11 @@ impl SqliteLedger {
 
     /// Has the writer do something that is no command.
     async fn work(&self, work: Work) -> Result<u64> {
-        let Some(writer) = &self.writer else { return Err(self.database.read_only_refusal()) };
-        let missing = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
-        writer.execute(vec![work]).await.pop().ok_or_else(missing)??.count()
+        one(self.writer()?, work).await
+    }
+
+    fn writer(&self) -> Result<&Writer<SqliteGroup<LedgerEngine>>> {
+        self.writer.as_deref().ok_or_else(|| self.database.read_only_refusal())
     }
 
     fn now(&self) -> Timestamp {
@@ -305,14 +306,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        let mut forgotten = 0;
-        loop {
-            let more = self.work(Work::Forget(before)).await?;
-            forgotten += more;
-            if more < FORGET {
-                return Ok(forgotten);
-            }
-        }
+        forget(self.writer()?, before).await
     }
 
     async fn chain(&self) -> Result<ChainHead> {
