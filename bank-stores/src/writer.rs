@@ -44,6 +44,11 @@ pub(crate) trait Group: Send + 'static {
         false
     }
 
+    /// Whether a command is executed in a group of its own kind, behind that of the others which came with it.
+    fn stands_apart(_command: &Self::Command) -> bool {
+        false
+    }
+
     /// The position of the last event, of what is committed now.
     fn position(&self) -> u64;
 }
@@ -207,7 +212,13 @@ impl<G: Group> Task<G> {
                     Err(_) => break,
                 }
             }
-            self.answer(requests).await;
+            let stand_apart = |request: &Request<G>| request.commands.iter().any(G::stands_apart);
+            let (apart, plain): (Vec<_>, Vec<_>) = requests.into_iter().partition(stand_apart);
+            for requests in [plain, apart] {
+                if !requests.is_empty() {
+                    self.answer(requests).await;
+                }
+            }
         }
         self.group.finish().await;
     }
@@ -245,6 +256,7 @@ mod tests {
     struct Gated {
         open: watch::Receiver<bool>,
         done: u64,
+        groups: mpsc::UnboundedSender<Vec<usize>>,
     }
 
     impl Group for Gated {
@@ -255,6 +267,8 @@ mod tests {
         async fn commit(&mut self, commands: &[usize]) -> Result<Vec<Result<()>>> {
             self.open.wait_for(|open| *open).await.unwrap();
             self.done += commands.len() as u64;
+            // Only some tests look at them.
+            let _ = self.groups.send(commands.to_vec());
             Ok(commands.iter().map(|_| Ok(())).collect())
         }
 
@@ -264,14 +278,26 @@ mod tests {
             *command
         }
 
+        fn stands_apart(command: &usize) -> bool {
+            command % 2 == 1
+        }
+
         fn position(&self) -> u64 {
             self.done
         }
     }
 
     fn gated() -> (Arc<Writer<Gated>>, watch::Sender<bool>) {
+        let (writer, gate, _) = grouped(1);
+        (writer, gate)
+    }
+
+    type Groups = mpsc::UnboundedReceiver<Vec<usize>>;
+
+    fn grouped(limit: usize) -> (Arc<Writer<Gated>>, watch::Sender<bool>, Groups) {
         let (gate, open) = watch::channel(false);
-        (Arc::new(Writer::start(Gated { open, done: 0 }, 1)), gate)
+        let (groups, done) = mpsc::unbounded_channel();
+        (Arc::new(Writer::start(Gated { open, done: 0, groups }, limit)), gate, done)
     }
 
     /// Sends so many commands of this size, and waits until all that can be taken in are.
@@ -305,6 +331,22 @@ mod tests {
             call.await.unwrap();
         }
         assert_eq!(*writer.position().borrow(), (QUEUE + 9) as u64);
+    }
+
+    #[tokio::test]
+    async fn what_stands_apart_is_a_group_of_its_own_behind_what_came_with_it() {
+        let (writer, gate, mut groups) = grouped(10);
+        let mut calls = Vec::new();
+        for command in [2, 4, 5, 6, 7] {
+            calls.extend(send(&writer, 1, command).await);
+        }
+        gate.send_replace(true);
+        for call in calls {
+            call.await.unwrap();
+        }
+        for group in [vec![2], vec![4, 6], vec![5, 7]] {
+            assert_eq!(groups.recv().await.unwrap(), group);
+        }
     }
 
     #[tokio::test]

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::AccountId;
 use super::book::{Book, HeldAccount};
 
-/// So many accounts make a generation; two are remembered, about 25 MB each.
-const GENERATION: usize = 65_536;
+/// So many accounts make a generation; two are remembered, about 50 MB each where so many are in use.
+const GENERATION: usize = 131_072;
 
 /// Accounts as the last group left them. Those that no group has touched while a generation filled are forgotten first.
 #[derive(Debug)]

@@ -221,6 +221,11 @@ impl Group for LedgerGroup {
         size(work)
     }
 
+    /// What is no command would have the commands beside it read from the database what is known of them.
+    fn stands_apart(work: &Work) -> bool {
+        !matches!(work, Work::Command(_))
+    }
+
     fn joins_next(work: &Work) -> bool {
         matches!(work, Work::Command(command) if command.is_linked())
     }

@@ -58,7 +58,8 @@ struct Tables {
     holds: Holds,
     changed_holds: ChangedHolds,
     postings: Postings,
-    entries: Entries,
+    /// By account, number, posting, leg, amount and balance.
+    entries: Vec<(i64, i64, i64, i16, i64, i64)>,
     changes: Changes,
     refusals: Refusals,
     outbox: Outbox,
@@ -101,7 +102,13 @@ macro_rules! put {
 }
 
 impl Tables {
-    fn put(self, statement: &mut Statement) -> sqlx::Result<()> {
+    fn put(mut self, statement: &mut Statement) -> sqlx::Result<()> {
+        // In the order of the index that is the largest, so that a page of it is looked for once a group.
+        self.entries.sort_unstable();
+        let mut entries = Entries::default();
+        for (account, number, posting, leg, amount, balance) in self.entries {
+            entries.row(posting, leg, account, number, amount, balance);
+        }
         put!(statement, self.accounts,
             "INSERT INTO accounts (sequence, id, owner, name, currency, floor, ceiling, opened_at, content) SELECT * FROM",
             [sequence "bigint", id "text", owner "text", name "text", currency "text", floor "bigint", ceiling "bigint",
@@ -131,7 +138,7 @@ impl Tables {
             [sequence "bigint", id "text", kind "text", reference "text", metadata "text", booked_at "bigint",
              value_at "bigint", reverses "bigint", hold "bigint", captured "bigint", hold_status "smallint",
              content "bytea"], "WHERE EXISTS (SELECT 1 FROM t0)");
-        put!(statement, self.entries,
+        put!(statement, entries,
             "INSERT INTO entries (posting, leg, account, number, amount, balance) SELECT * FROM",
             [posting "bigint", leg "smallint", account "bigint", number "bigint", amount "bigint", balance "bigint"], "WHERE EXISTS (SELECT 1 FROM t0)");
         put!(statement, self.changes,
@@ -272,14 +279,9 @@ impl Tables {
         );
         for (leg, entry) in receipt.entries.iter().enumerate() {
             let account = book.account(&entry.account).map_or(0, |held| held.sequence);
-            self.entries.row(
-                receipt.sequence as i64,
-                leg as i16,
-                account as i64,
-                entry.number as i64,
-                entry.amount.minor(),
-                entry.balance_after.minor(),
-            );
+            let (posting, number) = (receipt.sequence as i64, entry.number as i64);
+            let (amount, balance) = (entry.amount.minor(), entry.balance_after.minor());
+            self.entries.push((account as i64, number, posting, leg as i16, amount, balance));
         }
     }
 

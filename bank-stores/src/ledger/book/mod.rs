@@ -238,8 +238,11 @@ impl Book {
         self.holds.get(id)
     }
 
-    pub(crate) fn accounts(&self) -> impl Iterator<Item = &HeldAccount> {
-        self.accounts.values()
+    /// The accounts in the order that they were opened in, which is that of their rows.
+    pub(crate) fn accounts(&self) -> Vec<&HeldAccount> {
+        let mut accounts: Vec<_> = self.accounts.values().collect();
+        accounts.sort_unstable_by_key(|held| held.sequence);
+        accounts
     }
 
     /// The accounts as the group leaves them.

@@ -10,7 +10,7 @@ use bank_stores::Ledger as _;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 
 use crate::Plan;
-use crate::postgres::{CEILING, start};
+use crate::postgres::{CEILING, server_cpu, start};
 
 /// So many transfers there are before, of `larger`, and ten times as many.
 const HISTORY: usize = 100_000;
@@ -42,9 +42,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
         }
         ledgers.push((accounts, ledger));
     }
-    let mut ratios = Vec::new();
-    // What a transfer writes to the server's log: bytes, and pages that are logged whole, as each is once after a checkpoint.
-    let mut logged = [(0.0, 0.0); 2];
+    // Of each round: transfers a second, then for one transfer our CPU and the server's in microseconds, and what it writes to
+    // the server's log: bytes, and pages that are logged whole, as each is once after a checkpoint.
+    let mut measured = [const { Vec::<[f64; 5]>::new() }; 2];
     let log = || -> Result<[f64; 2], Failure> {
         let said = server.sql("SELECT wal_bytes || ' ' || wal_fpi FROM pg_stat_wal");
         let (bytes, pages) = said.split_once(' ').ok_or("the server does not tell of its log")?;
@@ -52,20 +52,17 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
     };
     for round in 0..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
-        let mut rates = Vec::new();
-        for ((accounts, _), logged) in ledgers.iter().zip(&mut logged) {
-            let before = log()?;
-            let rate = accounts.run(2_000, Choice::Uniform, plan.time).await?.rate;
-            rates.push(rate);
-            let (after, transfers) = (log()?, rate * plan.time.as_secs_f64());
+        for ((accounts, _), measured) in ledgers.iter().zip(&mut measured) {
+            let (logged, cpu) = (log()?, server_cpu(&server));
+            let ran = accounts.run(2_000, Choice::Uniform, plan.time).await?;
+            let transfers = ran.rate * plan.time.as_secs_f64();
+            let cpu = (server_cpu(&server) - cpu).as_secs_f64() * 1e6;
+            let now = log()?;
+            let each = [cpu, now[0] - logged[0], now[1] - logged[1]].map(|sum| sum / transfers);
+            // The first round fills caches.
             if round > 0 {
-                logged.0 += (after[0] - before[0]) / transfers / plan.rounds as f64;
-                logged.1 += (after[1] - before[1]) / transfers / plan.rounds as f64;
+                measured.push([ran.rate, ran.cpu, each[0], each[1], each[2]]);
             }
-        }
-        // The first fills caches.
-        if round > 0 {
-            ratios.push(rates[0] / rates[1]);
         }
     }
     println!(
@@ -74,9 +71,19 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
         plan.rounds,
         plan.time.as_secs()
     );
-    println!("a transfer costs {} times as much", ratios.into_iter().collect::<Sample>());
-    for (name, (bytes, pages)) in ["smaller", "larger"].into_iter().zip(logged) {
-        println!("the {name} one logs {bytes:.0} bytes and {pages:.3} whole pages a transfer");
+    let [small, large] = &measured;
+    let ratios: Sample = small.iter().zip(large).map(|(small, large)| small[0] / large[0]).collect();
+    println!("a transfer costs {ratios} times as much");
+    for (name, measured) in [("smaller", small), ("larger", large)] {
+        let of = |column: usize| measured.iter().map(|round| round[column]).collect::<Sample>().median();
+        println!(
+            "the {name} one: {:.0}/s, {:.1} µs of our CPU and {:.1} µs of the server's, {:.0} bytes and {:.3} whole pages in the log",
+            of(0),
+            of(1),
+            of(2),
+            of(3),
+            of(4)
+        );
     }
     for (_, ledger) in ledgers {
         ledger.close().await;

@@ -75,7 +75,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Processor time of the server's processes so far.
-fn server_cpu(server: &Postgres) -> Duration {
+pub(crate) fn server_cpu(server: &Postgres) -> Duration {
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     let first = read(server.directory().join("data/postmaster.pid"));
     let main = first.lines().next().unwrap_or_default().to_owned();
