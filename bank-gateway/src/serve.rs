@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::Gateway;
 
-/// How long a thread that hashed a password waits for the next. It is when threads end that an allocator with memory for
-/// each gives the hash's 19 MiB back; mimalloc, what was freed at least a second ago.
+/// How long a thread that hashed a password waits for the next one. Longer than the second for which mimalloc keeps what was
+/// freed, so that the end of the thread gives the hash's 19 MiB back.
 const IDLE: Duration = Duration::from_millis(1_200);
 
 /// Serves a gateway on the caller's runtime.

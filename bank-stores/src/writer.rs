@@ -44,7 +44,7 @@ pub(crate) trait Group: Send + 'static {
         false
     }
 
-    /// Whether a command is executed in a group of its own kind, behind that of the others which came with it.
+    /// Whether a command is executed in a second group, behind the others that came with it.
     fn stands_apart(_command: &Self::Command) -> bool {
         false
     }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     impl Group for Gated {
-        /// How many bytes it carries.
+        /// How many bytes it carries; those with an odd number stand apart.
         type Command = usize;
         type Outcome = ();
 

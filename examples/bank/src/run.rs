@@ -19,8 +19,7 @@ use crate::files::Files;
 use crate::parts::{self, Around, LateGateway, Running};
 use crate::{Fatal, logging};
 
-/// How long a thread that hashed a password waits for the next: when it ends, the allocator gives the 19 MiB back that were
-/// freed a second ago.
+/// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
 const IDLE: Duration = Duration::from_millis(1_200);
 
 pub(crate) fn run(command: Command) -> Result<(), Fatal> {

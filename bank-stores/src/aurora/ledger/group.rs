@@ -107,17 +107,21 @@ impl LedgerGroup {
             refusals: facts.get(0),
             deadline: facts.get::<Option<i64>, _>(1).map(Timestamp::from_micros),
         };
-        if begin.sequence == self.sequence {
+        let commands = works.iter().any(|work| matches!(work, Work::Command(_)));
+        if commands && begin.sequence == self.sequence {
             // Somebody looked something up in vain, and nobody else writes.
             self.wary = 0;
         }
         let known = self.known.take();
-        let (outcomes, after) = execute(connection, works, &begin, known).await?;
+        let (outcomes, mut after) = execute(connection, works, &begin, known).await?;
         let fence = self.adrift || works.iter().any(|work| matches!(work, Work::Fence));
         if fence && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
             // What may still be on its way, of any process, is to find another number: what is not there now never comes of it.
             let query = sqlx::query("UPDATE state SET groups = groups + 1");
             query.execute(&mut *connection).await.map_err(Failure::of)?;
+            if let Some(after) = &mut after {
+                after.groups += 1;
+            }
         }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
@@ -127,9 +131,9 @@ impl LedgerGroup {
             return Err(Failure::For(Error::new(ErrorKind::Indeterminate, message).with_source(error)));
         }
         self.sequence = after.as_ref().map_or(begin.sequence, |after| after.sequence);
-        self.known = after.filter(|_| !fence);
+        self.known = after;
         self.adrift = false;
-        self.wary = self.wary.saturating_sub(1);
+        self.wary = self.wary.saturating_sub(u32::from(commands));
         Ok(outcomes)
     }
 
@@ -221,7 +225,7 @@ impl Group for LedgerGroup {
         size(work)
     }
 
-    /// What is no command would have the commands beside it read from the database what is known of them.
+    /// Beside it, commands would go the slow way, which reads their accounts again.
     fn stands_apart(work: &Work) -> bool {
         !matches!(work, Work::Command(_))
     }

@@ -103,7 +103,7 @@ macro_rules! put {
 
 impl Tables {
     fn put(mut self, statement: &mut Statement) -> sqlx::Result<()> {
-        // In the order of the index that is the largest, so that a page of it is looked for once a group.
+        // In the order of the largest index, so that neighbours in it are inserted one after the other.
         self.entries.sort_unstable();
         let mut entries = Entries::default();
         for (account, number, posting, leg, amount, balance) in self.entries {
