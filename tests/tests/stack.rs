@@ -184,14 +184,15 @@ fn the_access_log_stands_alone_and_knows_no_path() {
     let kept = Kept::default();
     let sink = kept.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).json().finish();
+    let secret = || get("/v1/accounts/secret?token=secret");
     tracing::subscriber::with_default(subscriber, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let never = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<_, Infallible>>());
         let log = AccessLog::new("GET /v1/accounts/{id}");
         runtime.block_on(async {
             let (_, inner) = answering(&[404]);
-            assert_eq!(status(&behind(log.clone(), inner), get("/v1/accounts/4111111111111111")).await, 404);
-            let hung_up = behind(log, never).oneshot(get("/v1/accounts/4111111111111111"));
+            assert_eq!(status(&behind(log.clone(), inner), secret()).await, 404);
+            let hung_up = behind(log, never).oneshot(secret());
             assert!(tokio::time::timeout(Duration::from_millis(10), hung_up).await.is_err());
         });
     });
@@ -201,7 +202,7 @@ fn the_access_log_stands_alone_and_knows_no_path() {
     assert_eq!(lines.len(), 2, "{text}");
     assert_eq!(lines[0]["fields"]["operation"], "GET /v1/accounts/{id}");
     assert_eq!((&lines[0]["fields"]["status"], &lines[1]["fields"]["status"]), (&404.into(), &499.into()));
-    assert!(!text.contains("4111"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
 }
 
 #[tokio::test]
