@@ -3,11 +3,16 @@
 //! What waits is bounded, in number and in bytes. Whoever comes when there is no room waits for it, in the order of coming: the
 //! future of the call is the backpressure, and dropping it then leaves nothing behind.
 
+mod queue;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+pub(crate) use queue::Next;
+use queue::{Batch, Crowd, Queue, Request};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -21,14 +26,19 @@ const QUEUE_BYTES: usize = 256 * 1_024 * 1_024;
 const GROUP_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// What a store does with a group of commands. It has the connection that writes.
-pub(crate) trait Group: Send + 'static {
+pub(crate) trait Group: Sized + Send + 'static {
     type Command: Send + Sync + 'static;
     type Outcome: Send + 'static;
+    /// What is made of the next group's commands while a group is being committed.
+    type Ready: Send;
 
-    /// Executes commands in order in one database transaction; an error is every command's.
+    /// Executes commands in order in one database transaction; an error is every command's. `ready` is what was made of them
+    /// while the group before was being committed, and `next` are those that wait behind them.
     fn commit(
         &mut self,
         commands: &[Self::Command],
+        ready: Option<Self::Ready>,
+        next: Next<'_, Self>,
     ) -> impl Future<Output = Result<Vec<Result<Self::Outcome>>>> + Send;
 
     /// The last thing that is asked of it.
@@ -49,21 +59,19 @@ pub(crate) trait Group: Send + 'static {
         false
     }
 
+    /// Whether one that stands apart may change what the next group is made ready by.
+    fn changes_the_next(_command: &Self::Command) -> bool {
+        true
+    }
+
     /// The position of the last event, of what is committed now.
     fn position(&self) -> u64;
-}
-
-struct Request<G: Group> {
-    commands: Vec<G::Command>,
-    bytes: usize,
-    reply: oneshot::Sender<Vec<Result<G::Outcome>>>,
-    /// Its part of the bytes that may wait.
-    room: OwnedSemaphorePermit,
 }
 
 /// The callers' end of the queue.
 pub(crate) struct Writer<G: Group> {
     requests: mpsc::Sender<Request<G>>,
+    crowd: Arc<Crowd>,
     room: Arc<Semaphore>,
     group: usize,
     position: watch::Receiver<u64>,
@@ -80,11 +88,14 @@ impl<G: Group> fmt::Debug for Writer<G> {
 impl<G: Group> Writer<G> {
     /// Starts the task, which commits at most `limit` commands at once.
     pub(crate) fn start(group: G, limit: usize) -> Self {
-        let (requests, queue) = mpsc::channel(QUEUE);
+        let (requests, waiting) = mpsc::channel(QUEUE);
         let (published, position) = watch::channel(group.position());
         let (closing, closed) = watch::channel(false);
-        tokio::spawn(Task { group, published }.run(queue, closed, limit));
-        Self { requests, room: Arc::new(Semaphore::new(QUEUE_BYTES)), group: limit, position, closing }
+        let crowd = Arc::new(Crowd::new(limit));
+        let queue = Queue::new(waiting, crowd.clone(), limit);
+        tokio::spawn(Task { group, published, queue }.run(closed));
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        Self { requests, crowd, room, group: limit, position, closing }
     }
 
     /// Hands commands over and waits for their outcomes.
@@ -119,9 +130,12 @@ impl<G: Group> Writer<G> {
         let closed = || Error::new(ErrorKind::Unavailable, "the store is closed");
         let wanted = bytes.min(QUEUE_BYTES) as u32;
         let room = self.room.clone().acquire_many_owned(wanted).await.map_err(|_| closed())?;
-        let (reply, receiver) = oneshot::channel();
+        let ((reply, receiver), count) = (oneshot::channel(), commands.len());
         match self.requests.send(Request { commands, bytes, reply, room }).await {
-            Ok(()) => Ok(receiver),
+            Ok(()) => {
+                self.crowd.joined(count);
+                Ok(receiver)
+            }
             Err(_) => Err(closed()),
         }
     }
@@ -162,76 +176,29 @@ impl<G: Group> Writer<G> {
 struct Task<G: Group> {
     group: G,
     published: watch::Sender<u64>,
+    queue: Queue<G>,
 }
 
 impl<G: Group> Task<G> {
-    async fn run(
-        mut self,
-        mut queue: mpsc::Receiver<Request<G>>,
-        mut closing: watch::Receiver<bool>,
-        limit: usize,
-    ) {
-        let mut next: Option<Request<G>> = None;
-        loop {
-            let first = match next.take() {
-                Some(request) => request,
-                None => tokio::select! {
-                    biased;
-                    request = queue.recv() => match request {
-                        Some(request) => request,
-                        None => break,
-                    },
-                    _ = async { closing.wait_for(|closing| *closing).await.is_ok() } => {
-                        // No more are taken in; those that wait are still executed, and then `recv` gives none.
-                        queue.close();
-                        match queue.recv().await {
-                            Some(request) => request,
-                            None => break,
-                        }
-                    }
-                },
-            };
-            // Callers that the last group woke get their turn to send, so that they join this group: no time is waited.
-            tokio::task::yield_now().await;
-            let (mut count, mut bytes) = (first.commands.len(), first.bytes);
-            let mut requests = vec![first];
-            while count < limit {
-                match queue.try_recv() {
-                    Ok(request)
-                        if count + request.commands.len() <= limit
-                            && bytes + request.bytes <= GROUP_BYTES =>
-                    {
-                        count += request.commands.len();
-                        bytes += request.bytes;
-                        requests.push(request);
-                    }
-                    Ok(request) => {
-                        next = Some(request);
-                        break;
-                    }
-                    Err(_) => break,
-                }
+    async fn run(mut self, mut closing: watch::Receiver<bool>) {
+        while self.queue.wait(&mut closing).await {
+            let (plain, apart) = self.queue.take();
+            if !plain.is_empty() {
+                let followed = !apart.commands.iter().any(G::changes_the_next);
+                self.answer(plain, followed).await;
             }
-            let stand_apart = |request: &Request<G>| request.commands.iter().any(G::stands_apart);
-            let (apart, plain): (Vec<_>, Vec<_>) = requests.into_iter().partition(stand_apart);
-            for requests in [plain, apart] {
-                if !requests.is_empty() {
-                    self.answer(requests).await;
-                }
+            if !apart.is_empty() {
+                self.answer(apart, false).await;
             }
         }
         self.group.finish().await;
     }
 
-    /// Executes the requests as one group and answers each.
-    async fn answer(&mut self, requests: Vec<Request<G>>) {
-        let mut commands = Vec::with_capacity(requests.iter().map(|request| request.commands.len()).sum());
-        let mut replies = Vec::with_capacity(requests.len());
-        for request in requests {
-            replies.push((request.reply, request.commands.len(), request.room));
-            commands.extend(request.commands);
-        }
-        let mut outcomes = match self.group.commit(&commands).await {
+    /// Executes a group and answers each of its requests; `followed` says whether what waits in the queue comes next.
+    async fn answer(&mut self, batch: Batch<G>, followed: bool) {
+        let Batch { commands, replies, ready, .. } = batch;
+        let next = self.queue.next(followed);
+        let mut outcomes = match self.group.commit(&commands, ready, next).await {
             Ok(outcomes) => {
                 let position = self.group.position();
                 self.published
@@ -241,34 +208,58 @@ impl<G: Group> Task<G> {
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         }
         .into_iter();
-        for (reply, count, _room) in replies {
+        for reply in replies {
             // A caller that is gone finds its outcome by its id.
-            let _ = reply.send(outcomes.by_ref().take(count).collect());
+            let _ = reply.to.send(outcomes.by_ref().take(reply.count).collect());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
-    /// Commits when it is let, and counts what it has done.
+    /// Commits when it is let, and counts what it has done. Its commands are their bytes; those with an odd number stand apart.
     struct Gated {
-        open: watch::Receiver<bool>,
+        /// So many groups may be committed.
+        open: watch::Receiver<u64>,
+        groups: u64,
         done: u64,
-        groups: mpsc::UnboundedSender<Vec<usize>>,
+        /// Whether it makes something of the next group, which is its commands once more.
+        looks_ahead: bool,
+        log: mpsc::UnboundedSender<(Vec<usize>, bool)>,
     }
 
     impl Group for Gated {
-        /// How many bytes it carries; those with an odd number stand apart.
         type Command = usize;
         type Outcome = ();
+        type Ready = Vec<usize>;
 
-        async fn commit(&mut self, commands: &[usize]) -> Result<Vec<Result<()>>> {
-            self.open.wait_for(|open| *open).await.unwrap();
+        async fn commit(
+            &mut self,
+            commands: &[usize],
+            ready: Option<Vec<usize>>,
+            mut next: Next<'_, Self>,
+        ) -> Result<Vec<Result<()>>> {
+            assert!(ready.as_ref().is_none_or(|ready| ready == commands), "{ready:?} of {commands:?}");
+            let (groups, looks_ahead) = (self.groups, self.looks_ahead);
+            let opened = async { drop(self.open.wait_for(|open| *open > groups).await.unwrap()) };
+            let mut opened = pin!(opened);
+            tokio::select! {
+                biased;
+                () = &mut opened => {}
+                behind = next.group(), if looks_ahead => {
+                    let behind = behind.to_vec();
+                    opened.await;
+                    next.is_ready(behind);
+                }
+            }
+            self.groups += 1;
             self.done += commands.len() as u64;
-            // Only some tests look at them.
-            let _ = self.groups.send(commands.to_vec());
+            // Only some tests look at it.
+            let _ = self.log.send((commands.to_vec(), ready.is_some()));
             Ok(commands.iter().map(|_| Ok(())).collect())
         }
 
@@ -282,22 +273,27 @@ mod tests {
             command % 2 == 1
         }
 
+        fn changes_the_next(command: &usize) -> bool {
+            *command < 100
+        }
+
         fn position(&self) -> u64 {
             self.done
         }
     }
 
-    fn gated() -> (Arc<Writer<Gated>>, watch::Sender<bool>) {
-        let (writer, gate, _) = grouped(1);
+    fn gated() -> (Arc<Writer<Gated>>, watch::Sender<u64>) {
+        let (writer, gate, _) = grouped(1, false);
         (writer, gate)
     }
 
-    type Groups = mpsc::UnboundedReceiver<Vec<usize>>;
+    type Log = mpsc::UnboundedReceiver<(Vec<usize>, bool)>;
 
-    fn grouped(limit: usize) -> (Arc<Writer<Gated>>, watch::Sender<bool>, Groups) {
-        let (gate, open) = watch::channel(false);
-        let (groups, done) = mpsc::unbounded_channel();
-        (Arc::new(Writer::start(Gated { open, done: 0, groups }, limit)), gate, done)
+    fn grouped(limit: usize, looks_ahead: bool) -> (Arc<Writer<Gated>>, watch::Sender<u64>, Log) {
+        let (gate, open) = watch::channel(0);
+        let (log, logged) = mpsc::unbounded_channel();
+        let group = Gated { open, groups: 0, done: 0, looks_ahead, log };
+        (Arc::new(Writer::start(group, limit)), gate, logged)
     }
 
     /// Sends so many commands of this size, and waits until all that can be taken in are.
@@ -312,7 +308,7 @@ mod tests {
         });
         let calls = calls.collect();
         // On one thread, each has had its turn by then.
-        for _ in 0..count + 4 {
+        for _ in 0..count + 20 {
             tokio::task::yield_now().await;
         }
         calls
@@ -326,7 +322,7 @@ mod tests {
         assert_eq!(writer.requests.capacity(), 0);
         // Who gives up while it waits for room leaves nothing behind.
         calls[QUEUE + 9].abort();
-        gate.send_replace(true);
+        gate.send_replace(u64::MAX);
         for call in calls.into_iter().take(QUEUE + 9) {
             call.await.unwrap();
         }
@@ -335,18 +331,67 @@ mod tests {
 
     #[tokio::test]
     async fn what_stands_apart_is_a_group_of_its_own_behind_what_came_with_it() {
-        let (writer, gate, mut groups) = grouped(10);
+        let (writer, gate, mut log) = grouped(10, false);
         let mut calls = Vec::new();
         for command in [2, 4, 5, 6, 7] {
             calls.extend(send(&writer, 1, command).await);
         }
-        gate.send_replace(true);
+        gate.send_replace(u64::MAX);
         for call in calls {
             call.await.unwrap();
         }
         for group in [vec![2], vec![4, 6], vec![5, 7]] {
-            assert_eq!(groups.recv().await.unwrap(), group);
+            assert_eq!(log.recv().await.unwrap().0, group);
         }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_made_ready_when_it_is_half_a_group_and_nothing_joins_or_overtakes_it() {
+        let (writer, gate, mut log) = grouped(4, true);
+        let mut calls = Vec::new();
+        // So many groups are committed, the next one is with the store, and then these are sent.
+        for (groups, commands) in [
+            (0, &[2][..]),
+            // Enough; what comes then waits for another group.
+            (0, &[4, 6]),
+            (0, &[8]),
+            // Too few.
+            (2, &[10]),
+            // Enough, though one stands apart.
+            (3, &[12, 13]),
+            // Behind 12 comes 13, which changes what they would be made ready by.
+            (4, &[14, 16]),
+            (6, &[18, 101]),
+            // Behind 18 comes 101, which changes nothing.
+            (7, &[20, 22]),
+        ] {
+            gate.send_replace(groups);
+            calls.extend(send(&writer, 0, 0).await);
+            for command in commands {
+                calls.extend(send(&writer, 1, *command).await);
+            }
+        }
+        gate.send_replace(u64::MAX);
+        for call in calls {
+            call.await.unwrap();
+        }
+        let mut groups = Vec::new();
+        while let Ok(group) = log.try_recv() {
+            groups.push(group);
+        }
+        let expected = [
+            (&[2][..], false),
+            (&[4, 6], true),
+            (&[8], false),
+            (&[10], false),
+            (&[12], true),
+            (&[13], false),
+            (&[14, 16], false),
+            (&[18], true),
+            (&[101], false),
+            (&[20, 22], true),
+        ];
+        assert_eq!(groups, expected.map(|(group, ready)| (group.to_vec(), ready)));
     }
 
     #[tokio::test]
@@ -354,7 +399,7 @@ mod tests {
         let (writer, gate) = gated();
         let calls = send(&writer, 10, QUEUE_BYTES / 4).await;
         assert_eq!((writer.room.available_permits(), QUEUE - writer.requests.capacity()), (0, 3));
-        gate.send_replace(true);
+        gate.send_replace(u64::MAX);
         for call in calls {
             call.await.unwrap();
         }
@@ -372,7 +417,7 @@ mod tests {
             async move { writer.close().await }
         });
         tokio::task::yield_now().await;
-        gate.send_replace(true);
+        gate.send_replace(u64::MAX);
         let mut done = 0;
         for call in calls {
             done += u64::from(call.await.is_ok());

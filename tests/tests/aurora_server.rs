@@ -181,6 +181,62 @@ async fn a_posting_that_was_looked_up_in_vain_never_happens_later() {
     assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
 
+/// Posts until the outcome is known.
+async fn post_surely(ledger: &dyn Ledger, posting: Posting) {
+    for _ in 0..20 {
+        match ledger.post(posting.clone()).await {
+            Ok(_) => return,
+            Err(error) if error.kind() == ErrorKind::Indeterminate || error.is_retryable() => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("no outcome of {posting:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_was_made_ready_behind_one_that_fails_happens_once() {
+    let Some(server) = blocking(|| Postgres::shared("groups made ready")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let proxy = Proxy::start(server.port()).unwrap();
+    let by_proxy = AuroraOptions::new(&proxy.instead_of(&server.url(), server.port())).unwrap();
+    // Half of four wait as soon as two do.
+    let small = by_proxy.schema(&schema).unwrap().connections(1).group(4);
+    let ledger = Arc::new(AuroraLedger::open(small).await.unwrap());
+    let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&*ledger, &["a", "b"]).await;
+    let (mut lost, mut sent) = (0, 0);
+    for round in 0..24 {
+        let posting = |n| transfer(&format!("t{round}.{n}"), "a", "b", 1);
+        let posts = (0..24).map(|n| {
+            let (ledger, posting) = (ledger.clone(), posting(n));
+            tokio::spawn(async move { post_surely(&*ledger, posting).await })
+        });
+        let posts = posts.collect::<Vec<_>>();
+        match round % 4 {
+            // Answers get lost, and it is not known whether the group before happened.
+            0 => proxy.lose(1),
+            // Another process comes between two groups.
+            1 => post_surely(&other, transfer(&format!("o{round}"), "a", "b", 1)).await,
+            // What is ready has happened before, since another process was faster.
+            2 => post_surely(&other, posting(20)).await,
+            // Somebody is refused, who is looked up first.
+            _ => {
+                let poor =
+                    ledger.post(transfer(&format!("p{round}"), "a", "b", 1_000_000)).await.unwrap_err();
+                assert_eq!(poor.kind(), ErrorKind::InsufficientFunds);
+            }
+        }
+        for post in posts {
+            post.await.unwrap();
+        }
+        lost += proxy.calm();
+        sent += 24 + i64::from(round % 4 == 1);
+        assert_eq!(balance(&other, "b", Consistency::Current).await, 1_000 + sent, "round {round}");
+    }
+    assert!(lost >= 3, "{lost} answers got lost");
+    assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once() {
     let Some(server) = blocking(|| Postgres::shared("earlier tables")).await else { return };

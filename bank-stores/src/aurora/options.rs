@@ -86,7 +86,7 @@ impl AuroraOptions {
             schema: "bank_ledger".to_owned(),
             clock: Arc::new(SystemClock::new()),
             connections: 8,
-            group: 2_048,
+            group: 1_024,
             connect_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
@@ -146,7 +146,7 @@ impl AuroraOptions {
         self
     }
 
-    /// How many commands are committed together at most, 1 to 8,192; 2,048 otherwise.
+    /// How many commands are committed together at most, 1 to 8,192; 1,024 otherwise.
     pub fn group(mut self, group: usize) -> Self {
         self.group = group.clamp(1, 8_192);
         self

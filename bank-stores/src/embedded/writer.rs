@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::database::Database;
 use super::error::{commit_had_no_effect, from_sqlx};
-use crate::writer::{Group, Writer};
+use crate::writer::{Group, Next, Writer};
 use crate::{Error, ErrorKind, Result};
 
 /// What a kind of store does with a group of commands.
@@ -65,8 +65,14 @@ pub(super) async fn start<E: Engine>(
 impl<E: Engine> Group for SqliteGroup<E> {
     type Command = E::Command;
     type Outcome = E::Outcome;
+    type Ready = ();
 
-    async fn commit(&mut self, commands: &[E::Command]) -> Result<Vec<Result<E::Outcome>>> {
+    async fn commit(
+        &mut self,
+        commands: &[E::Command],
+        _ready: Option<()>,
+        _next: Next<'_, Self>,
+    ) -> Result<Vec<Result<E::Outcome>>> {
         let committed = self.try_commit(commands).await;
         if let Err(error) = &committed {
             tracing::warn!(store = self.database.name(), error = ?error, "a group of writes failed");

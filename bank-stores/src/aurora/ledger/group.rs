@@ -1,21 +1,23 @@
 //! The ledger's writer: a group of commands in one database transaction, whoever else writes.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::known::{Known, Tried, at_once};
+use super::known::Known;
 use super::load::{load, recall, recall_changes};
-use super::write::write;
+use super::ready::{Ready, Tried};
+use super::write::{statement, write};
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest, receipts, size};
 use crate::ledger::{Command, Receipt};
-use crate::writer::Group;
+use crate::writer::{Group, Next};
 use crate::{Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
 
 /// How often a group is executed that failed without effect, the first time among them.
@@ -80,8 +82,13 @@ impl LedgerGroup {
         })
     }
 
-    async fn try_commit(&mut self, works: &[Work]) -> Result<Vec<Result<Done>>, Failure> {
-        if let Some(done) = self.try_at_once(works).await? {
+    async fn try_commit(
+        &mut self,
+        works: &[Work],
+        ready: Option<Ready>,
+        next: &mut Next<'_, Self>,
+    ) -> Result<Vec<Result<Done>>, Failure> {
+        if let Some(done) = self.try_at_once(works, ready, next).await? {
             return Ok(done);
         }
         let connection = match &mut self.connection {
@@ -138,16 +145,46 @@ impl LedgerGroup {
     }
 
     /// Executes a group of postings in one statement, without the lock, where this process knows what they are about and no
-    /// other has written meanwhile.
-    async fn try_at_once(&mut self, works: &[Work]) -> Result<Option<Vec<Result<Done>>>, Failure> {
+    /// other has written meanwhile. While the server does so, the next group is evaluated.
+    async fn try_at_once(
+        &mut self,
+        works: &[Work],
+        ready: Option<Ready>,
+        next: &mut Next<'_, Self>,
+    ) -> Result<Option<Vec<Result<Done>>>, Failure> {
         let (Some(connection), 0) = (&mut self.connection, self.wary) else { return Ok(None) };
-        let Some(commands) = only_postings(works) else { return Ok(None) };
-        let now = self.database.options().clock.now();
-        let Some(known) = self.known.take_if(|known| known.is_enough(now)) else { return Ok(None) };
-        Ok(match at_once(connection, &commands, known, now).await? {
-            Tried::Done(receipts, known) => {
-                self.sequence = known.sequence;
-                self.known = Some(known);
+        let clock = &self.database.options().clock;
+        let ready = match ready {
+            Some(ready) => Some(ready),
+            None => {
+                let Some(commands) = only_postings(works) else { return Ok(None) };
+                let now = clock.now();
+                let Some(known) = self.known.take_if(|known| known.is_enough(now)) else { return Ok(None) };
+                Ready::read(connection, known, &commands, now).await?
+            }
+        };
+        let Some(Ready { execution, receipts, known }) = ready else {
+            self.wary = WARY;
+            return Ok(None);
+        };
+        let (sequence, mut after) = (known.sequence, Some(known));
+        let mut behind = None;
+        let mut executing = pin!(execution.run(connection));
+        let tried = tokio::select! {
+            biased;
+            tried = &mut executing => tried,
+            works = next.group() => {
+                let commands = only_postings(works);
+                behind = commands.and_then(|commands| Ready::recall(&mut after, &commands, clock.now()));
+                executing.await
+            }
+        };
+        Ok(match tried? {
+            Tried::Done => {
+                (self.sequence, self.known) = (sequence, after);
+                if let Some(behind) = behind {
+                    next.is_ready(behind);
+                }
                 Some(receipts.into_iter().map(|receipt| receipt.map(Done::Receipt)).collect())
             }
             Tried::Late => {
@@ -177,14 +214,20 @@ fn only_postings(works: &[Work]) -> Option<Vec<&Command>> {
 impl Group for LedgerGroup {
     type Command = Work;
     type Outcome = Done;
+    type Ready = Ready;
 
-    async fn commit(&mut self, works: &[Work]) -> Result<Vec<Result<Done>>> {
+    async fn commit(
+        &mut self,
+        works: &[Work],
+        mut ready: Option<Ready>,
+        mut next: Next<'_, Self>,
+    ) -> Result<Vec<Result<Done>>> {
         let (mut tries, mut unknown) = (0, false);
         // A server that does not answer at all is taken for lost: longer than its own timeouts nothing takes.
         let patience = self.database.options().patience();
         loop {
             tries += 1;
-            let tried = tokio::time::timeout(patience, self.try_commit(works)).await;
+            let tried = tokio::time::timeout(patience, self.try_commit(works, ready.take(), &mut next)).await;
             let silent = || Error::new(ErrorKind::Unavailable, "the server does not answer");
             let (error, again) = match tried.unwrap_or_else(|_| Err(Failure::Unknown(silent()))) {
                 Ok(outcomes) => return Ok(outcomes),
@@ -228,6 +271,11 @@ impl Group for LedgerGroup {
     /// Beside it, commands would go the slow way, which reads their accounts again.
     fn stands_apart(work: &Work) -> bool {
         !matches!(work, Work::Command(_))
+    }
+
+    /// The rest leaves the ledger's state as it is.
+    fn changes_the_next(work: &Work) -> bool {
+        matches!(work, Work::Command(_) | Work::Expire | Work::Fence)
     }
 
     fn joins_next(work: &Work) -> bool {
@@ -318,8 +366,8 @@ async fn execute_commands(
     let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
     let mut groups = begun.groups;
     if refused || book.sequence() > begun.sequence {
-        let written = write(connection, commands, &outcomes, &book, (begun.sequence, groups)).await;
-        if !written.map_err(Failure::of)? {
+        let statement = statement(commands, &outcomes, &book, (begun.sequence, groups));
+        if !write(statement.map_err(Failure::of)?, connection).await.map_err(Failure::of)? {
             let message = "the ledger's state has changed in spite of its lock";
             return Err(Failure::For(Error::new(ErrorKind::Unavailable, message)));
         }

@@ -65,15 +65,14 @@ struct Tables {
     outbox: Outbox,
 }
 
-/// Writes what the group did, whose first sequence comes behind `before`, where no other group has written since the group
-/// number `groups`, which the last sequence must agree with; says whether it did. It is one statement, which is a transaction of its own outside of one.
-pub(super) async fn write(
-    connection: &mut PgConnection,
+/// A statement that writes what the group did, whose first sequence comes behind `before`, where no other group has written
+/// since the group number `groups`, which the last sequence must agree with. Outside of a transaction it is one of its own.
+pub(super) fn statement(
     commands: &[&Command],
     outcomes: &[Outcome<'_>],
     book: &Book,
     (before, groups): (u64, i64),
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Statement> {
     let tables = Tables::of(commands, outcomes, book, before);
     let mut statement = Statement::default();
     let (sequence, at) =
@@ -86,6 +85,11 @@ pub(super) async fn write(
          WHERE groups = {groups} AND sequence = {before} RETURNING 1"
     ));
     tables.put(&mut statement)?;
+    Ok(statement)
+}
+
+/// Executes it; says whether no other group has written before, and so whether anything was done.
+pub(super) async fn write(statement: Statement, connection: &mut PgConnection) -> sqlx::Result<bool> {
     statement.execute(connection, "SELECT 1 FROM t0").await
 }
 

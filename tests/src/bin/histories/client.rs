@@ -259,11 +259,11 @@ impl Task {
     }
 }
 
-/// Opens the role that is tried; waits for a store that is not there yet.
-pub(crate) async fn open(address: &Address) -> Result<Arc<dyn Role>, Failure> {
+/// Opens the role that is tried, with groups of at most so many commands; waits for a store that is not there yet.
+pub(crate) async fn open(address: &Address, group: Option<usize>) -> Result<Arc<dyn Role>, Failure> {
     let deadline = Instant::now() + patience();
     loop {
-        match LedgerRole::open(address).await {
+        match LedgerRole::open(address, group).await {
             Ok(role) => return Ok(Arc::new(role)),
             Err(error) if error.is_retryable() && Instant::now() < deadline => sleep(4 * PAUSE).await,
             Err(error) => return Err(error.into()),
@@ -300,7 +300,8 @@ fn end_with_starter() {
 
 async fn work(address: &Address, client: Client, time: Duration, log: &Path) -> Result<(), Failure> {
     let Client { seed, process, life } = client;
-    let role = open(address).await?;
+    // In every other life the tasks are more than a group takes, so that one waits behind another.
+    let role = open(address, (life % 2 == 1).then_some(TASKS as usize / 2)).await?;
     // That it is there tells that the store is open.
     let log = Arc::new(Log::create(log)?);
     let deadline = Instant::now() + time;

@@ -123,11 +123,20 @@ pub(crate) struct LedgerRole {
 }
 
 impl LedgerRole {
-    pub(crate) async fn open(address: &Address) -> bank_stores::Result<Self> {
+    pub(crate) async fn open(address: &Address, group: Option<usize>) -> bank_stores::Result<Self> {
         let opened = match address {
-            Address::Sqlite(path) => Opened::Sqlite(SqliteLedger::open(SqliteOptions::new(path)).await?),
+            Address::Sqlite(path) => {
+                let mut options = SqliteOptions::new(path);
+                if let Some(group) = group {
+                    options = options.group(group);
+                }
+                Opened::Sqlite(SqliteLedger::open(options).await?)
+            }
             Address::Postgres { url, schema } => {
-                let options = AuroraOptions::new(url)?.schema(schema)?.connections(4);
+                let mut options = AuroraOptions::new(url)?.schema(schema)?.connections(4);
+                if let Some(group) = group {
+                    options = options.group(group);
+                }
                 Opened::Postgres(AuroraLedger::open(options).await?)
             }
         };

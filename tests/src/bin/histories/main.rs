@@ -133,7 +133,7 @@ fn history(
 }
 
 async fn set_up(setting: &Setting) -> Result<(), Failure> {
-    let role = client::open(&setting.address).await?;
+    let role = client::open(&setting.address, None).await?;
     let log = Log::create(&setting.log("setup"))?;
     for order in role.setup() {
         log.invoked(&order)?;
@@ -153,7 +153,7 @@ async fn judge(setting: &Setting, totals: &mut Totals) -> Result<(), String> {
     (totals.acknowledged, totals.refused) = history.counts();
     // By then the clients' last holds have come to their deadline.
     tokio::time::sleep(ledger::EXPIRY).await;
-    let role = client::open(&setting.address).await.map_err(text)?;
+    let role = client::open(&setting.address, None).await.map_err(text)?;
     let log = Log::create(&setting.log("resolve")).map_err(text)?;
     let judged = match role.resolve(&mut history, &log).await {
         Ok(resolved) => {

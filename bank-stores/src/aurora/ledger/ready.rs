@@ -1,0 +1,132 @@
+//! Groups of postings that are executed in one statement, by what the writer knows.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+
+use super::group::Failure;
+use super::known::Known;
+use super::statement::Statement;
+use super::write::{statement, write};
+use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
+use crate::ledger::book::{Book, Outcome};
+use crate::ledger::work::receipts;
+use crate::ledger::{Command, Receipt};
+use crate::{Result, Timestamp};
+
+/// A group that has been evaluated, by what is known of the ledger when the groups before it are committed.
+pub(super) struct Ready {
+    pub(super) execution: Execution,
+    /// What its callers are told when it is committed.
+    pub(super) receipts: Vec<Result<Receipt>>,
+    /// What is known then.
+    pub(super) known: Known,
+}
+
+/// What the server is asked.
+pub(super) struct Execution {
+    /// The number of the last group and the last sequence, which have to be true still.
+    groups: i64,
+    sequence: u64,
+    /// None where nothing changes.
+    statement: Option<Statement>,
+    /// Postings that are refused, unless they are in the ledger already.
+    doubtful: Vec<String>,
+    /// Commands of which one may have been refused for good.
+    once_refused: Vec<String>,
+}
+
+/// What became of a group that was tried so.
+pub(super) enum Tried {
+    Done,
+    /// Another process has written meanwhile: nothing happened.
+    Late,
+    /// One of the postings is in the ledger already, or was refused for good: nothing happened.
+    Repeated,
+}
+
+impl Ready {
+    /// Evaluates postings behind what is known; gives nothing where another process has written meanwhile.
+    pub(super) async fn read(
+        connection: &mut PgConnection,
+        mut known: Known,
+        commands: &[&Command],
+        now: Timestamp,
+    ) -> Result<Option<Self>, Failure> {
+        let mut book = Book::new(known.sequence, now.max(known.booked_at));
+        let missing = known.recall(commands, &mut book);
+        if !known.read(connection, missing, &mut book).await? {
+            return Ok(None);
+        }
+        Self::evaluate(known, book, commands).map(Some).map_err(Failure::of)
+    }
+
+    /// Evaluates postings behind what is known, and takes it, where it is enough; leaves it otherwise.
+    pub(super) fn recall(known: &mut Option<Known>, commands: &[&Command], now: Timestamp) -> Option<Self> {
+        let mut enough = known.take_if(|known| known.is_enough(now))?;
+        let mut book = Book::new(enough.sequence, now.max(enough.booked_at));
+        if !enough.recall(commands, &mut book).is_empty() {
+            enough.take_back(book);
+            *known = Some(enough);
+            return None;
+        }
+        // What the driver cannot take is told when it is the group's turn.
+        Self::evaluate(enough, book, commands).ok()
+    }
+
+    fn evaluate(mut known: Known, mut book: Book, commands: &[&Command]) -> sqlx::Result<Self> {
+        let (groups, sequence) = (known.groups, known.sequence);
+        let outcomes = book.evaluate(commands);
+        let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
+        let is_refused =
+            |outcome: &Outcome<'_>| matches!(outcome, Outcome::Refused(_) | Outcome::RefusedForGood(_));
+        let doubtful: Vec<String> = std::iter::zip(commands, &outcomes)
+            .filter(|(_, outcome)| is_refused(outcome))
+            .filter_map(|(command, _)| match command.plain() {
+                Command::Post(posting) => Some(posting.id.as_str().to_owned()),
+                _ => None,
+            })
+            .collect();
+        let mut once_refused = Vec::new();
+        if !doubtful.is_empty() || known.refusals {
+            once_refused.extend(commands.iter().map(|command| command.id().to_string()));
+        }
+        let mut written = None;
+        if refused || book.sequence() > sequence {
+            written = Some(statement(commands, &outcomes, &book, (sequence, groups))?);
+        }
+        let receipts = receipts(outcomes, &HashMap::new());
+        known.refusals |= refused;
+        known.keep(groups + i64::from(written.is_some()), book);
+        let execution = Execution { groups, sequence, statement: written, doubtful, once_refused };
+        Ok(Self { execution, receipts, known })
+    }
+}
+
+impl Execution {
+    pub(super) async fn run(self, connection: &mut PgConnection) -> Result<Tried, Failure> {
+        if !self.once_refused.is_empty() {
+            // A refusal is true of what is, not of what was; what happened before is no refusal, however poor its account is now; and
+            // what was refused for good does not happen.
+            let sql = "SELECT groups, sequence, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)),
+                              EXISTS (SELECT 1 FROM refusals WHERE id = ANY($2)) FROM state";
+            let query = sqlx::query(sql).bind(self.doubtful).bind(self.once_refused);
+            let row = query.fetch_one(&mut *connection).await.map_err(Failure::of)?;
+            if (self.groups, self.sequence as i64) != (row.get(0), row.get(1)) {
+                return Ok(Tried::Late);
+            }
+            if row.get(2) || row.get(3) {
+                return Ok(Tried::Repeated);
+            }
+        }
+        let Some(statement) = self.statement else { return Ok(Tried::Done) };
+        match write(statement, connection).await {
+            Ok(true) => Ok(Tried::Done),
+            Ok(false) => Ok(Tried::Late),
+            Err(error) if is_repeated(&error) => Ok(Tried::Repeated),
+            Err(error) if commit_is_unknown(&error) => Err(Failure::Unknown(from_sqlx(error))),
+            Err(error) => Err(Failure::of(error)),
+        }
+    }
+}
