@@ -221,6 +221,9 @@ mod tests {
 
     use super::*;
 
+    /// Of a group with it nothing is made.
+    const UNFIT: usize = 30;
+
     /// Commits when it is let, and counts what it has done. Its commands are their bytes; those with an odd number stand apart.
     struct Gated {
         /// So many groups may be committed.
@@ -253,7 +256,9 @@ mod tests {
                 behind = next.group(), if looks_ahead => {
                     let behind = behind.to_vec();
                     opened.await;
-                    next.is_ready(behind);
+                    if !behind.contains(&UNFIT) {
+                        next.is_ready(behind);
+                    }
                 }
             }
             self.groups += 1;
@@ -364,9 +369,13 @@ mod tests {
             (6, &[18, 101]),
             // Behind 18 comes 101, which changes nothing.
             (7, &[20, 22]),
+            // Nothing was made of the first two: the third joins them.
+            (9, &[UNFIT, 24]),
+            (9, &[26]),
         ] {
             gate.send_replace(groups);
-            calls.extend(send(&writer, 0, 0).await);
+            let none = send(&writer, 0, 0).await;
+            assert!(none.is_empty(), "it only lets the groups be committed");
             for command in commands {
                 calls.extend(send(&writer, 1, *command).await);
             }
@@ -390,6 +399,7 @@ mod tests {
             (&[18], true),
             (&[101], false),
             (&[20, 22], true),
+            (&[UNFIT, 24, 26], false),
         ];
         assert_eq!(groups, expected.map(|(group, ready)| (group.to_vec(), ready)));
     }

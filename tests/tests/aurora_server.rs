@@ -181,11 +181,11 @@ async fn a_posting_that_was_looked_up_in_vain_never_happens_later() {
     assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
 
-/// Posts until the outcome is known.
-async fn post_surely(ledger: &dyn Ledger, posting: Posting) {
+/// Posts until the outcome is known; says whether it is fresh.
+async fn post_surely(ledger: &dyn Ledger, posting: Posting) -> bool {
     for _ in 0..20 {
         match ledger.post(posting.clone()).await {
-            Ok(_) => return,
+            Ok(receipt) => return !receipt.replayed,
             Err(error) if error.kind() == ErrorKind::Indeterminate || error.is_retryable() => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -193,9 +193,19 @@ async fn post_surely(ledger: &dyn Ledger, posting: Posting) {
     panic!("no outcome of {posting:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_was_made_ready_behind_one_that_fails_happens_once() {
+/// What is logged by this thread.
+fn listen() -> (Told, tracing::subscriber::DefaultGuard) {
+    let told = Told::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+    let guard = tracing::subscriber::set_default(subscriber.with_writer(told.clone()).finish());
+    (told, guard)
+}
+
+/// All tasks on one thread, so that many wait whenever one group is with the server.
+#[tokio::test]
+async fn a_group_that_was_made_ready_behind_another_happens_once_whatever_becomes_of_that() {
     let Some(server) = blocking(|| Postgres::shared("groups made ready")).await else { return };
+    let (told, _guard) = listen();
     let schema = Postgres::fresh_schema();
     let proxy = Proxy::start(server.port()).unwrap();
     let by_proxy = AuroraOptions::new(&proxy.instead_of(&server.url(), server.port())).unwrap();
@@ -203,37 +213,58 @@ async fn a_group_that_was_made_ready_behind_one_that_fails_happens_once() {
     let small = by_proxy.schema(&schema).unwrap().connections(1).group(4);
     let ledger = Arc::new(AuroraLedger::open(small).await.unwrap());
     let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
-    customers(&*ledger, &["a", "b"]).await;
-    let (mut lost, mut sent) = (0, 0);
-    for round in 0..24 {
-        let posting = |n| transfer(&format!("t{round}.{n}"), "a", "b", 1);
-        let posts = (0..24).map(|n| {
-            let (ledger, posting) = (ledger.clone(), posting(n));
+    customers(&*ledger, &["a", "b", "c"]).await;
+    let post_all = |postings: Vec<Posting>| {
+        let posts = postings.into_iter().map(|posting| {
+            let ledger = ledger.clone();
             tokio::spawn(async move { post_surely(&*ledger, posting).await })
         });
-        let posts = posts.collect::<Vec<_>>();
-        match round % 4 {
+        posts.collect::<Vec<_>>()
+    };
+    let (mut lost, mut expected) = (0, 1_000);
+    for round in 0..30 {
+        let posting = |n: i32| transfer(&format!("t{round}.{n}"), "a", "b", 1);
+        let postings = (0..24).map(posting);
+        let posts = match round % 5 {
+            // Every posting twice, a group apart.
+            1 => post_all(postings.clone().chain(postings).collect()),
+            _ => post_all(postings.collect()),
+        };
+        let mut alone = 0;
+        match round % 5 {
             // Answers get lost, and it is not known whether the group before happened.
             0 => proxy.lose(1),
-            // Another process comes between two groups.
-            1 => post_surely(&other, transfer(&format!("o{round}"), "a", "b", 1)).await,
-            // What is ready has happened before, since another process was faster.
-            2 => post_surely(&other, posting(20)).await,
-            // Somebody is refused, who is looked up first.
-            _ => {
-                let poor =
-                    ledger.post(transfer(&format!("p{round}"), "a", "b", 1_000_000)).await.unwrap_err();
-                assert_eq!(poor.kind(), ErrorKind::InsufficientFunds);
+            // Another process comes between.
+            2 => alone += i64::from(post_surely(&other, transfer(&format!("o{round}"), "a", "b", 1)).await),
+            // One is refused for good, twice; the others of its group are not.
+            3 => {
+                let poor = transfer(&format!("p{round}"), "c", "b", 1_000_000).remember_refusal();
+                for _ in 0..2 {
+                    let refused = ledger.post(poor.clone()).await.unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::InsufficientFunds);
+                }
             }
+            // What is not there is looked up between groups.
+            4 => {
+                for n in 0..4 {
+                    let unknown = CommandId::Posting(PostingId::new(format!("u{round}.{n}")).unwrap());
+                    assert_eq!(ledger.receipt(&unknown).await.unwrap(), None);
+                }
+            }
+            _ => {}
         }
+        let mut fresh = 0;
         for post in posts {
-            post.await.unwrap();
+            fresh += i64::from(post.await.unwrap());
         }
         lost += proxy.calm();
-        sent += 24 + i64::from(round % 4 == 1);
-        assert_eq!(balance(&other, "b", Consistency::Current).await, 1_000 + sent, "round {round}");
+        // Whose answer was lost may hear of a replay, though it was posted once.
+        assert!(round % 5 == 0 || fresh == 24, "{fresh} in round {round}");
+        expected += 24 + alone;
+        assert_eq!(balance(&other, "b", Consistency::Current).await, expected, "round {round}");
     }
-    assert!(lost >= 3, "{lost} answers got lost");
+    let ready = String::from_utf8_lossy(&told.0.lock().unwrap()).matches("a group was ready").count();
+    assert!(lost >= 3 && ready >= 20, "{lost} answers got lost, {ready} groups were ready");
     assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
 

@@ -24,6 +24,11 @@ impl Default for Remembered {
 }
 
 impl Remembered {
+    #[cfg(feature = "aurora")]
+    pub(crate) fn has(&self, id: &AccountId) -> bool {
+        self.young.contains_key(id) || self.old.contains_key(id)
+    }
+
     /// Moves the account into the book, unless it is there already, and says whether it is there now.
     pub(crate) fn load(&mut self, id: &AccountId, book: &mut Book) -> bool {
         if book.account(id).is_some() {

@@ -18,7 +18,7 @@ pub(super) struct Request<G: Group> {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// How many commands wait; it wakes the task when they would make a group of their own.
+/// How many commands wait, those that stand apart among them; it wakes the task when they are half a group.
 #[derive(Debug)]
 pub(super) struct Crowd {
     /// Below zero for a moment where one is taken before it is counted.
@@ -28,7 +28,7 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Half a group is enough: what a group costs by itself is little beside it.
+    /// Half a group is enough: what every group costs is little beside it.
     pub(super) fn new(limit: usize) -> Self {
         Self { commands: AtomicIsize::new(0), enough: (limit / 2).max(1) as isize, reached: Notify::new() }
     }
@@ -104,7 +104,7 @@ impl<G: Group> Queue<G> {
     /// Waits for the next group and fills it; says whether there is one. When the store closes, no more are taken in; those
     /// that wait are still executed.
     pub(super) async fn wait(&mut self, closing: &mut watch::Receiver<bool>) -> bool {
-        if self.plain.ready.is_some() {
+        if self.is_ready() {
             return true;
         }
         if self.plain.is_empty() && self.apart.is_empty() && self.over.is_none() {
@@ -125,9 +125,13 @@ impl<G: Group> Queue<G> {
         true
     }
 
-    /// Takes in what is there, until the group is full.
+    fn is_ready(&self) -> bool {
+        self.plain.ready.is_some()
+    }
+
+    /// Takes in what is there, until the group is full or ready.
     fn fill(&mut self) {
-        while self.count() < self.limit {
+        while !self.is_ready() && self.count() < self.limit {
             let Some(request) = self.over.take().or_else(|| self.requests.try_recv().ok()) else { return };
             let (count, bytes) = (self.count(), self.plain.bytes + self.apart.bytes);
             let fits = count + request.commands.len() <= self.limit && bytes + request.bytes <= GROUP_BYTES;
@@ -169,14 +173,14 @@ impl<G: Group> Next<'_, G> {
         let Some(queue) = &mut self.0 else { return pending().await };
         queue.crowd.gathered().await;
         queue.fill();
-        if queue.plain.is_empty() {
-            // All of them stand apart.
+        if (queue.plain.commands.len() as isize) < queue.crowd.enough {
+            // Too many of them stand apart; the rest waits for its turn.
             return pending().await;
         }
         &queue.plain.commands
     }
 
-    /// Takes what was made of the next group's commands. It is given to `commit` with them, and nothing is added to them.
+    /// Takes what was made of what `group` gave. It is given to `commit` with those commands, and nothing is added to them.
     pub(crate) fn is_ready(&mut self, ready: G::Ready) {
         if let Some(queue) = &mut self.0 {
             queue.plain.ready = Some(ready);

@@ -11,7 +11,7 @@ use sqlx::{Connection, Row};
 use super::known::Known;
 use super::load::{load, recall, recall_changes};
 use super::ready::{Ready, Tried};
-use super::write::{statement, write};
+use super::write::statement;
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
 use crate::ledger::book::{Book, Outcome};
@@ -154,32 +154,39 @@ impl LedgerGroup {
     ) -> Result<Option<Vec<Result<Done>>>, Failure> {
         let (Some(connection), 0) = (&mut self.connection, self.wary) else { return Ok(None) };
         let clock = &self.database.options().clock;
+        let now = clock.now();
         let ready = match ready {
-            Some(ready) => Some(ready),
+            Some(ready) if ready.is_good(works.len(), now) => {
+                tracing::trace!(commands = works.len(), "a group was ready");
+                Some(ready)
+            }
+            // A hold ends first.
+            Some(_) => return Ok(None),
             None => {
                 let Some(commands) = only_postings(works) else { return Ok(None) };
-                let now = clock.now();
                 let Some(known) = self.known.take_if(|known| known.is_enough(now)) else { return Ok(None) };
-                Ready::read(connection, known, &commands, now).await?
+                Ready::in_turn(connection, known, &commands, now).await?
             }
         };
         let Some(Ready { execution, receipts, known }) = ready else {
             self.wary = WARY;
             return Ok(None);
         };
-        let (sequence, mut after) = (known.sequence, Some(known));
-        let mut behind = None;
-        let mut executing = pin!(execution.run(connection));
-        let tried = tokio::select! {
-            biased;
-            tried = &mut executing => tried,
-            works = next.group() => {
-                let commands = only_postings(works);
-                behind = commands.and_then(|commands| Ready::recall(&mut after, &commands, clock.now()));
-                executing.await
-            }
-        };
-        Ok(match tried? {
+        let (sequence, mut after, mut behind) = (known.sequence, Some(known), None);
+        let mut tried = execution.look_up(connection).await?;
+        if matches!(tried, Tried::Done) {
+            let mut writing = pin!(execution.write(connection));
+            tried = tokio::select! {
+                biased;
+                tried = &mut writing => tried,
+                works = next.group() => {
+                    let commands = only_postings(works);
+                    behind = commands.and_then(|commands| Ready::ahead(&mut after, &commands, clock.now()));
+                    writing.await
+                }
+            }?;
+        }
+        Ok(match tried {
             Tried::Done => {
                 (self.sequence, self.known) = (sequence, after);
                 if let Some(behind) = behind {
@@ -273,9 +280,11 @@ impl Group for LedgerGroup {
         !matches!(work, Work::Command(_))
     }
 
-    /// The rest leaves the ledger's state as it is.
     fn changes_the_next(work: &Work) -> bool {
-        matches!(work, Work::Command(_) | Work::Expire | Work::Fence)
+        match work {
+            Work::Command(_) | Work::Expire | Work::Fence => true,
+            Work::Chain { .. } | Work::Consumed(..) | Work::Leave(_) | Work::Forget(_) => false,
+        }
     }
 
     fn joins_next(work: &Work) -> bool {
@@ -367,7 +376,7 @@ async fn execute_commands(
     let mut groups = begun.groups;
     if refused || book.sequence() > begun.sequence {
         let statement = statement(commands, &outcomes, &book, (begun.sequence, groups));
-        if !write(statement.map_err(Failure::of)?, connection).await.map_err(Failure::of)? {
+        if !statement.map_err(Failure::of)?.execute(connection).await.map_err(Failure::of)? {
             let message = "the ledger's state has changed in spite of its lock";
             return Err(Failure::For(Error::new(ErrorKind::Unavailable, message)));
         }

@@ -9,10 +9,10 @@ use sqlx::postgres::PgConnection;
 
 use super::columns::select_accounts;
 use crate::aurora::error::from_sqlx;
-use crate::ledger::Command;
 use crate::ledger::book::Book;
 use crate::ledger::remembered::Remembered;
 use crate::ledger::rows::account;
+use crate::ledger::{AccountId, Command};
 use crate::{Result, Timestamp};
 
 /// What is known of the ledger after the group number `groups`.
@@ -45,23 +45,20 @@ impl Known {
         self.accounts.keep(book);
     }
 
+    /// Whether all accounts of these postings are remembered.
+    pub(super) fn has_accounts_of(&self, commands: &[&Command]) -> bool {
+        accounts(commands).all(|account| self.accounts.has(account))
+    }
+
     /// Moves the accounts of these postings into the book; gives those that are not remembered.
-    pub(super) fn recall(&mut self, commands: &[&Command], book: &mut Book) -> Vec<String> {
+    pub(super) fn lend(&mut self, commands: &[&Command], book: &mut Book) -> Vec<String> {
         let mut missing = Vec::new();
-        for command in commands {
-            let Command::Post(posting) = command.plain() else { continue };
-            for leg in &posting.legs {
-                if !self.accounts.load(&leg.account, book) {
-                    missing.push(leg.account.as_str().to_owned());
-                }
+        for account in accounts(commands) {
+            if !self.accounts.load(account, book) {
+                missing.push(account.as_str().to_owned());
             }
         }
         missing
-    }
-
-    /// Takes back what a book has that was not evaluated.
-    pub(super) fn take_back(&mut self, book: Book) {
-        self.accounts.keep(book);
     }
 
     /// Reads accounts into the book; says whether nobody else has written before.
@@ -89,4 +86,12 @@ impl Known {
         }
         Ok(true)
     }
+}
+
+fn accounts<'c>(commands: &[&'c Command]) -> impl Iterator<Item = &'c AccountId> {
+    let legs = commands.iter().filter_map(|command| match command.plain() {
+        Command::Post(posting) => Some(&posting.legs),
+        _ => None,
+    });
+    legs.flatten().map(|leg| &leg.account)
 }

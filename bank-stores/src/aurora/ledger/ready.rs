@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use super::group::Failure;
 use super::known::Known;
 use super::statement::Statement;
-use super::write::{statement, write};
+use super::write::statement;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::work::receipts;
@@ -48,14 +48,14 @@ pub(super) enum Tried {
 
 impl Ready {
     /// Evaluates postings behind what is known; gives nothing where another process has written meanwhile.
-    pub(super) async fn read(
+    pub(super) async fn in_turn(
         connection: &mut PgConnection,
         mut known: Known,
         commands: &[&Command],
         now: Timestamp,
     ) -> Result<Option<Self>, Failure> {
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
-        let missing = known.recall(commands, &mut book);
+        let missing = known.lend(commands, &mut book);
         if !known.read(connection, missing, &mut book).await? {
             return Ok(None);
         }
@@ -63,16 +63,18 @@ impl Ready {
     }
 
     /// Evaluates postings behind what is known, and takes it, where it is enough; leaves it otherwise.
-    pub(super) fn recall(known: &mut Option<Known>, commands: &[&Command], now: Timestamp) -> Option<Self> {
-        let mut enough = known.take_if(|known| known.is_enough(now))?;
-        let mut book = Book::new(enough.sequence, now.max(enough.booked_at));
-        if !enough.recall(commands, &mut book).is_empty() {
-            enough.take_back(book);
-            *known = Some(enough);
-            return None;
-        }
+    pub(super) fn ahead(known: &mut Option<Known>, commands: &[&Command], now: Timestamp) -> Option<Self> {
+        let enough = |known: &mut Known| known.is_enough(now) && known.has_accounts_of(commands);
+        let mut known = known.take_if(enough)?;
+        let mut book = Book::new(known.sequence, now.max(known.booked_at));
+        known.lend(commands, &mut book);
         // What the driver cannot take is told when it is the group's turn.
-        Self::evaluate(enough, book, commands).ok()
+        Self::evaluate(known, book, commands).ok()
+    }
+
+    /// Whether it is of so many commands, and no hold has ended since it was made.
+    pub(super) fn is_good(&self, commands: usize, now: Timestamp) -> bool {
+        self.receipts.len() == commands && self.known.is_enough(now)
     }
 
     fn evaluate(mut known: Known, mut book: Book, commands: &[&Command]) -> sqlx::Result<Self> {
@@ -105,23 +107,29 @@ impl Ready {
 }
 
 impl Execution {
-    pub(super) async fn run(self, connection: &mut PgConnection) -> Result<Tried, Failure> {
-        if !self.once_refused.is_empty() {
-            // A refusal is true of what is, not of what was; what happened before is no refusal, however poor its account is now; and
-            // what was refused for good does not happen.
-            let sql = "SELECT groups, sequence, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)),
-                              EXISTS (SELECT 1 FROM refusals WHERE id = ANY($2)) FROM state";
-            let query = sqlx::query(sql).bind(self.doubtful).bind(self.once_refused);
-            let row = query.fetch_one(&mut *connection).await.map_err(Failure::of)?;
-            if (self.groups, self.sequence as i64) != (row.get(0), row.get(1)) {
-                return Ok(Tried::Late);
-            }
-            if row.get(2) || row.get(3) {
-                return Ok(Tried::Repeated);
-            }
+    /// Looks at what is to be refused or was refused before. A refusal is true of what is, not of what was; what happened before
+    /// is no refusal, however poor its account is now; and what was refused for good does not happen.
+    pub(super) async fn look_up(&self, connection: &mut PgConnection) -> Result<Tried, Failure> {
+        if self.once_refused.is_empty() {
+            return Ok(Tried::Done);
         }
+        let sql = "SELECT groups, sequence, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)),
+                          EXISTS (SELECT 1 FROM refusals WHERE id = ANY($2)) FROM state";
+        let query = sqlx::query(sql).bind(&self.doubtful).bind(&self.once_refused);
+        let row = query.fetch_one(connection).await.map_err(Failure::of)?;
+        Ok(if (self.groups, self.sequence as i64) != (row.get(0), row.get(1)) {
+            Tried::Late
+        } else if row.get(2) || row.get(3) {
+            Tried::Repeated
+        } else {
+            Tried::Done
+        })
+    }
+
+    /// Writes what is not refused.
+    pub(super) async fn write(self, connection: &mut PgConnection) -> Result<Tried, Failure> {
         let Some(statement) = self.statement else { return Ok(Tried::Done) };
-        match write(statement, connection).await {
+        match statement.execute(connection).await {
             Ok(true) => Ok(Tried::Done),
             Ok(false) => Ok(Tried::Late),
             Err(error) if is_repeated(&error) => Ok(Tried::Repeated),

@@ -36,15 +36,14 @@ impl Statement {
         self.parts.push(sql);
     }
 
-    /// Executes everything at once, with `last` as the main statement; says whether that gives a row.
-    pub(super) async fn execute(self, connection: &mut PgConnection, last: &str) -> sqlx::Result<bool> {
+    /// Executes everything at once; says whether the first part gave a row.
+    pub(super) async fn execute(self, connection: &mut PgConnection) -> sqlx::Result<bool> {
         let mut sql = String::new();
         for (number, part) in self.parts.iter().enumerate() {
             sql.push_str(if number == 0 { "WITH " } else { ", " });
             sql.push_str(&format!("t{number} AS ({part})"));
         }
-        sql.push(' ');
-        sql.push_str(last);
+        sql.push_str(" SELECT 1 FROM t0");
         // Only our own words and numbers of arguments are in it.
         // All rows, and with them the end of the statement: a row may come before what it tells is committed.
         let rows = sqlx::query_with(AssertSqlSafe(sql), self.arguments).fetch_all(connection).await?;

@@ -1,7 +1,5 @@
 //! What a group did, as rows: one statement for all tables, whatever the group's size.
 
-use sqlx::postgres::PgConnection;
-
 use super::statement::Statement;
 use crate::ledger::book::{Book, HeldHold, Made, MadePosting, Outcome};
 use crate::ledger::event::{self, Changed, HoldEvent, Opened, Posted};
@@ -66,7 +64,8 @@ struct Tables {
 }
 
 /// A statement that writes what the group did, whose first sequence comes behind `before`, where no other group has written
-/// since the group number `groups`, which the last sequence must agree with. Outside of a transaction it is one of its own.
+/// since the group number `groups`, which the last sequence must agree with; where one has, it gives no row and does nothing.
+/// Outside of a transaction it is one of its own.
 pub(super) fn statement(
     commands: &[&Command],
     outcomes: &[Outcome<'_>],
@@ -86,11 +85,6 @@ pub(super) fn statement(
     ));
     tables.put(&mut statement)?;
     Ok(statement)
-}
-
-/// Executes it; says whether no other group has written before, and so whether anything was done.
-pub(super) async fn write(statement: Statement, connection: &mut PgConnection) -> sqlx::Result<bool> {
-    statement.execute(connection, "SELECT 1 FROM t0").await
 }
 
 /// Adds a part that takes a table's columns, unless there are no rows.
