@@ -18,7 +18,18 @@ pub(super) struct Request<G: Group> {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// How many commands wait, those that stand apart among them; it wakes the task when they are half a group.
+impl<G: Group> Request<G> {
+    fn stands_apart(&self) -> bool {
+        self.commands.iter().any(G::stands_apart)
+    }
+
+    /// How many of its commands go into a plain group.
+    pub(super) fn plain(&self) -> usize {
+        if self.stands_apart() { 0 } else { self.commands.len() }
+    }
+}
+
+/// How many commands wait that do not stand apart; it wakes the task when they are half a group.
 #[derive(Debug)]
 pub(super) struct Crowd {
     /// Below zero for a moment where one is taken before it is counted.
@@ -148,12 +159,11 @@ impl<G: Group> Queue<G> {
     }
 
     fn push(&mut self, request: Request<G>) {
-        let apart = request.commands.iter().any(G::stands_apart);
-        if apart { &mut self.apart } else { &mut self.plain }.push(request);
+        if request.stands_apart() { &mut self.apart } else { &mut self.plain }.push(request);
     }
 
     pub(super) fn take(&mut self) -> (Batch<G>, Batch<G>) {
-        self.crowd.left(self.count());
+        self.crowd.left(self.plain.commands.len());
         let take = |batch| std::mem::replace(batch, Batch::new());
         (take(&mut self.plain), take(&mut self.apart))
     }
@@ -173,8 +183,8 @@ impl<G: Group> Next<'_, G> {
         let Some(queue) = &mut self.0 else { return pending().await };
         queue.crowd.gathered().await;
         queue.fill();
-        if (queue.plain.commands.len() as isize) < queue.crowd.enough {
-            // Too many of them stand apart; the rest waits for its turn.
+        if queue.plain.is_empty() {
+            // What stands apart came first, and is as much as a group takes.
             return pending().await;
         }
         &queue.plain.commands
