@@ -191,7 +191,7 @@ impl<G: Group> Next<'_, G> {
     }
 
     /// Takes what was made of what `group` gave. It is given to `commit` with those commands, and nothing is added to them.
-    pub(crate) fn is_ready(&mut self, ready: G::Ready) {
+    pub(crate) fn set_ready(&mut self, ready: G::Ready) {
         if let Some(queue) = &mut self.0 {
             queue.plain.ready = Some(ready);
         }

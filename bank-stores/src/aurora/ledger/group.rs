@@ -1,6 +1,5 @@
 //! The ledger's writer: a group of commands in one database transaction, whoever else writes.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +8,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
 use super::known::Known;
-use super::load::{load, recall, recall_changes};
+use super::locked::{Begun, execute};
 use super::ready::{Ready, Tried};
-use super::write::statement;
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
-use crate::ledger::book::{Book, Outcome};
-use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest, receipts, size};
-use crate::ledger::{Command, Receipt};
+use crate::ledger::Command;
+use crate::ledger::work::{Done, Work, size};
 use crate::writer::{Group, Next};
 use crate::{Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
 
@@ -156,7 +153,7 @@ impl LedgerGroup {
         let clock = &self.database.options().clock;
         let now = clock.now();
         let ready = match ready {
-            Some(ready) if ready.is_good(works.len(), now) => {
+            Some(ready) if ready.still_holds(works.len(), now) => {
                 tracing::trace!(commands = works.len(), "a group was ready");
                 Some(ready)
             }
@@ -190,7 +187,7 @@ impl LedgerGroup {
             Tried::Done => {
                 (self.sequence, self.known) = (sequence, after);
                 if let Some(behind) = behind {
-                    next.is_ready(behind);
+                    next.set_ready(behind);
                 }
                 Some(receipts.into_iter().map(|receipt| receipt.map(Done::Receipt)).collect())
             }
@@ -294,131 +291,4 @@ impl Group for LedgerGroup {
     fn position(&self) -> u64 {
         self.sequence
     }
-}
-
-/// What a group finds when it has the lock.
-struct Begun {
-    sequence: u64,
-    booked_at: Timestamp,
-    groups: i64,
-    /// Whether any refusal is remembered.
-    refusals: bool,
-    /// The earliest deadline of an open hold.
-    deadline: Option<Timestamp>,
-}
-
-/// Executes the works within the open transaction; gives what is known of the ledger then, where it could be known.
-async fn execute(
-    connection: &mut PgConnection,
-    works: &[Work],
-    begun: &Begun,
-    known: Option<Known>,
-) -> Result<(Vec<Result<Done>>, Option<Known>), Failure> {
-    let commands: Vec<&Command> = works
-        .iter()
-        .filter_map(|work| match work {
-            Work::Command(command) => Some(command),
-            _ => None,
-        })
-        .collect();
-    let (mut done, mut known) =
-        (Vec::new(), known.filter(|known| known.is_of(begun.groups, begun.sequence as i64)));
-    if !commands.is_empty() || works.iter().any(|work| matches!(work, Work::Expire)) {
-        (done, known) = execute_commands(connection, &commands, begun, known).await?;
-    }
-    let mut done = done.into_iter();
-    let mut outcomes = Vec::with_capacity(works.len());
-    for work in works {
-        outcomes.push(match work {
-            Work::Command(_) => match done.next() {
-                Some(receipt) => receipt.map(Done::Receipt),
-                None => Err(Error::invalid("command", "has no outcome")),
-            },
-            Work::Expire | Work::Fence => Ok(Done::Count(0)),
-            Work::Chain { after, blocks } => Ok(Done::Count(chain(connection, *after, blocks).await?)),
-            Work::Consumed(consumer, position) => {
-                let sql = "INSERT INTO consumers AS c
-                           SELECT $1, $2 WHERE $2 <= (SELECT sequence FROM state)
-                           ON CONFLICT (id) DO UPDATE SET position = greatest(c.position, excluded.position)";
-                let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
-                let kept = query.execute(&mut *connection).await.map_err(Failure::of)?.rows_affected();
-                if kept > 0 { Ok(Done::Count(kept)) } else { Err(beyond_the_newest()) }
-            }
-            Work::Leave(consumer) => {
-                let query = sqlx::query("DELETE FROM consumers WHERE id = $1").bind(consumer.as_str());
-                Ok(Done::Count(query.execute(&mut *connection).await.map_err(Failure::of)?.rows_affected()))
-            }
-            Work::Forget(until) => {
-                let sql = "DELETE FROM outbox WHERE position IN (
-                               SELECT position FROM outbox
-                               WHERE at < $1 AND position < (SELECT max(position) FROM outbox) AND position <=
-                                   (SELECT coalesce(min(position), 9223372036854775807) FROM consumers)
-                               ORDER BY position LIMIT $2)";
-                let query = sqlx::query(sql).bind(until.micros()).bind(FORGET as i64);
-                Ok(Done::Count(query.execute(&mut *connection).await.map_err(Failure::of)?.rows_affected()))
-            }
-        });
-    }
-    Ok((outcomes, known))
-}
-
-async fn execute_commands(
-    connection: &mut PgConnection,
-    commands: &[&Command],
-    begun: &Begun,
-    known: Option<Known>,
-) -> Result<(Vec<Result<Receipt>>, Option<Known>), Failure> {
-    let mut book = Book::new(begun.sequence, begun.booked_at);
-    let due = begun.deadline.is_some_and(|deadline| deadline <= begun.booked_at);
-    load(connection, commands, &mut book, begun.refusals, due).await?;
-    let outcomes = book.evaluate(commands);
-    let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
-    let mut groups = begun.groups;
-    if refused || book.sequence() > begun.sequence {
-        let statement = statement(commands, &outcomes, &book, (begun.sequence, groups));
-        if !statement.map_err(Failure::of)?.execute(connection).await.map_err(Failure::of)? {
-            let message = "the ledger's state has changed in spite of its lock";
-            return Err(Failure::For(Error::new(ErrorKind::Unavailable, message)));
-        }
-        groups += 1;
-    }
-    let (postings, changes) = Outcome::recalled(&outcomes);
-    let mut stored = HashMap::new();
-    if !postings.is_empty() {
-        stored.extend(recall(connection, &postings).await?);
-    }
-    if !changes.is_empty() {
-        stored.extend(recall_changes(connection, &changes).await?);
-    }
-    let placed = book.changed_holds().filter_map(|held| held.hold.deadline);
-    let mut known = known.unwrap_or_default();
-    known.deadline = begun.deadline.into_iter().chain(placed).min();
-    known.refusals = begun.refusals || refused;
-    let receipts = receipts(outcomes, &stored);
-    known.keep(groups, book);
-    Ok((receipts, Some(known)))
-}
-
-/// Adds blocks behind the command `after`, unless another process was faster.
-async fn chain(
-    connection: &mut PgConnection,
-    after: u64,
-    blocks: &[(u64, [u8; 32])],
-) -> Result<u64, Failure> {
-    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM chain")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(Failure::of)?;
-    if last as u64 != after {
-        return Ok(0);
-    }
-    let (sequences, hashes): (Vec<i64>, Vec<[u8; 32]>) =
-        blocks.iter().map(|(sequence, hash)| (*sequence as i64, *hash)).unzip();
-    sqlx::query("INSERT INTO chain SELECT * FROM unnest($1::bigint[], $2::bytea[])")
-        .bind(sequences)
-        .bind(hashes)
-        .execute(connection)
-        .await
-        .map_err(Failure::of)?;
-    Ok(blocks.len() as u64)
 }

@@ -5,6 +5,7 @@ mod group;
 mod history;
 mod known;
 mod load;
+mod locked;
 mod ready;
 mod schema;
 mod statement;

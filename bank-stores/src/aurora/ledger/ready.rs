@@ -73,7 +73,7 @@ impl Ready {
     }
 
     /// Whether it is of so many commands, and no hold has ended since it was made.
-    pub(super) fn is_good(&self, commands: usize, now: Timestamp) -> bool {
+    pub(super) fn still_holds(&self, commands: usize, now: Timestamp) -> bool {
         self.receipts.len() == commands && self.known.is_enough(now)
     }
 
