@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::client::Client;
+use crate::client::Client;
 
 /// A gateway that is served until this value goes.
 #[derive(Debug)]

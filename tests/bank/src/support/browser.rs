@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::wait::until;
 use super::webdriver::Session;
+use edge_tests::until;
 
 /// A browser with one empty profile.
 #[derive(Debug)]

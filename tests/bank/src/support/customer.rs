@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Request, Response};
-use super::wait::until;
+use edge_tests::until;
+use edge_tests::{Client, Request, Response};
 
 /// A user who has signed in.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use bank_sdk::client::ConnectOptions;
 use bank_sdk::declaration::{Access, Idempotency};
 use bank_sdk::http::{Body, RequestId};
 use bank_sdk::{Principal, Problem};
-use bank_tests::{OneKey, Recorder, Reply, identity_keys};
+use edge_tests::{OneKey, Recorder, Reply, identity_keys};
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 

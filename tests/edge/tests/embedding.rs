@@ -5,7 +5,7 @@
 use bank_gateway::{Gateway, Upstream};
 use bank_sdk::declaration::Access;
 use bank_sdk::http::Body;
-use bank_tests::{Edge, Recorder};
+use edge_tests::{Edge, Recorder};
 use http::{Request, Response};
 use tower::ServiceExt as _;
 
@@ -27,9 +27,9 @@ fn a_gateway_is_mounted_in_a_server_of_the_team_s_own() {
         }
     });
     let client = edge.beside(own);
-    assert_eq!(client.send(bank_tests::Request::get("/about")).text(), "their own");
-    client.send(bank_tests::Request::get("/bank/accounts")).expect(200);
-    client.send(bank_tests::Request::get("/bank/%2e%2e/about")).problem(400);
+    assert_eq!(client.send(edge_tests::Request::get("/about")).text(), "their own");
+    client.send(edge_tests::Request::get("/bank/accounts")).expect(200);
+    client.send(edge_tests::Request::get("/bank/%2e%2e/about")).problem(400);
     assert!(upstream.only().line.starts_with("GET /bank/accounts "));
 }
 
@@ -44,11 +44,11 @@ fn a_gateway_is_mounted_in_axum_beside_the_team_s_own_routes() {
         .route("/own", axum::routing::get(|| async { "our own" }))
         .fallback_service(gateway);
     let listener = edge.runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let client = bank_tests::Client::new(vec![listener.local_addr().unwrap()]);
+    let client = edge_tests::Client::new(vec![listener.local_addr().unwrap()]);
     edge.runtime().spawn(async move { axum::serve(listener, app).await });
-    assert_eq!(client.send(bank_tests::Request::get("/own")).text(), "our own");
-    client.send(bank_tests::Request::get("/bank/x")).expect(200);
+    assert_eq!(client.send(edge_tests::Request::get("/own")).text(), "our own");
+    client.send(edge_tests::Request::get("/bank/x")).expect(200);
     assert_eq!(upstream.count(), 1);
-    assert_eq!(client.send(bank_tests::Request::get("/bank/%2e%2e/x")).status, 400);
-    assert_eq!(client.send(bank_tests::Request::get("/elsewhere")).status, 404);
+    assert_eq!(client.send(edge_tests::Request::get("/bank/%2e%2e/x")).status, 400);
+    assert_eq!(client.send(edge_tests::Request::get("/elsewhere")).status, 404);
 }

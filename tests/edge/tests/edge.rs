@@ -19,9 +19,9 @@ use bank_sdk::identity::{Identity, IdentityKeys};
 use bank_sdk::serve::Limits;
 use bank_sdk::{Access, Api, BankService, Call, Empty, Endpoint, Endpoints, Principal, Problem, Service};
 use bank_stores::{Clock as _, Error, SystemClock};
-use bank_tests::{Client, Edge, OneKey, Recorder, Reply, Request, identity_keys, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use edge_tests::{Client, Edge, OneKey, Recorder, Reply, Request, identity_keys, until};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -789,7 +789,7 @@ fn connections_are_bounded_in_all_and_for_one_address() {
     limits.connections_per_address = 2;
     let edge = Edge::start_with(limits, |builder| builder);
     let client = edge.client();
-    let healthy = |connection: &mut bank_tests::Connection| {
+    let healthy = |connection: &mut edge_tests::Connection| {
         connection.exchange(&Request::get("/healthz")).is_ok_and(|answer| answer.status == 200)
     };
     let mut held: Vec<_> = (0..2).map(|_| client.connect().unwrap()).collect();

@@ -2,15 +2,10 @@
 
 pub(crate) mod bank;
 pub(crate) mod browser;
-pub(crate) mod client;
 pub(crate) mod customer;
-pub(crate) mod edge;
 pub(crate) mod postgres;
 pub(crate) mod process;
-pub(crate) mod proxy;
-pub(crate) mod recorder;
 pub(crate) mod seeded;
-pub(crate) mod wait;
 pub(crate) mod webdriver;
 
 /// A test goes without what is not installed, and says so where it is seen: cargo keeps what a test prints that passes.

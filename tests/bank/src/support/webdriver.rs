@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Request};
 use super::process::Process;
-use super::wait::until;
+use edge_tests::until;
+use edge_tests::{Client, Request};
 
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 

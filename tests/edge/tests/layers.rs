@@ -17,7 +17,7 @@ use bank_sdk::declaration::Access;
 use bank_sdk::http::Body;
 use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
-use bank_tests::OneKey;
+use edge_tests::OneKey;
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceBuilder, ServiceExt as _};
 

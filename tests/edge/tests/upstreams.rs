@@ -11,7 +11,7 @@ use bank_sdk::declaration::{Access, Api};
 use bank_sdk::identity::{Identity, IdentityKeys};
 use bank_sdk::{Empty, Endpoint};
 use bank_stores::{Clock as _, SystemClock};
-use bank_tests::{Edge, Recorder, Reply, Request, identity_keys};
+use edge_tests::{Edge, Recorder, Reply, Request, identity_keys};
 
 fn everything() -> Route {
     Route::all("/{*rest}").access(Access::Public)

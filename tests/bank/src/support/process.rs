@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::wait::patience;
+use edge_tests::patience;
 
 /// A running program. It ends with this value, and even when the test is killed.
 #[derive(Debug)]

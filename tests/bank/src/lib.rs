@@ -1,5 +1,4 @@
-//! What the black-box tests share: the real program as a process, a client that can send anything, customers, a browser,
-//! and an upstream that records what reaches it.
+//! What the bank's black-box tests share: the real program as a process, customers, a browser, and what `edge-tests` has.
 //!
 //! Nothing here looks into the bank. A test talks to it as anybody would, over sockets; what it finds wrong ends it with a
 //! panic that says what was seen.
@@ -9,16 +8,16 @@
 mod docs;
 mod support;
 
+pub use edge_tests::{
+    Client, Connection, Edge, Event, Events, OneKey, Proxy, Received, Recorder, Reply, Request, Response,
+    identity_keys, patience, raw, until,
+};
+
 pub use support::bank::{Bank, Part, Shape, exit_of, line_of, shared};
 pub use support::browser::{Browser, Element};
-pub use support::client::{Client, Connection, Event, Events, Request, Response, raw};
 pub use support::customer::{Customer, cents, euros};
-pub use support::edge::{Edge, OneKey, identity_keys};
 pub use support::postgres::Postgres;
-pub use support::proxy::Proxy;
-pub use support::recorder::{Received, Recorder, Reply};
 pub use support::seeded::Seeded;
-pub use support::wait::{patience, until};
 
 /// The path of the program under test. Cargo knows it in a test only.
 #[macro_export]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::process::Process;
-use super::wait::patience;
+use edge_tests::patience;
 
 /// A running server.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use std::sync::{Mutex, OnceLock};
 
 use tempfile::TempDir;
 
-use super::client::{Client, Request};
 use super::customer::{Customer, euros};
 use super::postgres::Postgres;
 use super::process::Process;
-use super::wait::until;
+use edge_tests::until;
+use edge_tests::{Client, Request};
 
 /// How a bank is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

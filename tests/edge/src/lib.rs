@@ -1,0 +1,18 @@
+//! What a test of the gateway needs, and nothing of the bank: a gateway behind a real socket, a client that can send
+//! anything, and an upstream that records what reaches it.
+//!
+//! What a test finds wrong ends it with a panic that says what was seen.
+
+#![allow(clippy::unwrap_used, reason = "this package is tests only: what fails here fails the test")]
+
+mod client;
+mod edge;
+mod proxy;
+mod recorder;
+mod wait;
+
+pub use client::{Client, Connection, Event, Events, Request, Response, raw};
+pub use edge::{Edge, OneKey, identity_keys};
+pub use proxy::Proxy;
+pub use recorder::{Received, Recorder, Reply};
+pub use wait::{patience, until};
