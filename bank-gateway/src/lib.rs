@@ -1,67 +1,44 @@
 #![doc = include_str!("../README.md")]
 
-mod access_log;
-mod admin;
-mod answer;
-pub mod audit;
-pub mod auth;
-mod authorize;
-mod balance;
-mod body_limit;
-mod breaker;
-mod builder;
-mod client_addr;
-pub mod config;
-mod deadline;
+pub mod control;
+mod dev;
+pub mod edge;
 mod error;
-mod forward;
-mod gateway;
-mod idempotency;
-mod identity;
-mod internal;
-mod metrics;
-mod panic_guard;
+mod exchange;
+mod field_text;
+pub mod identity;
+pub mod inbound;
+pub mod observe;
+pub mod outbound;
 mod problem;
-mod rate_limit;
-mod reload;
-mod request_id;
-mod retry;
-mod route;
-mod security_headers;
+pub mod route;
 mod serve;
-mod state;
-mod step;
-mod strict_http;
+pub mod step;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tls;
-mod trace;
-mod upstream;
+pub mod traffic;
+mod watched;
 
-pub use access_log::AccessLog;
-pub use admin::Admin;
-pub use authorize::Authorize;
-pub use balance::Balance;
-pub use body_limit::BodyLimit;
-pub use breaker::CircuitBreaker;
-pub use builder::{GatewayBuilder, ReadyCheck};
-pub use client_addr::{ClientAddr, ClientAddress, InvalidNetwork};
-pub use deadline::Deadline;
+pub use control::{Admin, GatewayBuilder, Parts, ReadyCheck, ServicePolicy, config};
+pub use dev::{Dev, DevError, DevErrorKind, DevServer, dev};
+pub use edge::{Gateway, GatewayFuture, Internal};
 pub use error::BuildError;
-pub use forward::Forward;
-pub use gateway::{Gateway, GatewayFuture};
-pub use idempotency::RequireIdempotencyKey;
-pub use identity::MintIdentity;
-pub use internal::Internal;
-pub use metrics::{Measure, Metrics};
-pub use panic_guard::PanicGuard;
-pub use rate_limit::{Buckets, Quota, RateLimit, TotalLimit};
-pub use request_id::NameRequests;
-pub use retry::Retry;
-pub use route::Route;
-pub use security_headers::SecurityHeaders;
+pub use exchange::{Exchange, Facts};
+pub use identity::{Authenticate, Authorize, MintIdentity};
+pub use inbound::{
+    ClientAddr, ClientAddress, ClientOrigin, Cors, ForwardingField, InvalidAnswer, InvalidNetwork,
+    NameRequests, SameSite, SecurityHeaders, StrictHttp, check_answer, check_path,
+};
+pub use observe::{
+    AccessLog, Ended, Measure, Metrics, Observe, Record, Sampling, TraceContext, TraceId, audit,
+};
+pub use outbound::{Outcome, Upstream};
+pub use route::{Policy, Render, Rewrite, Route, RouteInfo, Routes};
 pub use serve::{PerCore, serve};
-pub use step::{AnswerHeaders, Gate, Step, StepFuture, StepLayer, Stepped};
-pub use strict_http::{StrictHttp, check_path};
-pub use tls::{Tls, TlsError};
+pub use step::{Answer, Flow, Gate, PanicGuard, Refusal, Step, StepFuture, StepLayer, StepService};
+pub use tls::{CertificateStatus, Tls, TlsError};
 pub use tower_http::cors;
-pub use trace::TraceContext;
-pub use upstream::Upstream;
+pub use traffic::{
+    BodyLimit, Buckets, Deadline, LimitBy, Quota, RateLimit, RequireIdempotencyKey, Times, TotalLimit,
+};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bank_sdk::Problem;
+#[cfg(feature = "passwords")]
 use bank_sdk::http::ReadError;
 use bank_stores::limit::Verdict;
 use http::header::{CONNECTION, WWW_AUTHENTICATE};
@@ -22,17 +23,20 @@ pub(crate) fn unauthenticated() -> Problem {
 
 /// The one answer to a credential that does not hold, whatever is wrong with it.
 #[must_use]
-pub fn invalid_credential() -> Problem {
+pub fn refused_credential() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "the credential does not hold, or holds no longer: sign in again")
         .with_code("invalid_token")
 }
 
-/// The same for a wrong password and an unknown user.
+/// The same for a wrong password and an unknown user. Basic is offered to those who came with it: a browser would open a box of
+/// its own over a page that sent the password otherwise.
 #[cfg(feature = "passwords")]
-pub(crate) fn invalid_credentials() -> Problem {
+pub(crate) fn wrong_password(offers_basic: bool) -> Problem {
+    let challenge =
+        if offers_basic { r#"Basic realm="bank", charset="UTF-8""# } else { r#"Login realm="bank""# };
     Problem::new(StatusCode::UNAUTHORIZED, "the user name or the password is wrong")
         .with_code("invalid_credentials")
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="bank", charset="UTF-8""#))
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
 /// 401 for a call between services whose caller is not known.
@@ -59,6 +63,7 @@ pub(crate) fn body_too_large(limit: u64) -> Problem {
 }
 
 /// A body that could not be read whole.
+#[cfg(feature = "passwords")]
 pub(crate) fn unreadable_body(error: &ReadError) -> Problem {
     match error {
         ReadError::TooLarge(limit) => body_too_large(*limit as u64),
@@ -72,7 +77,7 @@ pub(crate) fn incomplete_body() -> Problem {
 }
 
 /// 429 with how long to wait.
-pub(crate) fn too_many(verdict: &Verdict) -> Problem {
+pub(crate) fn too_many(verdict: Verdict) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; wait as long as `Retry-After` says")
         .with_code("rate_limited")
         .with_retry_after(verdict.retry_after.unwrap_or(Duration::from_secs(1)))

@@ -1,4 +1,12 @@
 //! TLS 1.2 and 1.3 by rustls with aws-lc-rs; ALPN offers h2 and http/1.1.
+//!
+//! A certificate from files is read again when they change, so that a renewed one needs no restart. Clients that come back
+//! resume their session by a ticket, whose keys change every six hours and are known to this process alone.
+
+mod certificates;
+#[cfg(feature = "dev-certificate")]
+mod development;
+mod x509;
 
 use std::fmt;
 use std::io;
@@ -6,60 +14,111 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bank_sdk::serve::{Acceptor, TlsFacts};
+use bank_stores::SystemClock;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ServerSessionMemoryCache;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use certificates::{Certificates, Source};
+
+pub use certificates::CertificateStatus;
+
+/// Sessions that are kept for clients of TLS 1.2 that take no tickets.
+const SESSIONS: usize = 4_096;
+
 /// Serves TLS.
+///
+/// ```no_run
+/// # fn example() -> Result<(), bank_gateway::TlsError> {
+/// let tls = bank_gateway::Tls::files("bank.pem".as_ref(), "bank.key".as_ref())?;
+/// // The certificate that was renewed meanwhile; without this call it is found within a second of a new connection.
+/// tls.reload()?;
+/// assert_eq!(tls.status().and_then(|status| status.fault), None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Tls {
-    /// A certificate chain and its key, both in PEM files.
+    /// A certificate chain and its key, both in PEM files. While connections come, the files are looked at once a second;
+    /// where they changed and hold a key that fits, later handshakes show the new certificate. Otherwise the one before
+    /// stays, an error is logged, and [`status`](Self::status) tells it.
     ///
     /// # Errors
     /// A file that cannot be read, or a key that does not fit.
     pub fn files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| TlsError::new(certificate, error))?;
-        let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::new(key, error))?;
-        Self::new(chain, key_der).map_err(|error| TlsError::new(certificate, error))
+        Self::of(Source {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            #[cfg(feature = "dev-certificate")]
+            made_in: None,
+        })
     }
 
-    /// A certificate for `localhost`, signed by an authority that is made once in `directory` (`ca.pem`, which a client may
-    /// be told to trust) and kept there.
+    /// A certificate for `localhost`, signed by an authority that is made once in `directory`: `ca.pem`, which a client may be
+    /// told to trust. The certificate lasts 396 days and is made anew 30 days before its end, also while it is served; the
+    /// authority lasts ten years. Its key stays beside it in `ca.key`, readable by its owner only, and can sign for
+    /// `localhost` and loopback addresses alone. A directory of an earlier version, which kept no such key, gets a new
+    /// authority.
     ///
     /// # Errors
     /// A directory that cannot be written.
     #[cfg(feature = "dev-certificate")]
     pub fn development(directory: &Path) -> Result<Self, TlsError> {
-        let (certificate, key) = (directory.join("localhost.pem"), directory.join("localhost.key"));
-        if !certificate.exists() || !key.exists() {
-            make_certificate(directory, &certificate, &key)?;
-        }
-        Self::files(&certificate, &key)
+        use bank_stores::Clock as _;
+        development::make(directory, SystemClock::new().now())?;
+        Self::of(Source {
+            certificate: directory.join("localhost.pem"),
+            key: directory.join("localhost.key"),
+            made_in: Some(directory.to_owned()),
+        })
     }
 
-    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    fn of(source: Source) -> Result<Self, TlsError> {
+        let path = source.certificate.clone();
+        let certificates = Arc::new(Certificates::load(source, Arc::new(SystemClock::new()))?);
+        let config = server_config(certificates.clone()).map_err(|error| TlsError::new(&path, error))?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates: Some(certificates) })
     }
 
-    /// Any rustls configuration of your own.
+    /// Any rustls configuration of your own. Its certificates, session tickets and protocols are left as they are.
     #[must_use]
     pub fn config(config: Arc<ServerConfig>) -> Self {
-        Self { acceptor: TlsAcceptor::from(config) }
+        Self { acceptor: TlsAcceptor::from(config), certificates: None }
     }
+
+    /// Reads the certificate's files again, changed or not. With a [configuration of your own](Self::config) it does nothing.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a key that does not fit, or a certificate that has ended; the one before is served still.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.certificates.as_ref().map_or(Ok(()), |certificates| certificates.reload())
+    }
+
+    /// How the certificate stands that is served; nothing with a [configuration of your own](Self::config).
+    #[must_use]
+    pub fn status(&self) -> Option<CertificateStatus> {
+        self.certificates.as_ref().map(|certificates| certificates.status())
+    }
+}
+
+fn server_config(certificates: Arc<Certificates>) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    Ok(config)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -89,53 +148,13 @@ pub fn client_config(authorities: &Path) -> Result<Arc<ClientConfig>, TlsError> 
     Ok(Arc::new(config))
 }
 
-#[cfg(feature = "dev-certificate")]
-fn make_certificate(directory: &Path, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let fault = |error: rcgen::Error| TlsError::new(directory, error);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|error| TlsError::new(directory, error))?;
-    let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, "Development authority of this bank");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let authority_key = KeyPair::generate().map_err(fault)?;
-    let authority_certificate = authority.self_signed(&authority_key).map_err(fault)?;
-    let issuer = Issuer::new(authority, authority_key);
-    let names = ["localhost", "127.0.0.1", "::1"].map(ToOwned::to_owned);
-    let mut leaf = CertificateParams::new(names).map_err(fault)?;
-    leaf.distinguished_name.push(DnType::CommonName, "localhost");
-    let leaf_key = KeyPair::generate().map_err(fault)?;
-    let signed = leaf.signed_by(&leaf_key, &issuer).map_err(fault)?;
-    // The authority's own key is not kept: nobody can sign anything else with it.
-    write_private(&directory.join("ca.pem"), &authority_certificate.pem())?;
-    write_private(key, &leaf_key.serialize_pem())?;
-    write_private(certificate, &signed.pem())
-}
-
-#[cfg(feature = "dev-certificate")]
-fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| TlsError::new(path, error))
-}
-
 impl Acceptor for Tls {
     type Io = TlsStream<TcpStream>;
 
     async fn accept(&self, stream: TcpStream) -> io::Result<(Self::Io, Option<TlsFacts>)> {
+        if let Some(certificates) = &self.certificates {
+            certificates.check_soon();
+        }
         let stream = self.acceptor.accept(stream).await?;
         let (_, session) = stream.get_ref();
         let mut facts = TlsFacts::default();
@@ -153,7 +172,7 @@ impl Acceptor for Tls {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
+        f.debug_struct("Tls").field("status", &self.status()).finish_non_exhaustive()
     }
 }
 
@@ -169,5 +188,10 @@ pub struct TlsError {
 impl TlsError {
     fn new(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { path: path.to_owned(), source: Box::new(source) }
+    }
+
+    /// The file and the cause, in one line.
+    fn told(&self) -> String {
+        format!("{}: {}", self.path.display(), self.source)
     }
 }

@@ -12,6 +12,8 @@
 //! assert_eq!(CREATE.operation(), "POST /v1/notes");
 //! ```
 
+mod spec;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -20,7 +22,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::declaration::{Access, EndpointDeclaration, FailMode, Idempotency, Method};
+use self::spec::{Names, Spec, StaticAccess};
+use crate::declaration::{EndpointDeclaration, Idempotency, Method};
 
 /// One operation: how it is called, who may call it, what goes in and what comes out.
 ///
@@ -31,34 +34,6 @@ pub struct Endpoint<I, O> {
     types: PhantomData<fn(I) -> O>,
 }
 
-#[derive(Clone, Copy)]
-struct Spec {
-    method: Method,
-    path: &'static str,
-    summary: &'static str,
-    access: Option<StaticAccess>,
-    scopes: [Option<&'static str>; 4],
-    roles: [Option<&'static str>; 4],
-    idempotency: Option<Idempotency>,
-    rate: &'static str,
-    timeout: Duration,
-    body_limit: usize,
-    status: u16,
-    produces: &'static str,
-    stream: bool,
-    page: bool,
-    sensitive: &'static [&'static str],
-    limit_store_down: FailMode,
-}
-
-#[derive(Clone, Copy)]
-enum StaticAccess {
-    Public,
-    Login,
-    Authenticated,
-    Internal(&'static [&'static str]),
-}
-
 impl<I, O> Endpoint<I, O> {
     /// `GET`: safe.
     #[must_use]
@@ -66,7 +41,8 @@ impl<I, O> Endpoint<I, O> {
         Self::new(Method::Get, path)
     }
 
-    /// `POST`: not repeated, unless it is declared [`idempotent`](Self::idempotent).
+    /// `POST`: not repeated, unless it is declared [`idempotency_key`](Self::idempotency_key) or
+    /// [`idempotent`](Self::idempotent).
     #[must_use]
     pub const fn post(path: &'static str) -> Self {
         Self::new(Method::Post, path)
@@ -78,7 +54,8 @@ impl<I, O> Endpoint<I, O> {
         Self::new(Method::Put, path)
     }
 
-    /// `PATCH`: not repeated, unless it is declared [`idempotent`](Self::idempotent).
+    /// `PATCH`: not repeated, unless it is declared [`idempotency_key`](Self::idempotency_key) or
+    /// [`idempotent`](Self::idempotent).
     #[must_use]
     pub const fn patch(path: &'static str) -> Self {
         Self::new(Method::Patch, path)
@@ -91,25 +68,7 @@ impl<I, O> Endpoint<I, O> {
     }
 
     const fn new(method: Method, path: &'static str) -> Self {
-        let spec = Spec {
-            method,
-            path,
-            summary: "",
-            access: None,
-            scopes: [None; 4],
-            roles: [None; 4],
-            idempotency: None,
-            rate: "default",
-            timeout: Duration::from_secs(10),
-            body_limit: 64 * 1024,
-            status: 200,
-            produces: "application/json",
-            stream: false,
-            page: false,
-            sensitive: &[],
-            limit_store_down: FailMode::Local,
-        };
-        Self { spec, types: PhantomData }
+        Self { spec: Spec::new(method, path), types: PhantomData }
     }
 
     /// One line for people.
@@ -119,89 +78,152 @@ impl<I, O> Endpoint<I, O> {
         self
     }
 
-    /// Anybody may call it, without credentials.
+    /// The operation's name in the OpenAPI document; one is made of method and path where it is left out.
     #[must_use]
-    pub const fn public(mut self) -> Self {
-        self.spec.access = Some(StaticAccess::Public);
+    pub const fn operation_id(mut self, id: &'static str) -> Self {
+        self.spec.operation_id = Some(id);
         self
+    }
+
+    /// Anybody may call it, without credentials.
+    ///
+    /// # Panics
+    /// At compile time in a constant, where the endpoint says something else already. So do the other ways to say who
+    /// may call it.
+    #[must_use]
+    pub const fn public(self) -> Self {
+        self.access(StaticAccess::Public)
+    }
+
+    /// Anybody may call it, known or not. A credential that is presented must hold.
+    ///
+    /// # Panics
+    /// As [`public`](Self::public).
+    #[must_use]
+    pub const fn optional(self) -> Self {
+        self.access(StaticAccess::Optional)
     }
 
     /// The caller proves a user name and password at the gateway (HTTP Basic, or `username` and `password` in the JSON
     /// body); the service sees only calls whose credentials held.
+    ///
+    /// # Panics
+    /// As [`public`](Self::public).
     #[must_use]
-    pub const fn login(mut self) -> Self {
-        self.spec.access = Some(StaticAccess::Login);
-        self
+    pub const fn login(self) -> Self {
+        self.access(StaticAccess::Login)
     }
 
     /// Anybody who is known may call it.
+    ///
+    /// # Panics
+    /// As [`public`](Self::public).
     #[must_use]
-    pub const fn authenticated(mut self) -> Self {
-        self.spec.access = Some(StaticAccess::Authenticated);
-        self
+    pub const fn authenticated(self) -> Self {
+        self.access(StaticAccess::Authenticated)
     }
 
     /// The caller must be known and its credential must carry this scope; several are all needed.
     ///
     /// # Panics
-    /// At compile time, with more than four.
+    /// As [`public`](Self::public), and with more than eight.
     #[must_use]
-    pub const fn scope(mut self, scope: &'static str) -> Self {
-        self.spec.access = Some(StaticAccess::Authenticated);
-        self.spec.scopes = push(self.spec.scopes, scope);
-        self
+    pub const fn scope(self, scope: &'static str) -> Self {
+        let mut endpoint = self.access(StaticAccess::Authenticated);
+        endpoint.spec.scopes = endpoint.spec.scopes.with(scope);
+        endpoint
     }
 
     /// The caller must be known and have one of the roles named.
     ///
     /// # Panics
-    /// At compile time, with more than four.
+    /// As [`public`](Self::public), and with more than eight.
     #[must_use]
-    pub const fn role(mut self, role: &'static str) -> Self {
-        self.spec.access = Some(StaticAccess::Authenticated);
-        self.spec.roles = push(self.spec.roles, role);
-        self
+    pub const fn role(self, role: &'static str) -> Self {
+        let mut endpoint = self.access(StaticAccess::Authenticated);
+        endpoint.spec.roles = endpoint.spec.roles.with(role);
+        endpoint
     }
 
     /// Only these services may call it, never anybody from outside.
+    ///
+    /// # Panics
+    /// As [`public`](Self::public).
     #[must_use]
-    pub const fn internal(mut self, callers: &'static [&'static str]) -> Self {
-        self.spec.access = Some(StaticAccess::Internal(callers));
+    pub const fn internal(self, callers: &'static [&'static str]) -> Self {
+        self.access(StaticAccess::Internal(callers))
+    }
+
+    const fn access(mut self, access: StaticAccess) -> Self {
+        use StaticAccess::Authenticated;
+        assert!(
+            matches!((self.spec.access, access), (None, _) | (Some(Authenticated), Authenticated)),
+            "an endpoint says once who may call it: .public(), .optional(), .login(), .internal(…), or scopes and roles"
+        );
+        self.spec.access = Some(access);
         self
     }
 
-    /// The call needs an `Idempotency-Key` and may be repeated with it.
+    /// The call needs an `Idempotency-Key`, and may be repeated with it.
+    #[must_use]
+    pub const fn idempotency_key(mut self) -> Self {
+        self.spec.idempotency = Idempotency::Key;
+        self
+    }
+
+    /// The call is idempotent (RFC 9110 §9.2.2): done twice is done once. For example, its input carries an id of its own.
     #[must_use]
     pub const fn idempotent(mut self) -> Self {
-        self.spec.idempotency = Some(Idempotency::Key);
-        self
-    }
-
-    /// The call carries an id of its own in its input, so that repeating it is harmless (calls between services).
-    #[must_use]
-    pub const fn repeatable(mut self) -> Self {
-        self.spec.idempotency = Some(Idempotency::Natural);
+        self.spec.idempotency = Idempotency::Idempotent;
         self
     }
 
     /// The class of limits that counts this call; the gateway's configuration gives each class its quota.
     #[must_use]
-    pub const fn rate(mut self, class: &'static str) -> Self {
-        self.spec.rate = class;
+    pub const fn limit_class(mut self, class: &'static str) -> Self {
+        self.spec.limit_class = class;
         self
     }
 
-    /// The time for the whole call (10 s by default).
-    #[must_use]
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.spec.timeout = timeout;
-        self
-    }
-
-    /// The largest body, in bytes (64 KiB by default).
+    /// The largest body of a request, in bytes (64 KiB by default).
     #[must_use]
     pub const fn body_limit(mut self, bytes: usize) -> Self {
         self.spec.body_limit = bytes;
+        self
+    }
+
+    /// The time until the head of the answer has to be there (10 s by default).
+    #[must_use]
+    pub const fn timeout(mut self, time: Duration) -> Self {
+        self.spec.timeout = time;
+        self
+    }
+
+    /// The most time between two pieces of the answer's body, while its reader waits (30 s by default).
+    #[must_use]
+    pub const fn idle_timeout(mut self, time: Duration) -> Self {
+        self.spec.idle_timeout = time;
+        self
+    }
+
+    /// The time until the whole answer has to be there, body and all (no limit by default).
+    #[must_use]
+    pub const fn whole_timeout(mut self, time: Duration) -> Self {
+        self.spec.whole_timeout = Some(time);
+        self
+    }
+
+    /// The service may wait for news before it answers; such waits do not count as its latency.
+    #[must_use]
+    pub const fn long_poll(mut self) -> Self {
+        self.spec.long_poll = true;
+        self
+    }
+
+    /// The connection may become one of another protocol, such as a WebSocket (a `GET` only).
+    #[must_use]
+    pub const fn upgrade(mut self) -> Self {
+        self.spec.upgrade = true;
         self
     }
 
@@ -219,40 +241,41 @@ impl<I, O> Endpoint<I, O> {
         self
     }
 
-    /// The answer is a stream of this media type: it has no deadline and ends when the gateway drains.
+    /// The answer is a stream of this media type: it ends when the gateway or the service drains.
     #[must_use]
     pub const fn stream(mut self, media_type: &'static str) -> Self {
-        self.spec.produces = media_type;
         self.spec.stream = true;
-        self
+        self.produces(media_type)
     }
 
     /// The answer is something to look at, such as HTML, and no part of the API that the OpenAPI document describes.
     #[must_use]
     pub const fn page(mut self, media_type: &'static str) -> Self {
-        self.spec.produces = media_type;
         self.spec.page = true;
-        self
+        self.produces(media_type)
     }
 
     /// The answer's media type, where it is not JSON.
     #[must_use]
     pub const fn produces(mut self, media_type: &'static str) -> Self {
-        self.spec.produces = media_type;
+        self.spec.produces = Names::NONE.with(media_type);
         self
     }
 
-    /// Fields of the input that are secret or personal: they never reach a log.
+    /// One more media type of the answer, which the caller chooses by `Accept`.
+    ///
+    /// # Panics
+    /// At compile time in a constant, with more than eight.
     #[must_use]
-    pub const fn sensitive(mut self, fields: &'static [&'static str]) -> Self {
-        self.spec.sensitive = fields;
+    pub const fn also_produces(mut self, media_type: &'static str) -> Self {
+        self.spec.produces = self.spec.produces.with(media_type);
         self
     }
 
-    /// What to do while the store of the limits is away.
+    /// The service's own refusals, each as status and code. Those of the gateway and of this crate need not be named.
     #[must_use]
-    pub const fn when_limits_are_away(mut self, mode: FailMode) -> Self {
-        self.spec.limit_store_down = mode;
+    pub const fn problems(mut self, problems: &'static [(u16, &'static str)]) -> Self {
+        self.spec.problems = problems;
         self
     }
 
@@ -283,59 +306,11 @@ where
     /// The declaration as plain data.
     #[must_use]
     pub fn declare(&self) -> EndpointDeclaration {
-        let spec = &self.spec;
-        let names =
-            |list: &[Option<&str>]| list.iter().flatten().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let access = spec.access.map(|access| match access {
-            StaticAccess::Public => Access::Public,
-            StaticAccess::Login => Access::Login,
-            StaticAccess::Authenticated => {
-                Access::Authenticated { scopes: names(&spec.scopes), roles: names(&spec.roles) }
-            }
-            StaticAccess::Internal(callers) => {
-                Access::Internal { callers: callers.iter().map(|&caller| caller.to_owned()).collect() }
-            }
-        });
-        let idempotency = spec.idempotency.unwrap_or(match spec.method {
-            Method::Get => Idempotency::Safe,
-            Method::Put | Method::Delete => Idempotency::Natural,
-            Method::Post | Method::Patch => Idempotency::None,
-        });
-        EndpointDeclaration {
-            method: spec.method,
-            path: spec.path.to_owned(),
-            summary: spec.summary.to_owned(),
-            access,
-            idempotency,
-            rate: spec.rate.to_owned(),
-            timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
-            body_limit: spec.body_limit,
-            status: spec.status,
-            produces: spec.produces.to_owned(),
-            stream: spec.stream,
-            page: spec.page,
-            sensitive: spec.sensitive.iter().map(|&field| field.to_owned()).collect(),
-            limit_store_down: spec.limit_store_down,
-            input: schemars::generate::SchemaSettings::draft2020_12()
-                .for_deserialize()
-                .into_generator()
-                .into_root_schema_for::<I>(),
-            output: schemars::generate::SchemaSettings::draft2020_12()
-                .for_serialize()
-                .into_generator()
-                .into_root_schema_for::<O>(),
-        }
+        let settings = schemars::generate::SchemaSettings::draft2020_12;
+        let input = settings().for_deserialize().into_generator().into_root_schema_for::<I>();
+        let output = settings().for_serialize().into_generator().into_root_schema_for::<O>();
+        EndpointDeclaration { input, output, ..self.spec.declare() }
     }
-}
-
-const fn push(mut list: [Option<&'static str>; 4], item: &'static str) -> [Option<&'static str>; 4] {
-    let mut at = 0;
-    while list[at].is_some() {
-        at += 1;
-        assert!(at < 4, "an endpoint names at most four scopes and four roles");
-    }
-    list[at] = Some(item);
-    list
 }
 
 impl<I, O> Clone for Endpoint<I, O> {
@@ -355,3 +330,44 @@ impl<I, O> fmt::Debug for Endpoint<I, O> {
 /// Nothing goes in, or nothing comes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Empty {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Access;
+
+    #[test]
+    fn more_than_four_scopes_are_all_declared() {
+        const MANY: Endpoint<Empty, Empty> =
+            Endpoint::get("/x").scope("a").scope("b").scope("c").scope("d").scope("e").role("r");
+        let Some(Access::Authenticated { scopes, roles }) = MANY.declare().access else {
+            panic!("not authenticated")
+        };
+        assert_eq!((scopes.join(""), roles.join("")), ("abcde".to_owned(), "r".to_owned()));
+    }
+
+    #[test]
+    #[should_panic(expected = "at most eight scopes")]
+    fn too_many_scopes_are_told_so() {
+        let endpoint: Endpoint<Empty, Empty> = Endpoint::get("/x");
+        let _ = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].into_iter().fold(endpoint, Endpoint::scope);
+    }
+
+    #[test]
+    #[should_panic(expected = "says once who may call it")]
+    fn a_scope_is_never_overruled_by_what_is_said_later() {
+        let _: Endpoint<Empty, Empty> = Endpoint::get("/x").scope("a").public();
+    }
+
+    #[test]
+    fn a_constant_and_its_plain_data_begin_alike() {
+        for method in Method::ALL {
+            let endpoint: Endpoint<Empty, Empty> = Endpoint::new(method, "/x");
+            let mut plain = serde_json::to_value(EndpointDeclaration::new(method, "/x")).unwrap();
+            let declared = serde_json::to_value(endpoint.declare()).unwrap();
+            plain["input"] = declared["input"].clone();
+            plain["output"] = declared["output"].clone();
+            assert_eq!(declared, plain);
+        }
+    }
+}

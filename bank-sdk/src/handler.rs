@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -13,12 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::call::{Answer, Call, Reply, missing_key};
-use crate::declaration::Idempotency;
+use crate::declaration::{Access, EndpointDeclaration, Idempotency, Method};
 use crate::endpoint::Endpoint;
-use crate::http::{Body, IDEMPOTENCY_KEY, ReadError, RequestId};
-use crate::identity::Identity;
-use crate::service::Bound;
-use crate::{IdempotencyKey, Problem, input};
+use crate::http::{Body, IDEMPOTENCY_KEY, ReadError, RequestId, check_content_coding, check_json};
+use crate::{IdempotencyKey, Principal, Problem, input};
 
 pub(crate) type Handled = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 pub(crate) type Erased<S> = Arc<dyn Fn(Arc<S>, RawCall) -> Handled + Send + Sync>;
@@ -33,9 +32,37 @@ pub struct Endpoints<S> {
 pub(crate) struct RawCall {
     pub(crate) request: Request<Body>,
     pub(crate) path: Vec<(String, String)>,
-    pub(crate) identity: Identity,
+    pub(crate) principal: Option<Arc<Principal>>,
+    pub(crate) request_id: RequestId,
     pub(crate) endpoint: Arc<Bound>,
     pub(crate) deadline: Instant,
+}
+
+/// What of a declaration is needed for each call.
+pub(crate) struct Bound {
+    pub(crate) method: Method,
+    pub(crate) operation: Arc<str>,
+    pub(crate) access: Access,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) timeout: Duration,
+    pub(crate) body_limit: usize,
+    pub(crate) status: u16,
+    pub(crate) stream: bool,
+}
+
+impl Bound {
+    pub(crate) fn of(endpoint: &EndpointDeclaration) -> Option<Self> {
+        Some(Self {
+            method: endpoint.method,
+            operation: endpoint.operation().into(),
+            access: endpoint.access.clone()?,
+            idempotency: endpoint.idempotency,
+            timeout: Duration::from_millis(endpoint.timeout_ms),
+            body_limit: endpoint.body_limit,
+            status: endpoint.status,
+            stream: endpoint.stream,
+        })
+    }
 }
 
 impl<S: Send + Sync + 'static> Endpoints<S> {
@@ -60,13 +87,13 @@ impl<S: Send + Sync + 'static> Endpoints<S> {
         let erased: Erased<S> = Arc::new(move |service, raw| {
             let handler = handler.clone();
             Box::pin(async move {
-                let id = raw.identity.request_id.clone();
+                let id = raw.request_id;
                 let status = raw.endpoint.status;
                 match serve_call(service, raw, &*handler).await {
                     Ok(reply) => encode(reply, status),
                     Err(problem) => Err(problem),
                 }
-                .unwrap_or_else(|problem| problem.into_response(&id))
+                .unwrap_or_else(|problem| problem.into_response(id.as_str()))
             })
         });
         let operation = endpoint.operation();
@@ -90,7 +117,7 @@ where
     Fut: Future<Output = Result<R, Problem>> + Send,
     R: Into<Reply<O>> + Send,
 {
-    let RawCall { request, path, identity, endpoint, deadline } = raw;
+    let RawCall { request, path, principal, request_id, endpoint, deadline } = raw;
     let (parts, body) = request.into_parts();
     let idempotency_key = match (endpoint.idempotency, parts.headers.get(IDEMPOTENCY_KEY)) {
         (Idempotency::Key, None) => return Err(missing_key()),
@@ -98,30 +125,27 @@ where
         (_, Some(value)) => Some(IdempotencyKey::parse(value.to_str().unwrap_or_default())?),
     };
     let work = async {
-        let input = if endpoint.method.has_body() {
+        check_content_coding(&parts.headers)?;
+        let bytes = if endpoint.method.has_body() {
             let bytes = body.read(endpoint.body_limit).await.map_err(read_problem)?;
-            if !bytes.is_empty() && !is_json(parts.headers.get(CONTENT_TYPE)) {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "the body must be `application/json`",
-                )
-                .with_code("unsupported_media_type"));
+            if !bytes.is_empty() {
+                check_json(&parts.headers)?;
             }
-            // What is asked for is never silently left out.
-            if let Some((name, _)) = input::query_pairs(parts.uri.query().unwrap_or_default())?.first() {
-                return Err(input::invalid(name, "belongs into the body, not into the address"));
-            }
-            input::from_json(&bytes, path)?
+            bytes
         } else {
-            let mut pairs = path;
-            pairs.extend(input::query_pairs(parts.uri.query().unwrap_or_default())?);
-            input::from_pairs(pairs)?
+            body.read(0).await.map_err(|error| match error {
+                ReadError::TooLarge(_) => {
+                    input::invalid("body", "does not belong to this method; leave it out")
+                }
+                error => read_problem(error),
+            })?
         };
+        let input = input::decode(endpoint.method, path, parts.uri.query(), &bytes)?;
         let call = Call {
             input,
-            principal: identity.principal,
+            principal,
             idempotency_key,
-            request_id: RequestId(identity.request_id.into()),
+            request_id,
             deadline,
             operation: endpoint.operation.clone(),
             path: parts.uri.path().to_owned(),
@@ -143,13 +167,6 @@ fn read_problem(error: ReadError) -> Problem {
         }
         ReadError::Broken(_) => Problem::bad_request("the body ended early").with_code("incomplete_body"),
     }
-}
-
-fn is_json(value: Option<&HeaderValue>) -> bool {
-    value.and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("application/json")
-    })
 }
 
 fn encode<O: Serialize>(reply: Reply<O>, status: u16) -> Result<Response<Body>, Problem> {

@@ -1,70 +1,75 @@
 //! From a request's path, query and body to the endpoint's one input value. Whatever is wrong is named by its field.
+//!
+//! There is one way of decoding: path, query and body become one tree without a name twice, and the tree becomes the value.
+
+mod json;
+mod text;
+mod value;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
-use serde::Deserializer;
-use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
+use self::text::Shortened;
+use self::value::{Fields, Value};
 use crate::Problem;
+use crate::declaration::Method;
 
 /// More fields than any call has.
 const MAX_PAIRS: usize = 64;
+/// The most characters of a field's name and of what a decoder says, which both may quote what came in.
+const MAX_QUOTED: usize = 120;
 
-/// Input of an endpoint whose other fields come from the query.
-pub(crate) fn from_pairs<I: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<I, Problem> {
-    let mut names = HashSet::new();
-    if let Some((name, _)) = pairs.iter().find(|(name, _)| !names.insert(name.as_str())) {
-        return Err(invalid(name, "is given twice"));
-    }
-    let map = MapDeserializer::<_, serde::de::value::Error>::new(
-        pairs.into_iter().map(|(name, value)| (name, Text(value))),
-    );
-    decode(map)
-}
-
-/// Input of an endpoint whose other fields come from a JSON body.
-pub(crate) fn from_json<I: DeserializeOwned>(body: &[u8], path: Vec<(String, String)>) -> Result<I, Problem> {
-    if path.is_empty() {
-        let body = if body.is_empty() { b"{}" } else { body };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let input = decode(&mut json)?;
-        json.end().map_err(|error| malformed(&error))?;
-        return Ok(input);
-    }
-    let body = if body.is_empty() {
-        Value::Object(serde_json::Map::new())
-    } else {
-        serde_json::from_slice(body).map_err(|error| malformed(&error))?
-    };
-    let Value::Object(mut fields) = body else {
-        return Err(Problem::bad_request("the body must be a JSON object").with_code("invalid_input"));
-    };
-    for (name, value) in path {
-        if fields.insert(name.clone(), Value::String(value)).is_some() {
-            return Err(invalid(&name, "is given in the path; leave it out of the body"));
+/// The input of a call. Fields that are not in the path come from the query, or from the body where the method has one.
+pub(crate) fn decode<I: DeserializeOwned>(
+    method: Method,
+    path: Vec<(String, String)>,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<I, Problem> {
+    let query = query_pairs(query.unwrap_or_default())?;
+    let mut fields: Fields<'_> = path.into_iter().map(untyped).collect();
+    let rest = if method.has_body() {
+        // What is asked for is never silently left out.
+        if let Some((name, _)) = query.first() {
+            return Err(invalid(name, "belongs into the body, not into the address"));
         }
+        match if body.is_empty() { Value::Object(Vec::new()) } else { json::parse(body)? } {
+            Value::Object(rest) => rest,
+            other if fields.is_empty() => return read(other),
+            _ => return Err(invalid("body", "must be a JSON object")),
+        }
+    } else {
+        query.into_iter().map(untyped).collect()
+    };
+    let in_path = fields.len();
+    for (name, value) in rest {
+        if let Some(at) = fields.iter().position(|(known, _)| *known == name) {
+            let message =
+                if at < in_path { "is given in the path; leave it out elsewhere" } else { "is given twice" };
+            return Err(invalid(&name, message));
+        }
+        fields.push((name, value));
     }
-    decode(Value::Object(fields))
+    read(Value::Object(fields))
 }
 
-fn decode<'de, I, D>(deserializer: D) -> Result<I, Problem>
-where
-    I: DeserializeOwned,
-    D: Deserializer<'de>,
-    D::Error: std::fmt::Display,
-{
+fn untyped((name, text): (String, String)) -> (Cow<'static, str>, Value<'static>) {
+    (Cow::Owned(name), Value::Untyped(text))
+}
+
+fn read<I: DeserializeOwned>(value: Value<'_>) -> Result<I, Problem> {
     let mut unknown = None;
     let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
     let decoded = serde_ignored::deserialize(tracked, |path| {
         unknown.get_or_insert_with(|| plain_path(&path));
     });
     let input = decoded.map_err(|error| {
         let path = track.path().to_string();
-        invalid(if path == "." { "body" } else { &path }, &without_position(&error.to_string()))
+        let message = error.to_string();
+        let message = Shortened(&message, MAX_QUOTED).to_string();
+        invalid(if path == "." { "body" } else { &path }, &message)
     })?;
     match unknown {
         Some(field) => Err(invalid(&field, "is not a field of this call; remove it")),
@@ -90,23 +95,11 @@ fn plain_path(path: &serde_ignored::Path<'_>) -> String {
 }
 
 pub(crate) fn invalid(field: &str, message: &str) -> Problem {
+    // A name that a caller made up may be as long as a body.
+    let field = Shortened(field, MAX_QUOTED).to_string();
     Problem::bad_request(format!("`{field}` is not valid: {message}"))
         .with_code("invalid_input")
         .with_field(field, message)
-}
-
-fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::bad_request(format!(
-        "the body is not valid JSON at line {}, column {}",
-        error.line(),
-        error.column()
-    ))
-    .with_code("invalid_json")
-}
-
-/// serde_json adds where in the bytes; the field's name says it better.
-fn without_position(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
 }
 
 /// The pairs of a query string or form, percent-decoded.
@@ -163,91 +156,10 @@ pub(crate) fn percent_encode(text: &str, out: &mut String) {
     }
 }
 
-/// A value from the path or query: text that becomes a number or a truth value where the input asks for one.
-struct Text(String);
-
-impl<'de> IntoDeserializer<'de, serde::de::value::Error> for Text {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-macro_rules! parsed {
-    ($($method:ident $visit:ident $type:ty,)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-            let parsed: $type = self.0.parse().map_err(|_| {
-                Self::Error::custom(format_args!("expected {}, found `{}`", stringify!($type), Short(&self.0)))
-            })?;
-            visitor.$visit(parsed)
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for Text {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_string(self.0)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        let inner: serde::de::value::StringDeserializer<Self::Error> = self.0.into_deserializer();
-        inner.deserialize_enum(name, variants, visitor)
-    }
-
-    parsed! {
-        deserialize_bool visit_bool bool,
-        deserialize_u8 visit_u8 u8,
-        deserialize_u16 visit_u16 u16,
-        deserialize_u32 visit_u32 u32,
-        deserialize_u64 visit_u64 u64,
-        deserialize_i8 visit_i8 i8,
-        deserialize_i16 visit_i16 i16,
-        deserialize_i32 visit_i32 i32,
-        deserialize_i64 visit_i64 i64,
-    }
-
-    serde::forward_to_deserialize_any! {
-        i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
-        identifier ignored_any
-    }
-}
-
-/// The start of a text, so that an error echoes little of what came in.
-struct Short<'a>(&'a str);
-
-impl std::fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let cut: Cow<'_, str> = if self.0.chars().count() > 24 {
-            Cow::Owned(self.0.chars().take(24).chain(['…']).collect())
-        } else {
-            Cow::Borrowed(self.0)
-        };
-        f.write_str(&cut)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
 
     use super::*;
@@ -268,33 +180,120 @@ mod tests {
         (name.to_owned(), value.to_owned())
     }
 
+    fn get<I: DeserializeOwned>(path: Vec<(String, String)>, query: &str) -> Result<I, Problem> {
+        decode(Method::Get, path, Some(query), b"")
+    }
+
+    fn post<I: DeserializeOwned>(path: Vec<(String, String)>, body: &str) -> Result<I, Problem> {
+        decode(Method::Post, path, None, body.as_bytes())
+    }
+
+    fn fault<I: std::fmt::Debug>(decoded: Result<I, Problem>) -> (String, String) {
+        let problem = decoded.unwrap_err();
+        assert_eq!(problem.status(), 400);
+        let field = problem.errors().first().map(|error| error.field.clone()).unwrap_or_default();
+        (problem.code().unwrap_or_default().to_owned(), field)
+    }
+
     #[test]
     fn path_and_query_fill_one_value() {
-        let found: Find = from_pairs(vec![pair("id", "7"), pair("limit", "20")]).unwrap();
+        let found: Find = get(vec![pair("id", "7")], "limit=20").unwrap();
         assert_eq!(found, Find { id: "7".into(), limit: Some(20), deep: None });
     }
 
     #[test]
     fn unknown_missing_repeated_and_mistyped_fields_are_named() {
-        let field = |pairs| from_pairs::<Find>(pairs).unwrap_err().errors()[0].field.clone();
-        assert_eq!(field(vec![pair("id", "7"), pair("page", "1")]), "page");
-        assert_eq!(field(vec![pair("id", "7"), pair("id", "8")]), "id");
-        assert_eq!(field(vec![pair("id", "7"), pair("limit", "many")]), "limit");
-        let json = |body: &str| from_json::<Find>(body.as_bytes(), vec![]).unwrap_err();
-        assert_eq!(json(r#"{"id":"a","deep":{"flag":true,"x":1}}"#).errors()[0].field, "deep.x");
-        assert_eq!(json(r#"{"id":"a","deep":{"flag":3}}"#).errors()[0].field, "deep.flag");
-        assert!(json(r"{}").detail().contains("missing field `id`"));
-        assert_eq!(json(r#"{"id":"a"} x"#).code(), Some("invalid_json"));
+        let query = |query| fault(get::<Find>(vec![pair("id", "7")], query)).1;
+        assert_eq!(query("page=1"), "page");
+        assert_eq!(query("id=8"), "id");
+        assert_eq!(query("limit=1&limit=1"), "limit");
+        assert_eq!(query("limit=1&l%69mit=2"), "limit");
+        assert_eq!(query("limit=many"), "limit");
+        let body = |body| fault(post::<Find>(vec![], body)).1;
+        assert_eq!(body(r#"{"id":"a","deep":{"flag":true,"x":1}}"#), "deep.x");
+        assert_eq!(body(r#"{"id":"a","deep":{"flag":3}}"#), "deep.flag");
+        assert!(post::<Find>(vec![], "{}").unwrap_err().detail().contains("missing field `id`"));
     }
 
     #[test]
-    fn a_path_parameter_joins_the_body_and_may_not_stand_in_it_too() {
-        let found: Find = from_json(br#"{"limit":3}"#, vec![pair("id", "9")]).unwrap();
-        assert_eq!(found, Find { id: "9".into(), limit: Some(3), deep: None });
-        assert_eq!(
-            from_json::<Find>(br#"{"id":"1"}"#, vec![pair("id", "9")]).unwrap_err().errors()[0].field,
-            "id"
-        );
+    fn a_body_is_read_alike_with_and_without_a_path() {
+        for path in [vec![], vec![pair("id", "9")]] {
+            let id = if path.is_empty() { r#""id":"9","# } else { "" };
+            let read = |rest: &str| post::<Find>(path.clone(), &format!("{{{id}{rest}}}"));
+            assert_eq!(read(r#""limit":3"#).unwrap(), Find { id: "9".into(), limit: Some(3), deep: None });
+            let fault = |rest: &str| fault(read(rest));
+            assert_eq!(fault(r#""limit":3,"limit":3"#), ("invalid_input".into(), "limit".into()));
+            assert_eq!(
+                fault(r#""deep":{"flag":true,"flag":true}"#),
+                ("invalid_input".into(), "deep.flag".into())
+            );
+            assert_eq!(fault(r#""deep":{"x":{"y":1,"y":2}}"#), ("invalid_input".into(), "deep.x.y".into()));
+            assert_eq!(fault(r#""limit":"#), ("invalid_json".into(), String::new()));
+            assert_eq!(fault(r#""limit":"3""#), ("invalid_input".into(), "limit".into()));
+            assert_eq!(fault(r#""limit":3} x{"#).0, "invalid_json");
+            assert_eq!(read(r#""limit":}"#).unwrap_err().detail(), {
+                let column = if path.is_empty() { 19 } else { 10 };
+                format!("the body is not valid JSON at line 1, column {column}")
+            });
+        }
+        assert_eq!(fault(post::<Find>(vec![pair("id", "9")], "[]")), ("invalid_input".into(), "body".into()));
+        assert_eq!(fault(post::<Find>(vec![], "5")), ("invalid_input".into(), "body".into()));
+    }
+
+    #[test]
+    fn a_path_parameter_may_not_stand_in_the_body_or_query_too() {
+        let id = || vec![pair("id", "9")];
+        assert_eq!(fault(post::<Find>(id(), r#"{"id":"9"}"#)).1, "id");
+        assert_eq!(fault(get::<Find>(id(), "id=9")).1, "id");
+        assert_eq!(fault(decode::<Find>(Method::Post, id(), Some("limit=1"), b"")).1, "limit");
+    }
+
+    #[test]
+    fn a_path_parameter_is_typed_by_the_input_beside_a_body_too() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Typed {
+            n: u64,
+            flag: bool,
+            kind: Kind,
+            rest: Option<i32>,
+        }
+        #[derive(Debug, Deserialize, PartialEq)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Plain,
+            Full(u8),
+        }
+        let path = |n: &str| vec![pair("n", n), pair("flag", "true"), pair("kind", "plain")];
+        let expected = Typed { n: 7, flag: true, kind: Kind::Plain, rest: Some(-2) };
+        assert_eq!(post::<Typed>(path("7"), r#"{"rest":-2}"#).unwrap(), expected);
+        assert_eq!(get::<Typed>(path("7"), "rest=-2").unwrap(), expected);
+        for wrong in ["", "+7", "07", "7.0", "0x7", "18446744073709551616", "7 ", "٧"] {
+            assert_eq!(fault(get::<Typed>(path(wrong), "")).1, "n", "{wrong}");
+        }
+        let body = r#"{"n":1,"flag":false,"kind":{"full":5},"rest":null}"#;
+        let expected = Typed { n: 1, flag: false, kind: Kind::Full(5), rest: None };
+        assert_eq!(post::<Typed>(vec![], body).unwrap(), expected);
+        assert!(post::<Typed>(vec![], r#"{"n":1,"flag":false,"kind":"full"}"#).is_err());
+        assert!(post::<Typed>(vec![], r#"{"n":1,"flag":false,"kind":{"full":5,"plain":0}}"#).is_err());
+    }
+
+    #[test]
+    fn open_maps_and_lists_are_read_as_they_are() {
+        let read: BTreeMap<String, Vec<f64>> = post(vec![], r#"{"a":[1,2.5],"b":[]}"#).unwrap();
+        assert_eq!(read["a"], [1.0, 2.5]);
+        assert_eq!(post::<Vec<u8>>(vec![], "[1,2]").unwrap(), [1, 2]);
+        let any: serde_json::Value = post(vec![], r#"{"a":[null,true,"ü\n",-3]}"#).unwrap();
+        assert_eq!(any, serde_json::json!({ "a": [null, true, "ü\n", -3] }));
+        assert_eq!(fault(post::<serde_json::Value>(vec![], r#"{"a":{"b":1,"b":2}}"#)).1, "a.b");
+    }
+
+    #[test]
+    fn a_refusal_echoes_little_of_what_came_in() {
+        let long = "x".repeat(5_000);
+        let problem = post::<Find>(vec![], &format!(r#"{{"id":"a","limit":"{long}"}}"#)).unwrap_err();
+        assert!(problem.detail().len() < 300, "{}", problem.detail().len());
+        let problem = get::<Find>(vec![pair("id", "a")], &format!("{long}=1")).unwrap_err();
+        assert!(problem.detail().len() < 300, "{}", problem.detail().len());
     }
 
     #[test]

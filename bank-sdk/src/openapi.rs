@@ -1,204 +1,152 @@
-//! The OpenAPI 3.1 document of any number of services, from their declarations alone.
+//! The OpenAPI 3.1 document of any number of services, from their declarations alone; and declarations from a document.
+//!
+//! ```
+//! use bank_sdk::openapi::{self, SecurityScheme};
+//! use bank_sdk::{Api, Empty, Endpoint};
+//!
+//! const PING: Endpoint<Empty, Empty> = Endpoint::get("/v1/ping").authenticated();
+//! let api = Api::new("pings").endpoint(PING.declare());
+//! let document = openapi::document("Pings", "1", [&api], &[SecurityScheme::bearer("JWT")]);
+//! assert_eq!(document["paths"]["/v1/ping"]["get"]["security"][0]["bearer"], serde_json::json!([]));
+//!
+//! let read = Api::from_openapi("pings", &document)?;
+//! assert_eq!(read.endpoints[0].operation(), "GET /v1/ping");
+//! # Ok::<(), bank_sdk::DeclarationError>(())
+//! ```
+
+pub(crate) mod components;
+mod headers;
+mod operation;
+mod problems;
+mod read;
+mod read_parameters;
+mod read_schema;
+mod responses;
+mod security;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::declaration::{Access, Api, EndpointDeclaration, Idempotency};
+use self::components::{Components, first_free};
+use self::operation::{Around, operation};
+use self::responses::{Responses, problem_schema};
+pub use self::security::SecurityScheme;
+use crate::declaration::{Api, EndpointDeclaration};
 
-/// The document for what can be reached from outside. Internal endpoints are left out.
+/// The document for what can be reached from outside: pages and internal endpoints are left out.
 ///
-/// Schemas are JSON Schema 2020-12; what HTTP has no word for stands in `x-bank-…` members of each operation.
+/// Schemas are JSON Schema 2020-12. What HTTP has no word for stands in `x-bank-…` members of each operation. `security`
+/// lists the ways to prove who calls that the gateway accepts.
 #[must_use]
-pub fn document<'a>(title: &str, version: &str, apis: impl IntoIterator<Item = &'a Api>) -> Value {
-    let mut schemas = Map::new();
-    let mut paths = Map::new();
-    let mut tags = Vec::new();
-    schemas.insert("Problem".to_owned(), problem_schema());
-    for api in apis {
-        let outside = api
-            .endpoints
-            .iter()
-            .filter(|e| !e.page && e.access.as_ref().is_some_and(|access| !access.is_internal()));
-        let before = paths.len();
-        for endpoint in outside {
-            let operation = operation(&api.name, endpoint, &mut schemas);
-            let item = paths.entry(endpoint.path.clone()).or_insert_with(|| json!({}));
-            item[endpoint.method.as_str().to_ascii_lowercase()] = operation;
+pub fn document<'a>(
+    title: &str,
+    version: &str,
+    apis: impl IntoIterator<Item = &'a Api>,
+    security: &[SecurityScheme],
+) -> Value {
+    let mut offered: Vec<(&str, &EndpointDeclaration)> = apis
+        .into_iter()
+        .flat_map(|api| api.endpoints.iter().map(|endpoint| (api.name.as_str(), endpoint)))
+        .filter(|(_, e)| !e.page && e.access.as_ref().is_some_and(|access| !access.is_internal()))
+        .collect();
+    let mut tags: Vec<&str> = Vec::new();
+    for (service, _) in &offered {
+        if !tags.contains(service) {
+            tags.push(service);
         }
-        if paths.len() > before {
-            tags.push(json!({ "name": api.name }));
-        }
+    }
+    // What is numbered in the document does not depend on the order of the declarations.
+    offered.sort_by_key(|(service, endpoint)| (&endpoint.path, endpoint.method, *service));
+    let ids = operation_ids(&offered);
+    let mut components = Components::with_own([("Problem", problem_schema())]);
+    for ((service, endpoint), id) in offered.iter().zip(&ids) {
+        components.collect(service, endpoint.input.as_value(), id);
+        components.collect(service, endpoint.output.as_value(), id);
+    }
+    components.assign_names();
+    let (mut paths, mut responses) = (Map::new(), Responses::default());
+    for (&(service, endpoint), id) in offered.iter().zip(&ids) {
+        let around = Around { service, id, security, components: &components };
+        let operation = operation(endpoint, &around, &mut responses);
+        let item = paths.entry(openapi_path(&endpoint.path)).or_insert_with(|| json!({}));
+        item[endpoint.method.as_str().to_ascii_lowercase()] = operation;
     }
     json!({
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": { "title": title, "version": version },
-        "tags": tags,
+        "tags": tags.into_iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
-            "schemas": schemas,
-            "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
-                "basic": { "type": "http", "scheme": "basic" },
-                "session": { "type": "apiKey", "in": "cookie", "name": "__Host-session" },
-                "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
-            },
+            "schemas": components.into_schemas(),
+            "responses": responses.into_responses(),
+            "headers": headers::components(),
+            "securitySchemes": security_schemes(security),
         },
     })
 }
 
-fn operation(service: &str, endpoint: &EndpointDeclaration, schemas: &mut Map<String, Value>) -> Value {
-    let input = hoist(endpoint.input.as_value(), schemas);
-    let output = hoist(endpoint.output.as_value(), schemas);
-    let mut operation = json!({
-        "operationId": operation_id(endpoint),
-        "summary": endpoint.summary,
-        "tags": [service],
-        "x-bank-idempotency": endpoint.idempotency,
-        "x-bank-rate-class": endpoint.rate,
-        "x-bank-timeout-ms": endpoint.timeout_ms,
-    });
-    let mut parameters = Vec::new();
-    let (in_path, rest) = split(&input, &endpoint.path_parameters());
-    parameters.extend(
-        in_path
-            .into_iter()
-            .map(|(name, schema)| json!({ "name": name, "in": "path", "required": true, "schema": schema })),
-    );
-    if endpoint.method.has_body() {
-        if rest.get("properties").and_then(Value::as_object).is_some_and(|fields| !fields.is_empty()) {
-            operation["requestBody"] =
-                json!({ "required": true, "content": { "application/json": { "schema": rest } } });
+/// `/files/{*rest}` is `/files/{rest}` in OpenAPI, which has no word for more than one segment.
+fn openapi_path(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+fn security_schemes(security: &[SecurityScheme]) -> Map<String, Value> {
+    let mut schemes = Map::new();
+    for scheme in security {
+        schemes.insert(scheme.name().to_owned(), scheme.as_value().clone());
+        if let Some(field) = scheme.csrf_header() {
+            let csrf = json!({ "type": "apiKey", "in": "header", "name": field });
+            schemes.insert(scheme.csrf_name(), csrf);
         }
-    } else if let Some(fields) = rest.get("properties").and_then(Value::as_object) {
-        let required: Vec<&str> = required(&rest).collect();
-        parameters.extend(fields.iter().map(|(name, schema)| {
-            let needed = required.contains(&name.as_str());
-            json!({ "name": name, "in": "query", "required": needed, "schema": schema })
-        }));
     }
-    if endpoint.idempotency == Idempotency::Key {
-        parameters.push(json!({
-            "name": "Idempotency-Key", "in": "header", "required": true,
-            "description": "Made by the caller before the first try and repeated on every retry.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 128 },
-        }));
+    schemes
+}
+
+/// A name for each operation, which no other has.
+fn operation_ids(offered: &[(&str, &EndpointDeclaration)]) -> Vec<String> {
+    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, endpoint) in offered {
+        *alike.entry(plain_id(endpoint)).or_default() += 1;
     }
-    if !parameters.is_empty() {
-        operation["parameters"] = Value::Array(parameters);
+    let declared = offered.iter().filter_map(|(_, endpoint)| endpoint.operation_id.clone());
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    taken.extend(declared);
+    let mut ids = Vec::new();
+    for (service, endpoint) in offered {
+        ids.push(match &endpoint.operation_id {
+            Some(id) if seen.insert(id.clone()) => id.clone(),
+            Some(id) => first_free(&format!("{service}.{id}"), &mut taken),
+            None => {
+                let plain = plain_id(endpoint);
+                let only = alike.get(&plain) == Some(&1);
+                first_free(&if only { plain } else { exact_id(endpoint) }, &mut taken)
+            }
+        });
     }
-    let mut success = json!({ "description": "success" });
-    if endpoint.status != 204 {
-        let schema =
-            if endpoint.produces == "application/json" { output } else { json!({ "type": "string" }) };
-        success["content"] = json!({ endpoint.produces.clone(): { "schema": schema } });
-    }
-    operation["responses"] = json!({
-        endpoint.status.to_string(): success,
-        "default": {
-            "description": "a problem",
-            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-        },
-    });
-    match &endpoint.access {
-        Some(Access::Authenticated { scopes, roles }) => {
-            operation["security"] = json!([{ "bearer": scopes }, { "session": [] }, { "apiKey": [] }]);
-            operation["x-bank-scopes"] = json!(scopes);
-            operation["x-bank-roles"] = json!(roles);
-        }
-        Some(Access::Login) => operation["security"] = json!([{ "basic": [] }, {}]),
-        _ => operation["security"] = json!([]),
-    }
-    operation
+    ids
 }
 
 /// `POST /v1/accounts/{id}` becomes `post_v1_accounts_id`.
-fn operation_id(endpoint: &EndpointDeclaration) -> String {
+fn plain_id(endpoint: &EndpointDeclaration) -> String {
+    id_of(endpoint, &endpoint.path)
+}
+
+/// `POST /v1/accounts/{id}` becomes `post_v1_accounts_by_id`, where `POST /v1/accounts/id` is there too.
+fn exact_id(endpoint: &EndpointDeclaration) -> String {
+    id_of(endpoint, &endpoint.path.replace('{', "{by_"))
+}
+
+fn id_of(endpoint: &EndpointDeclaration, path: &str) -> String {
     let mut id = endpoint.method.as_str().to_ascii_lowercase();
-    for word in endpoint.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
         id.push('_');
         id.push_str(word);
     }
     id
 }
 
-/// Moves a schema's definitions to the document's components and points its references there.
-fn hoist(schema: &Value, schemas: &mut Map<String, Value>) -> Value {
-    let mut schema = schema.clone();
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("$schema");
-        if let Some(Value::Object(definitions)) = object.remove("$defs") {
-            for (name, mut definition) in definitions {
-                repoint(&mut definition);
-                schemas.entry(name).or_insert(definition);
-            }
-        }
-    }
-    repoint(&mut schema);
-    schema
-}
-
-fn repoint(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            if let Some(Value::String(reference)) = object.get_mut("$ref") {
-                *reference = reference.replace("#/$defs/", "#/components/schemas/");
-            }
-            object.values_mut().for_each(repoint);
-        }
-        Value::Array(items) => items.iter_mut().for_each(repoint),
-        _ => {}
-    }
-}
-
-/// Takes the path's fields out of an input's schema.
-fn split(input: &Value, path: &[&str]) -> (Vec<(String, Value)>, Value) {
-    let mut rest = input.clone();
-    let mut taken = Vec::new();
-    if let Some(fields) = rest.get_mut("properties").and_then(Value::as_object_mut) {
-        for name in path {
-            if let Some(schema) = fields.remove(*name) {
-                taken.push(((*name).to_owned(), schema));
-            }
-        }
-    }
-    let left: Vec<String> =
-        required(input).filter(|name| !path.contains(name)).map(ToOwned::to_owned).collect();
-    if let Some(object) = rest.as_object_mut() {
-        if left.is_empty() {
-            object.remove("required");
-        } else {
-            object.insert("required".to_owned(), json!(left));
-        }
-        if object.contains_key("properties") {
-            object.insert("additionalProperties".to_owned(), Value::Bool(false));
-        }
-    }
-    (taken, rest)
-}
-
-fn required(schema: &Value) -> impl Iterator<Item = &str> {
-    schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
-}
-
-fn problem_schema() -> Value {
-    json!({
-        "type": "object",
-        "description": "RFC 9457",
-        "required": ["type", "title", "status", "detail", "instance"],
-        "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "what to change" },
-            "instance": { "type": "string", "description": "the request's id" },
-            "code": { "type": "string", "description": "stable, for programs" },
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": { "field": { "type": "string" }, "message": { "type": "string" } },
-                },
-            },
-        },
-    })
-}
+#[cfg(test)]
+mod tests;

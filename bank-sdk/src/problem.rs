@@ -17,6 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bank_stores::{Error, ErrorKind};
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,11 @@ impl Problem {
     /// The answer; `instance` is the request's id.
     #[must_use]
     pub fn into_response(self, instance: &str) -> Response<Body> {
+        self.into_bytes_response(instance).map(Body::from)
+    }
+
+    /// The answer with its bytes, for a body of another type.
+    pub(crate) fn into_bytes_response(self, instance: &str) -> Response<Bytes> {
         let kind = self
             .code
             .as_ref()
@@ -170,7 +176,7 @@ impl Problem {
         };
         // A document of strings and numbers always serializes.
         let bytes = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Body::from(bytes));
+        let mut response = Response::new(Bytes::from(bytes));
         *response.status_mut() = self.status;
         if let Some(headers) = self.headers {
             *response.headers_mut() = *headers;
@@ -203,6 +209,12 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+/// 401: a service was called past its gateway.
+pub(crate) fn no_identity() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "this service is reached through the gateway only")
+        .with_code("no_identity")
+}
 
 /// What a store says, in the words of HTTP. The cause stays inside and is logged.
 impl From<Error> for Problem {

@@ -17,10 +17,11 @@ use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
 
-use crate::declaration::{Access, Api, DeclarationError, EndpointDeclaration, Idempotency, Method};
-use crate::handler::{Endpoints, Handled, RawCall};
+use crate::declaration::{Api, DeclarationError, Method};
+use crate::handler::{Bound, Endpoints, Handled, RawCall};
 use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, RequestId};
 use crate::identity::{Identity, IdentityError, IdentityKeys, LocalIdentity, LocalKey};
+use crate::problem::no_identity;
 use crate::serve::{Connection, until_drained};
 use crate::{Problem, input};
 
@@ -69,6 +70,7 @@ pub struct Service {
     shared: Arc<Shared>,
 }
 
+#[derive(Clone)]
 struct Shared {
     api: Api,
     router: matchit::Router<Vec<(Arc<Bound>, Handler)>>,
@@ -78,21 +80,10 @@ struct Shared {
 
 type Handler = Arc<dyn Fn(RawCall) -> Handled + Send + Sync>;
 
+#[derive(Clone)]
 enum Trust {
     Local(LocalKey),
     Signed(IdentityKeys),
-}
-
-/// What of a declaration is needed for each call.
-pub(crate) struct Bound {
-    pub(crate) method: Method,
-    pub(crate) operation: Arc<str>,
-    pub(crate) access: Access,
-    pub(crate) idempotency: Idempotency,
-    pub(crate) timeout: Duration,
-    pub(crate) body_limit: usize,
-    pub(crate) status: u16,
-    pub(crate) stream: bool,
 }
 
 impl Service {
@@ -160,6 +151,13 @@ impl Service {
         Ok(Self { shared: Arc::new(Shared { api, router, trust, clock }) })
     }
 
+    /// The clock by which it judges whether the identity of a request still holds. A gateway in this process sets its own.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        Arc::make_mut(&mut self.shared).clock = clock;
+        self
+    }
+
     /// The declaration.
     #[must_use]
     pub fn api(&self) -> &Api {
@@ -177,7 +175,11 @@ impl Service {
 }
 
 impl Shared {
-    fn identify(&self, request: &mut Request<Body>, operation: &str) -> Result<Identity, IdentityError> {
+    fn identify(
+        &self,
+        request: &mut Request<Body>,
+        operation: &str,
+    ) -> Result<(Identity, RequestId), IdentityError> {
         let identity = match &self.trust {
             Trust::Local(key) => {
                 request.extensions_mut().remove::<LocalIdentity>().ok_or(IdentityError::Missing)?.open(key)?
@@ -188,7 +190,8 @@ impl Shared {
             }
         };
         identity.check(&self.api.name, operation, self.clock.now())?;
-        Ok(identity)
+        let id = identity.request().ok_or(IdentityError::Forged)?;
+        Ok((identity, id))
     }
 
     fn accept(&self, mut request: Request<Body>) -> Result<Handled, Problem> {
@@ -199,10 +202,9 @@ impl Shared {
         else {
             return Err(method_not_allowed(found.value.iter().map(|(bound, _)| bound.method)));
         };
-        let identity = self.identify(&mut request, &endpoint.operation).map_err(|error| {
+        let (identity, request_id) = self.identify(&mut request, &endpoint.operation).map_err(|error| {
             tracing::warn!(%error, operation = %endpoint.operation, "a call without a valid identity was refused");
-            Problem::new(StatusCode::UNAUTHORIZED, "this service is reached through the gateway only")
-                .with_code("no_identity")
+            no_identity()
         })?;
         // The gateway has decided; a gateway that forgot is not believed.
         endpoint.access.permit(identity.principal.as_deref()).map_err(|_| {
@@ -215,7 +217,14 @@ impl Shared {
             .collect::<Result<_, Problem>>()?;
         let deadline = Instant::now() + endpoint.timeout.min(time_left(&request));
         let connection = request.extensions().get::<Arc<Connection>>().filter(|_| endpoint.stream).cloned();
-        let handled = handler(RawCall { request, path, identity, endpoint: endpoint.clone(), deadline });
+        let handled = handler(RawCall {
+            request,
+            path,
+            principal: identity.principal,
+            request_id,
+            endpoint: endpoint.clone(),
+            deadline,
+        });
         Ok(match connection {
             Some(connection) => Box::pin(async move { until_drained(handled.await, &connection) }),
             None => handled,
@@ -246,21 +255,6 @@ pub fn method_not_allowed(methods: impl IntoIterator<Item = Method>) -> Problem 
     .with_header(ALLOW, value)
 }
 
-impl Bound {
-    fn of(endpoint: &EndpointDeclaration) -> Option<Self> {
-        Some(Self {
-            method: endpoint.method,
-            operation: endpoint.operation().into(),
-            access: endpoint.access.clone()?,
-            idempotency: endpoint.idempotency,
-            timeout: Duration::from_millis(endpoint.timeout_ms),
-            body_limit: endpoint.body_limit,
-            status: endpoint.status,
-            stream: endpoint.stream,
-        })
-    }
-}
-
 impl<B> tower::Service<Request<B>> for Service
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -276,12 +270,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Responding {
         let request = request.map(Body::new);
-        let id = request.extensions().get::<RequestId>().cloned();
+        let id = request.extensions().get::<RequestId>().copied();
         let head = request.method() == http::Method::HEAD;
         let state = match self.shared.accept(request) {
             Ok(handled) => State::Handled(handled),
             Err(problem) => {
-                State::Refused(Some(problem.into_response(id.as_ref().map_or("", RequestId::as_str))))
+                State::Refused(Box::new(problem.into_response(id.as_ref().map_or("", RequestId::as_str))))
             }
         };
         Responding { state, head }
@@ -296,7 +290,7 @@ pub struct Responding {
 
 enum State {
     Handled(Handled),
-    Refused(Option<Response<Body>>),
+    Refused(Box<Response<Body>>),
 }
 
 impl Future for Responding {
@@ -308,7 +302,7 @@ impl Future for Responding {
                 Poll::Ready(response) => response,
                 Poll::Pending => return Poll::Pending,
             },
-            State::Refused(response) => response.take().unwrap_or_default(),
+            State::Refused(response) => std::mem::take(&mut **response),
         };
         // The length stays, the bytes do not.
         Poll::Ready(Ok(if self.head { without_body(response) } else { response }))

@@ -114,11 +114,13 @@ impl tower::Service<Request<Body>> for Transport {
     fn call(&mut self, mut request: Request<Body>) -> Responding {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let Harness { service, key, clock } = &self.harness;
-        let id = format!("req_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("req_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let operation = operation(service.api(), &request);
-        let identity = Identity::new("harness", &*service.api().name, operation, &*id, clock.now())
+        let identity = Identity::new("harness", &*service.api().name, operation, &*name, clock.now())
             .for_principal(self.principal.clone());
-        request.extensions_mut().insert(RequestId(id.into()));
+        if let Some(id) = RequestId::new(&name) {
+            request.extensions_mut().insert(id);
+        }
         request.extensions_mut().insert(key.state(identity));
         service.clone().call(request)
     }

@@ -15,6 +15,7 @@ use bank_stores::ledger::{
 use bank_stores::{Consistency, Currency, Ledger, ManualClock, Money, Timestamp};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
+use tokio::time::Instant;
 
 /// What was done to a file, and the statements that do it. In the file that `written` makes, accounts 1 to 3 are cash, alice and
 /// bob, 4, 5, 8 and 11 are postings, 6 and 7 are holds, 9 is the voiding of hold 7, and 10 is a change of bob's rules.
@@ -166,14 +167,15 @@ async fn do_all(ledger: &SqliteLedger, commands: Vec<Command>) -> Vec<Receipt> {
 
 /// Where the chain stands when it has everything in it.
 async fn chained(ledger: &SqliteLedger) -> ChainHead {
-    for _ in 0..400 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
         let head = ledger.chain().await.unwrap();
         if head.pending == 0 {
             return head;
         }
+        assert!(Instant::now() < deadline, "the chain does not catch up: {head:?}");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("the chain does not catch up");
 }
 
 /// The file of a ledger that was closed, and where its chain stood after each of its two blocks.

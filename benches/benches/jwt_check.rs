@@ -1,19 +1,21 @@
 //! An access token that is known, one that is seen for the first time, and the bare signature check that this cannot go
 //! below.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use bank_benches::Failure;
 use bank_benches::tokens::{AUDIENCE, ISSUER, Issuer};
-use bank_gateway::Gate as _;
-use bank_gateway::auth::{Authenticate, Jwt, KeySet, Scheme};
+use bank_gateway::identity::{Authenticate, Jwt, KeySet, Scheme};
+use bank_gateway::{Exchange, StepLayer};
 use bank_sdk::http::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{BatchSize, Criterion};
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response, StatusCode};
+use tower::{Layer as _, ServiceExt as _};
 
 fn request(token: &str) -> Result<Request<Body>, Failure> {
     let mut request = Request::new(Body::empty());
@@ -26,30 +28,34 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let issuer = Issuer::new()?;
     let jwt = Jwt::new(KeySet::fixed(issuer.keys())?).issuer(ISSUER).audience(AUDIENCE);
-    let gate = Authenticate::new([Arc::new(jwt) as Arc<dyn Scheme>]);
+    let step = StepLayer::new(Authenticate::new([Arc::new(jwt) as Arc<dyn Scheme>]));
+    // What it says of the caller is all that is behind it.
+    let service = step.layer(tower::service_fn(|request: Request<Body>| async {
+        let known = Exchange::new(request).facts.principal().is_some();
+        let status = if known { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        Ok::<_, Infallible>(response)
+    }));
+    let check = |request| {
+        let service = service.clone();
+        async move { service.oneshot(request).await.is_ok_and(|response| response.status() == StatusCode::OK) }
+    };
     let known = issuer.token("cus_bench")?;
-    assert!(
-        runtime.block_on(async { gate.check(&mut request(&known).expect("a token fits")).await }).is_ok()
-    );
+    assert!(runtime.block_on(check(request(&known)?)));
 
     let mut group = criterion.benchmark_group("jwt_check");
     group.bench_function("known", |bencher| {
         bencher.to_async(&runtime).iter_batched(
             || request(&known).expect("a token fits"),
-            |mut request| async {
-                assert!(gate.check(&mut request).await.is_ok());
-                request
-            },
+            |request| async { assert!(check(request).await) },
             BatchSize::SmallInput,
         );
     });
     group.bench_function("first sight", |bencher| {
         bencher.to_async(&runtime).iter_batched(
             || request(&issuer.token("cus_bench").expect("the key signs")).expect("a token fits"),
-            |mut request| async {
-                assert!(gate.check(&mut request).await.is_ok());
-                request
-            },
+            |request| async { assert!(check(request).await) },
             BatchSize::SmallInput,
         );
     });

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bank_benches::{Failure, gateways};
-use bank_gateway::{AnswerHeaders, Buckets, Gate as _, RateLimit};
+use bank_gateway::{Buckets, Exchange, RateLimit, Step as _};
 use bank_sdk::Principal;
 use bank_sdk::http::Body;
 use bank_stores::limit::{Charge, LimitKey, LimitTable, Rate};
@@ -16,7 +16,6 @@ const CAPACITY: usize = 65_536;
 
 fn main() -> Result<(), Failure> {
     let mut criterion = Criterion::default().configure_from_args();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rate = Rate::per_second(NonZeroU32::MAX);
     let charge = |number: usize| [Charge::one(LimitKey::of("bench", &number.to_string()), rate)];
 
@@ -44,19 +43,18 @@ fn main() -> Result<(), Failure> {
         let mut strangers = charges.iter().skip(8_192).cycle();
         bencher.iter(|| strangers.next().map(|charge| full.take(0, charge)));
     });
-    let gate = RateLimit::new("bench", gateways::huge(), Buckets::new(CAPACITY))?;
+    let limit = RateLimit::new("bench", gateways::huge(), Buckets::new(CAPACITY))?;
     let principal = Arc::new(Principal::customer("cus_bench"));
-    group.bench_function("gate", |bencher| {
-        bencher.to_async(&runtime).iter_batched(
+    group.bench_function("step", |bencher| {
+        bencher.iter_batched(
             || {
-                let mut request = Request::new(Body::empty());
-                request.extensions_mut().insert(principal.clone());
-                request.extensions_mut().insert(AnswerHeaders::default());
-                request
+                let exchange = Exchange::new(Request::new(Body::empty()));
+                exchange.facts.set_principal(principal.clone());
+                exchange
             },
-            |mut request| async {
-                assert!(gate.check(&mut request).await.is_ok());
-                request
+            |mut exchange| {
+                assert!(limit.before(&mut exchange, &mut ()).is_ok());
+                exchange
             },
             BatchSize::SmallInput,
         );

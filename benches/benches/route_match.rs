@@ -46,7 +46,7 @@ fn path(number: usize) -> String {
 fn gateway(routes: usize) -> Result<Gateway, Failure> {
     let things = Service::local(Things)?;
     let builder = Gateway::builder()
-        .coarse_limit(gateways::huge())
+        .address_limit(gateways::huge())
         .rate_limit("default", gateways::huge())
         .service(things.api().clone(), Upstream::local(things));
     let builder = (1..routes).fold(builder, |builder, number| {

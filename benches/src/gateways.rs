@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bank_gateway::auth::{Jwt, KeySet};
+use bank_gateway::identity::{Jwt, KeySet};
 use bank_gateway::{Gateway, GatewayBuilder, Quota, Route, Upstream};
 use bank_sdk::identity::IdentityKeys;
 use bank_sdk::{Access, Api, BankService, Call, Empty, Endpoint, Endpoints, Problem, Service};
+use jsonwebtoken::jwk::JwkSet;
 
 use crate::Failure;
 use crate::tokens::{AUDIENCE, ISSUER, Issuer, SCOPE};
@@ -38,9 +39,9 @@ pub fn bare(upstream: SocketAddr) -> Result<Gateway, Failure> {
 ///
 /// # Errors
 /// What does not fit together.
-pub fn full(issuer: &Issuer, upstream: SocketAddr) -> Result<Gateway, Failure> {
+pub fn full(trusted: &JwkSet, upstream: SocketAddr) -> Result<Gateway, Failure> {
     let keys = IdentityKeys::new([("1", [7; 32])])?;
-    Ok(authenticated(issuer)?.service(Kilobyte::api(), at(upstream).identity_keys(keys)).build()?)
+    Ok(authenticated(trusted)?.service(Kilobyte::api(), at(upstream).identity_keys(keys)).build()?)
 }
 
 /// The same, in front of a service in this process.
@@ -49,20 +50,20 @@ pub fn full(issuer: &Issuer, upstream: SocketAddr) -> Result<Gateway, Failure> {
 /// What does not fit together.
 pub fn local(issuer: &Issuer) -> Result<Gateway, Failure> {
     let service = Service::local(Kilobyte)?;
-    Ok(authenticated(issuer)?.service(service.api().clone(), Upstream::local(service)).build()?)
+    Ok(authenticated(issuer.keys())?.service(service.api().clone(), Upstream::local(service)).build()?)
 }
 
-/// A gateway that knows the issuer's tokens, before it knows any service.
+/// A gateway that knows the tokens that these keys verify, before it knows any service.
 ///
 /// # Errors
 /// Keys that cannot be used.
-pub fn authenticated(issuer: &Issuer) -> Result<GatewayBuilder, Failure> {
-    let jwt = Jwt::new(KeySet::fixed(issuer.keys())?).issuer(ISSUER).audience(AUDIENCE);
+pub fn authenticated(trusted: &JwkSet) -> Result<GatewayBuilder, Failure> {
+    let jwt = Jwt::new(KeySet::fixed(trusted)?).issuer(ISSUER).audience(AUDIENCE);
     Ok(generous().name("gateway").authenticate(jwt))
 }
 
 fn generous() -> GatewayBuilder {
-    Gateway::builder().coarse_limit(huge()).rate_limit("default", huge())
+    Gateway::builder().address_limit(huge()).rate_limit("default", huge())
 }
 
 fn at(address: SocketAddr) -> Upstream {

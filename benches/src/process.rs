@@ -74,6 +74,16 @@ impl Process {
         usage(self.id)
     }
 
+    /// Closes its standard input, which asks our own programs to end, and waits until it has.
+    ///
+    /// # Errors
+    /// What the system says, or a status that is not zero.
+    pub async fn finish(mut self) -> Result<(), Failure> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().await?;
+        if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", self.name).into()) }
+    }
+
     /// Ends it, and waits until it has.
     ///
     /// # Errors

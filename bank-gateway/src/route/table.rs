@@ -1,77 +1,177 @@
-//! The table itself: a radix tree of path templates, and at each leaf the routes that share the template.
+//! The table itself.
+//!
+//! A foreign server may take two spellings of a path for one: `/V1/Admin/` for `/v1/admin`. A request for it must not pass by
+//! the route of `/v1/admin` because `/{*rest}` of the same server fits its spelling. So a route of a foreign upstream stands for
+//! all spellings of its path, among the routes that lead to the same server: the most specific one in any spelling serves the
+//! request, unless the one that was found asks for more of its caller.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bank_sdk::declaration::Method;
+use bank_sdk::declaration::{Access, Method};
 use bank_sdk::http::Body;
 use http::Request;
 use http::header::HOST;
 
-use super::{Conditions, Entry};
+use super::Conditions;
+use super::canonical::{has_field, has_parameter, is_host_of, path_in_one_spelling, without_last_slash};
+use super::entry::{Entry, NoRoute};
+use super::tree::{Template, Tree};
 
 /// All routes, found in time that does not depend on their number.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    tree: matchit::Router<Vec<Arc<Entry>>>,
-    all: Vec<Arc<Entry>>,
+pub(crate) struct Table<P> {
+    exact: Tree<P>,
+    /// The routes of foreign servers, under their paths in one spelling.
+    respelled: Option<Tree<P>>,
+    all: Vec<Arc<Entry<P>>>,
 }
 
-/// Why a request has no route.
-#[derive(Debug)]
-pub(crate) enum NoRoute {
-    NotFound,
-    /// The path is known under other methods.
-    Method(Vec<Method>),
+impl<P> Default for Table<P> {
+    fn default() -> Self {
+        Self { exact: Tree::build(BTreeMap::new()).0, respelled: None, all: Vec::new() }
+    }
 }
 
-impl Table {
+impl<P> Table<P> {
     /// The table, or every fault.
-    pub(crate) fn build(entries: Vec<Entry>) -> Result<Self, Vec<String>> {
-        let all: Vec<Arc<Entry>> = entries.into_iter().map(Arc::new).collect();
-        let mut paths: BTreeMap<&str, Vec<Arc<Entry>>> = BTreeMap::new();
-        for entry in &all {
-            paths.entry(&entry.path).or_default().push(entry.clone());
-        }
-        let mut faults = Vec::new();
-        let mut tree = matchit::Router::new();
-        for (path, mut candidates) in paths {
-            for (at, one) in candidates.iter().enumerate() {
-                if let Some(other) = candidates[..at].iter().find(|other| is_ambiguous(one, other)) {
-                    faults.push(format!(
-                        "{} {} and {} {} could both serve the same request; give one a condition that the other lacks",
-                        other.service, other.operation, one.service, one.operation
-                    ));
-                }
-            }
-            // Stable: the more conditions, the earlier.
-            candidates.sort_by_key(|entry| std::cmp::Reverse(weight(&entry.when)));
-            let names: Vec<_> = candidates.iter().map(|entry| entry.service.clone()).collect();
-            if let Err(error) = tree.insert(path, candidates) {
-                faults.push(format!("{} {path}: {error}", names.join(", ")));
-            }
-        }
-        if faults.is_empty() { Ok(Self { tree, all }) } else { Err(faults) }
+    pub(crate) fn build(mut entries: Vec<Entry<P>>) -> Result<Self, Vec<String>> {
+        let yields: Vec<bool> = entries.iter().map(|entry| yields_to_any(entry, &entries)).collect();
+        entries.iter_mut().zip(yields).for_each(|(entry, yields)| entry.yields = yields);
+        let all: Vec<Arc<Entry<P>>> = entries.into_iter().map(Arc::new).collect();
+        let exact = by_template(&all, |entry| Some(entry.path.clone()));
+        let mut faults = ambiguities(&exact, is_ambiguous);
+        let respelled =
+            by_template(&all, |entry| entry.origin.as_ref().map(|_| template_in_one_spelling(&entry.path)));
+        faults.extend(ambiguities(&respelled, is_guarded_in_one_spelling_only));
+        let (exact, more) = Tree::build(exact);
+        faults.extend(more);
+        let respelled = (!respelled.is_empty()).then(|| Tree::build(respelled).0);
+        if faults.is_empty() { Ok(Self { exact, respelled, all }) } else { Err(faults) }
     }
 
     /// The route of a request.
-    pub(crate) fn find(&self, request: &Request<Body>) -> Result<&Arc<Entry>, NoRoute> {
-        let found = self.tree.at(request.uri().path()).map_err(|_| NoRoute::NotFound)?;
-        let mut fitting = found.value.iter().filter(|entry| entry.when.fit(request)).peekable();
-        if fitting.peek().is_none() {
-            return Err(NoRoute::NotFound);
+    pub(crate) fn find(&self, request: &Request<Body>) -> Result<&Arc<Entry<P>>, NoRoute> {
+        let (path, method) = (request.uri().path(), Method::serving(request.method()));
+        let found = self.exact.find(path, method, |entry| entry.when.fit(request))?;
+        let (Some(respelled), Some(origin), true) = (&self.respelled, &found.origin, found.yields) else {
+            return Ok(found);
+        };
+        let leads_there = |entry: &Entry<P>| entry.origin.as_ref().is_some_and(|own| own.is_same(origin));
+        let other = respelled
+            .find(&path_in_one_spelling(path), method, |entry| leads_there(entry) && entry.when.fit(request));
+        match other {
+            Err(NoRoute::NotFound) => Ok(found),
+            Err(no) => Err(no),
+            Ok(other) if Arc::ptr_eq(found, other) => Ok(found),
+            Ok(other) if template_in_one_spelling(&found.path) == template_in_one_spelling(&other.path) => {
+                Ok(found)
+            }
+            Ok(other) if is_as_strict(&other.info.access, &found.info.access) => Ok(other),
+            Ok(other) if is_as_strict(&found.info.access, &other.info.access) => Ok(found),
+            // Each asks for something that the other does not: neither may be passed by.
+            Ok(_) => Err(NoRoute::NotFound),
         }
-        let method = Method::serving(request.method());
-        let serves = |entry: &&Arc<Entry>| entry.method.is_none() || entry.method == method;
-        fitting
-            .clone()
-            .find(serves)
-            .ok_or_else(|| NoRoute::Method(fitting.filter_map(|entry| entry.method).collect()))
+    }
+
+    /// The same routes with something else for each.
+    pub(crate) fn map<Q>(&self, payload: impl Fn(&P) -> Q) -> Table<Q> {
+        let of = |entry: &Arc<Entry<P>>| {
+            let Entry { info, method, path, when, origin, yields, payload: own } = &**entry;
+            let (info, path, when, origin) = (info.clone(), path.clone(), when.clone(), origin.clone());
+            Entry { info, method: *method, path, when, origin, yields: *yields, payload: payload(own) }
+        };
+        // What could be built once can be built again.
+        Table::build(self.all.iter().map(of).collect()).unwrap_or_default()
     }
 
     /// All routes, as they were declared.
-    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
+    pub(crate) fn entries(&self) -> &[Arc<Entry<P>>] {
         &self.all
+    }
+}
+
+type Templates<P> = BTreeMap<String, Vec<Arc<Entry<P>>>>;
+
+/// The entries under the template that each has, those with more conditions first.
+fn by_template<P>(all: &[Arc<Entry<P>>], template: impl Fn(&Entry<P>) -> Option<String>) -> Templates<P> {
+    let mut templates = Templates::new();
+    for entry in all {
+        if let Some(template) = template(entry) {
+            templates.entry(template).or_default().push(entry.clone());
+        }
+    }
+    for entries in templates.values_mut() {
+        // Stable: the more conditions, the earlier.
+        entries.sort_by_key(|entry| std::cmp::Reverse(weight(&entry.when)));
+    }
+    templates
+}
+
+/// A fault for each two routes of one template of which it cannot be said which serves a request.
+fn ambiguities<P>(
+    templates: &Templates<P>,
+    is_ambiguous: impl Fn(&Entry<P>, &Entry<P>) -> bool,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for entries in templates.values() {
+        for (at, one) in entries.iter().enumerate() {
+            if let Some(other) = entries[..at].iter().find(|other| is_ambiguous(one, other)) {
+                faults.push(format!(
+                    "{} {} and {} {} could both serve the same request; give one a condition that the other lacks",
+                    other.info.service, other.info.operation, one.info.service, one.info.operation
+                ));
+            }
+        }
+    }
+    faults
+}
+
+/// Whether another of these routes leads to the same server, and fits some of the same paths more specifically.
+fn yields_to_any<P>(entry: &Entry<P>, entries: &[Entry<P>]) -> bool {
+    let Some(origin) = entry.origin.as_ref().filter(|_| entry.path.contains('{')) else { return false };
+    let own = Template::of(&template_in_one_spelling(&entry.path));
+    entries.iter().any(|other| {
+        other.origin.as_ref().is_some_and(|server| server.is_same(origin))
+            && own.yields_to(&Template::of(&template_in_one_spelling(&other.path)))
+    })
+}
+
+fn template_in_one_spelling(template: &str) -> String {
+    let segment = |text: &str| match text.strip_prefix('{') {
+        Some(name) if name.starts_with('*') => "{*rest}".to_owned(),
+        Some(_) => "{parameter}".to_owned(),
+        None => path_in_one_spelling(text),
+    };
+    let path = template.split('/').map(segment).collect::<Vec<_>>().join("/");
+    without_last_slash(path)
+}
+
+/// Whether two routes to one foreign server differ only in spelling, and in whom they let pass.
+fn is_guarded_in_one_spelling_only<P>(one: &Entry<P>, other: &Entry<P>) -> bool {
+    let same_server =
+        one.origin.as_ref().zip(other.origin.as_ref()).is_some_and(|(one, other)| one.is_same(other));
+    same_server
+        && one.path != other.path
+        && (one.method.is_none() || other.method.is_none() || one.method == other.method)
+        && one.when == other.when
+        && one.info.access != other.info.access
+}
+
+/// Whether whoever passes `one` would pass `other` as well.
+fn is_as_strict(one: &Access, other: &Access) -> bool {
+    match (one, other) {
+        _ if one == other => true,
+        (_, Access::Public) => true,
+        (Access::Authenticated { .. }, Access::Optional) => true,
+        (
+            Access::Authenticated { scopes, roles },
+            Access::Authenticated { scopes: other_scopes, roles: other_roles },
+        ) => {
+            other_scopes.iter().all(|scope| scopes.contains(scope))
+                && (other_roles.is_empty()
+                    || !roles.is_empty() && roles.iter().all(|role| other_roles.contains(role)))
+        }
+        _ => false,
     }
 }
 
@@ -80,7 +180,7 @@ fn weight(when: &Conditions) -> (bool, usize) {
 }
 
 /// Whether some request fits both and neither is more specific.
-fn is_ambiguous(one: &Entry, other: &Entry) -> bool {
+fn is_ambiguous<P>(one: &Entry<P>, other: &Entry<P>) -> bool {
     let methods = one.method.is_none() || other.method.is_none() || one.method == other.method;
     let exclude = |a: &BTreeMap<String, String>, b: &BTreeMap<String, String>| {
         a.iter().any(|(name, value)| b.get(name).is_some_and(|other| other != value))
@@ -94,27 +194,20 @@ fn is_ambiguous(one: &Entry, other: &Entry) -> bool {
 
 impl Conditions {
     fn fit(&self, request: &Request<Body>) -> bool {
-        self.host
-            .as_deref()
-            .is_none_or(|host| host_of(request).is_some_and(|own| own.eq_ignore_ascii_case(host)))
-            && self.headers.iter().all(|(name, value)| {
-                request.headers().get(name).is_some_and(|held| held.as_bytes() == value.as_bytes())
-            })
+        self.host.as_deref().is_none_or(|host| authority_of(request).is_some_and(|own| is_host_of(own, host)))
+            && self.headers.iter().all(|(name, value)| has_field(request.headers(), name, value))
             && self.query.iter().all(|(name, value)| {
-                let query = request.uri().query().unwrap_or_default();
-                query.split('&').any(|pair| pair.split_once('=') == Some((name, value)))
+                request.uri().query().is_some_and(|query| has_parameter(query, name, value))
             })
     }
 }
 
-/// The host without its port.
-fn host_of(request: &Request<Body>) -> Option<&str> {
-    let host = match request.headers().get(HOST) {
-        Some(host) => host.to_str().ok()?,
-        None => request.uri().authority()?.as_str(),
-    };
-    let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
-    Some(&host[..end.unwrap_or(host.len())])
+/// The host with its port.
+fn authority_of(request: &Request<Body>) -> Option<&str> {
+    match request.headers().get(HOST) {
+        Some(host) => host.to_str().ok(),
+        None => request.uri().authority().map(http::uri::Authority::as_str),
+    }
 }
 
 #[cfg(test)]
@@ -122,24 +215,42 @@ mod tests {
     use bank_sdk::Access;
 
     use super::*;
-    use crate::metrics::Metrics;
-    use crate::route::{Route, Target};
+    use crate::observe::Metrics;
+    use crate::route::{Route, RouteInfo};
+    use crate::traffic::Times;
 
-    fn entry(name: &str, route: Route) -> Entry {
-        let route = route.access(Access::Public);
-        let metrics = Metrics::new().route(name, &route.declaration.operation());
-        let target = Target::Answer(Arc::new(|| Box::pin(async { http::Response::new(Body::empty()) })));
-        let mut entry =
-            Entry::of(&name.into(), &route.declaration, route.when, target, &"gate".into(), metrics).unwrap();
-        if route.all_methods {
-            entry.method = None;
+    fn entry(name: &str, route: Route) -> Entry<()> {
+        let declared = &route.declaration;
+        let info = RouteInfo {
+            service: name.into(),
+            operation: declared.operation().into(),
+            access: Access::Public,
+            idempotency: declared.idempotency,
+            limit_class: declared.limit_class.clone(),
+            times: Times::default(),
+            body_limit: 0,
+            stream: false,
+            long_poll: false,
+            upgrade: false,
+            is_bank_service: true,
+            render: None,
+            metrics: Metrics::new().route(name, &declared.operation()),
+        };
+        let method = (!route.all_methods).then_some(declared.method);
+        Entry {
+            info: Arc::new(info),
+            method,
+            path: declared.path.clone(),
+            when: route.when,
+            origin: None,
+            yields: false,
+            payload: (),
         }
-        entry
     }
 
-    fn found(table: &Table, request: http::request::Builder) -> String {
+    fn found(table: &Table<()>, request: http::request::Builder) -> String {
         match table.find(&request.body(Body::empty()).unwrap()) {
-            Ok(entry) => entry.service.to_string(),
+            Ok(entry) => entry.info.service.to_string(),
             Err(NoRoute::NotFound) => "404".to_owned(),
             Err(NoRoute::Method(methods)) => format!("405 {methods:?}"),
         }
@@ -158,6 +269,7 @@ mod tests {
             entry("query", get("/v1/others/{id}").query("kind", "a")),
             entry("post", Route::new(Method::Post, "/v1/things/{id}")),
         ])
+        .ok()
         .unwrap();
         let request = |path: &str| Request::get(path).header("host", "bank.example:443");
         assert_eq!(found(&table, request("/v1/things/7")), "one");
@@ -183,7 +295,8 @@ mod tests {
             route("a", Route::new(Method::Get, "/x").header("k", "1")),
             route("b", Route::new(Method::Get, "/x").query("q", "1")),
         ])
-        .unwrap_err();
+        .err()
+        .unwrap();
         assert!(faults[0].contains("a GET /x and b GET /x"), "{faults:?}");
         assert!(
             Table::build(vec![
@@ -196,7 +309,8 @@ mod tests {
             route("a", Route::new(Method::Get, "/x/{id}")),
             route("b", Route::new(Method::Get, "/x/{name}")),
         ])
-        .unwrap_err();
+        .err()
+        .unwrap();
         assert!(faults[0].contains("/x/{name}"), "{faults:?}");
     }
 }

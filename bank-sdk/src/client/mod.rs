@@ -13,6 +13,9 @@
 //! # }
 //! ```
 
+mod error;
+mod http2;
+mod in_process;
 mod pool;
 #[cfg(feature = "tls")]
 mod tls;
@@ -29,8 +32,10 @@ use serde::de::DeserializeOwned;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt as _};
 
+pub use self::error::{InvalidAddress, LentError, SendError, TransportError};
+pub use self::in_process::send_in_process;
 pub(crate) use self::pool::PooledSender;
-pub use self::pool::{ConnectOptions, Connections, InvalidAddress, SendError, TransportError};
+pub use self::pool::{ConnectOptions, Connections};
 use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, IDEMPOTENCY_KEY};
 use crate::identity::{Identity, IdentityKeys};
 use crate::{Endpoint, IdempotencyKey, Principal, Problem, input};

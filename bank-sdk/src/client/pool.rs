@@ -1,25 +1,33 @@
-//! Connections to one server, kept and lent again (HTTP/1.1).
+//! Connections to one server, kept and lent again (HTTP/1.1), or one for all requests (HTTP/2).
 //!
 //! A request takes the connection that was used last; a connection goes back when its response has been read to the end.
 //! What was lost is told apart: nothing sent, or perhaps an effect.
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::error::{InvalidAddress, LentError, SendError, TransportError};
+use super::http2::Multiplexed;
 use crate::http::{Body, Lease};
 
-/// A connection that is lent again gets so long to finish what it was doing.
-const SETTLE: Duration = Duration::from_millis(50);
+/// A connection that is lent again gets so long to finish what it was doing, where no other is at hand.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// The number of fields for which hyper takes no memory from the heap.
+const USUAL_FIELDS: usize = 100;
 
 /// Connections to one `http` or `https` address. Clones share them.
 #[derive(Clone)]
@@ -33,7 +41,10 @@ struct Shared {
     options: ConnectOptions,
     #[cfg(feature = "tls")]
     tls: Option<super::tls::Tls>,
-    idle: Mutex<Vec<Idle>>,
+    /// Of HTTP/2.
+    multiplexed: Option<Multiplexed>,
+    /// One part a core: threads that work beside each other take from different ones.
+    idle: Box<[Mutex<Vec<Idle>>]>,
 }
 
 struct Idle {
@@ -42,20 +53,34 @@ struct Idle {
 }
 
 /// Times and bounds of connections.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    /// For the TCP and TLS handshakes together.
+    /// For the TCP and TLS handshakes together: 2 s by default.
     pub connect_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// How long an unused connection is kept: 30 s by default.
     pub idle_timeout: Duration,
-    /// How many unused connections are kept.
+    /// How many unused connections are kept: 256 by default.
     pub max_idle: usize,
+    /// The largest head of an answer in bytes, at least 8,192: 64 KiB by default.
+    pub head_bytes: usize,
+    /// The largest number of fields in the head of an answer: 100 by default.
+    pub head_fields: usize,
+    /// Whether HTTP/2 is spoken: over `https` as agreed in the handshake (ALPN), over `http` with prior knowledge. One
+    /// connection carries all requests then, and the two bounds above do not apply but `head_bytes`. Not by default.
+    pub http2: bool,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(2), idle_timeout: Duration::from_secs(30), max_idle: 256 }
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(30),
+            max_idle: 256,
+            head_bytes: 64 * 1024,
+            head_fields: 100,
+            http2: false,
+        }
     }
 }
 
@@ -72,30 +97,55 @@ impl PooledSender {
             return;
         }
         if let Some(pool) = self.pool.upgrade() {
-            let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < pool.options.max_idle {
-                idle.push(Idle { sender: self.sender, since: Instant::now() });
-            }
+            pool.keep(self.sender);
         }
     }
 }
 
-/// Why no response came.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// No connection could be made: nothing was sent. The request comes back.
-    #[error("no connection could be made")]
-    Connect {
-        /// What the network said.
-        #[source]
-        source: io::Error,
-        /// The request, whole.
-        request: Box<Request<Body>>,
-    },
-    /// The connection was lost after bytes had been sent: the request may have had an effect.
-    #[error("the connection was lost before the response came")]
-    Lost(#[source] hyper::Error),
+/// Tells threads apart, so that each has a part of a pool for itself.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
+}
+
+impl Shared {
+    fn part(&self, offset: usize) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        let part = &self.idle[(thread_number() + offset) % self.idle.len()];
+        part.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, sender: SendRequest<Body>) {
+        let mut idle = self.part(0);
+        if idle.len() < self.options.max_idle.div_ceil(self.idle.len()) {
+            idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// The connection that was used last and takes a request now; otherwise one that may do so in a moment. This thread's
+    /// come first: another thread's is still better than a new one.
+    fn take(&self) -> Option<SendRequest<Body>> {
+        let mut settling = None;
+        for offset in 0..self.idle.len() {
+            let mut idle = self.part(offset);
+            // The oldest stand first.
+            let limit = self.options.idle_timeout;
+            if idle.first().is_some_and(|oldest| oldest.since.elapsed() > limit) {
+                let expired = idle.partition_point(|held| held.since.elapsed() > limit);
+                idle.drain(..expired);
+            }
+            while idle.last().is_some_and(|held| held.sender.is_closed()) {
+                idle.pop();
+            }
+            if let Some(at) = idle.iter().rposition(|held| held.sender.is_ready()) {
+                return Some(idle.remove(at).sender);
+            }
+            if settling.is_none() {
+                settling = idle.pop().map(|held| held.sender);
+            }
+        }
+        settling
+    }
 }
 
 impl Connections {
@@ -128,7 +178,7 @@ impl Connections {
         if address.scheme() != Some(&Scheme::HTTPS) {
             return Err(InvalidAddress(address.to_string(), "must start with https://"));
         }
-        let tls = super::tls::Tls::new(address, config)?;
+        let tls = super::tls::Tls::new(address, config, options.http2)?;
         Self::build(address, options, Some(tls))
     }
 
@@ -143,26 +193,13 @@ impl Connections {
         let shared = Shared {
             authority,
             host,
+            multiplexed: options.http2.then(Multiplexed::default),
             options,
             #[cfg(feature = "tls")]
             tls,
-            idle: Mutex::new(Vec::new()),
+            idle: parts(),
         };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// The same server, with connections of its own: for a worker thread that shares none with others.
-    #[must_use]
-    pub fn unshared(&self) -> Self {
-        let shared = Shared {
-            authority: self.shared.authority.clone(),
-            host: self.shared.host.clone(),
-            options: self.shared.options.clone(),
-            #[cfg(feature = "tls")]
-            tls: self.shared.tls.clone(),
-            idle: Mutex::new(Vec::new()),
-        };
-        Self { shared: Arc::new(shared) }
     }
 
     /// Sends a request and returns the head of its response, with the body still to be read.
@@ -172,51 +209,88 @@ impl Connections {
     /// # Errors
     /// See [`SendError`]. Dropping the future drops the connection.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
-        self.prepare(&mut request);
-        let mut idle_are_good = true;
+        self.send_over(&mut request, true).await.map_err(|error| error.with(request))
+    }
+
+    /// The same over a connection that is made for this request.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_anew(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
+        self.send_over(&mut request, false).await.map_err(|error| error.with(request))
+    }
+
+    /// The same for a request that stays where it is until it is sent: to hand it on costs more than to lend it. It is taken, and
+    /// stands in its place again where nothing of it was sent. With `reuse` it may go over a connection that was kept.
+    ///
+    /// # Errors
+    /// See [`LentError`].
+    pub async fn send_over(
+        &self,
+        request: &mut Request<Body>,
+        reuse: bool,
+    ) -> Result<Response<Body>, LentError> {
+        if let Some(multiplexed) = &self.shared.multiplexed {
+            let sent = self.send_stream(multiplexed, std::mem::take(request), !reuse).await;
+            return sent.map_err(|error| match error {
+                SendError::Connect { source, request: unsent } => {
+                    *request = *unsent;
+                    LentError::Connect(source)
+                }
+                SendError::Lost { source, reused } => LentError::Lost { source, reused },
+            });
+        }
+        self.prepare(request);
+        let mut may_reuse = reuse;
         loop {
-            let idle = if idle_are_good { self.take_idle() } else { None };
+            let idle = if may_reuse { self.shared.take() } else { None };
             let (mut sender, reused) = match idle {
                 Some(sender) => (sender, true),
                 // Boxed: it is large, and rare beside a connection that is lent again.
                 None => match Box::pin(self.connect()).await {
                     Ok(sender) => (sender, false),
-                    Err(source) => return Err(SendError::Connect { source, request: Box::new(request) }),
+                    Err(source) => return Err(LentError::Connect(source)),
                 },
             };
             if reused && !is_settled(&mut sender).await {
                 // One that lingers is enough: the next is a new one.
-                idle_are_good = false;
+                may_reuse = false;
                 continue;
             }
-            match sender.try_send_request(request).await {
+            match sender.try_send_request(std::mem::take(request)).await {
                 Ok(response) => return Ok(self.lend(sender, response)),
                 Err(mut error) => match error.take_message() {
                     // The server closed an idle connection just now and saw none of this request.
-                    Some(unsent) if reused => request = unsent,
                     Some(unsent) => {
-                        let source = io::Error::from(io::ErrorKind::ConnectionReset);
-                        return Err(SendError::Connect { source, request: Box::new(unsent) });
+                        *request = unsent;
+                        if !reused {
+                            return Err(LentError::Connect(io::ErrorKind::ConnectionReset.into()));
+                        }
                     }
-                    None => return Err(SendError::Lost(error.into_error())),
+                    None => {
+                        let source = error.into_error();
+                        // A parse error means that something was answered.
+                        let reused = reused && !source.is_parse() && !source.is_user();
+                        return Err(LentError::Lost { source, reused });
+                    }
                 },
             }
         }
     }
 
     fn prepare(&self, request: &mut Request<Body>) {
-        if request.uri().authority().is_some() || request.uri().scheme().is_some() {
-            let path = request.uri().path_and_query().cloned();
-            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-        }
-        *request.version_mut() = http::Version::HTTP_11;
+        origin_form(request);
         if !request.headers().contains_key(http::header::HOST) {
             request.headers_mut().insert(http::header::HOST, self.shared.host.clone());
         }
     }
 
-    fn lend(&self, sender: SendRequest<Body>, response: Response<hyper::body::Incoming>) -> Response<Body> {
+    fn lend(&self, sender: SendRequest<Body>, mut response: Response<Incoming>) -> Response<Body> {
         use http_body::Body as _;
+        // One that speaks another protocol from now on is lent to nobody else.
+        if let Some(body) = switched(&mut response) {
+            return response.map(|_| body);
+        }
         let sender = PooledSender { sender, pool: Arc::downgrade(&self.shared) };
         if response.body().is_end_stream() {
             sender.give_back();
@@ -225,43 +299,110 @@ impl Connections {
         response.map(|body| Body::leased(body, Lease(sender)))
     }
 
-    fn take_idle(&self) -> Option<SendRequest<Body>> {
-        let mut idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The oldest stand first.
-        let limit = self.shared.options.idle_timeout;
-        if idle.first().is_some_and(|oldest| oldest.since.elapsed() > limit) {
-            let expired = idle.partition_point(|held| held.since.elapsed() > limit);
-            idle.drain(..expired);
-        }
-        loop {
-            let candidate = idle.pop()?;
-            if !candidate.sender.is_closed() {
-                return Some(candidate.sender);
-            }
-        }
+    pub(super) fn authority(&self) -> &Authority {
+        &self.shared.authority
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.shared.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Body>> {
-        let limit = self.shared.options.connect_timeout;
-        tokio::time::timeout(limit, self.handshake())
+        self.in_time(async {
+            let stream = self.dial_tcp().await?;
+            #[cfg(feature = "tls")]
+            if let Some(tls) = &self.shared.tls {
+                return self.drive(tls.connect(stream).await?).await;
+            }
+            self.drive(stream).await
+        })
+        .await
+    }
+
+    pub(super) async fn connect_http2(&self) -> io::Result<http2::SendRequest<Body>> {
+        let options = &self.shared.options;
+        self.in_time(async {
+            let stream = self.dial_tcp().await?;
+            #[cfg(feature = "tls")]
+            if let Some(tls) = &self.shared.tls {
+                return super::http2::drive(tls.connect(stream).await?, options).await;
+            }
+            super::http2::drive(stream, options).await
+        })
+        .await
+    }
+
+    async fn in_time<T>(&self, connect: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        tokio::time::timeout(self.shared.options.connect_timeout, connect)
             .await
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the connection took too long")))
     }
 
-    async fn handshake(&self) -> io::Result<SendRequest<Body>> {
+    async fn dial_tcp(&self) -> io::Result<TcpStream> {
         let authority = &self.shared.authority;
-        #[cfg(feature = "tls")]
-        let default_port = if self.shared.tls.is_some() { 443 } else { 80 };
-        #[cfg(not(feature = "tls"))]
-        let default_port = 80;
+        let default_port = if self.is_tls() { 443 } else { 80 };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(default_port))).await?;
         stream.set_nodelay(true)?;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.shared.tls {
-            return drive(tls.connect(stream).await?).await;
+        Ok(stream)
+    }
+
+    async fn drive<T>(&self, stream: T) -> io::Result<SendRequest<Body>>
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let options = &self.shared.options;
+        let mut client = http1::Builder::new();
+        client
+            .max_buf_size(options.head_bytes.max(8_192))
+            // Most requests are a head alone, which is written faster as one piece.
+            .writev(false);
+        if options.head_fields != USUAL_FIELDS {
+            client.max_headers(options.head_fields);
         }
-        drive(stream).await
+        let (sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a connection to a server ended");
+            }
+        });
+        Ok(sender)
+    }
+}
+
+fn parts() -> Box<[Mutex<Vec<Idle>>]> {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(64);
+    (0..count).map(|_| Mutex::default()).collect()
+}
+
+/// The request as HTTP/1.1 writes it.
+pub(super) fn origin_form(request: &mut Request<Body>) {
+    if request.uri().authority().is_some() || request.uri().scheme().is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    }
+    *request.version_mut() = http::Version::HTTP_11;
+    frame_body(request);
+}
+
+/// The connection that speaks another protocol from this answer on.
+pub(super) fn switched(response: &mut Response<Incoming>) -> Option<Body> {
+    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    is_switched.then(|| Body::switched(hyper::upgrade::on(response)))
+}
+
+/// Says that a body comes whose length is not known: with methods that rarely have one, hyper would leave it out.
+fn frame_body(request: &mut Request<Body>) {
+    use http::Method;
+    use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+    use http_body::Body as _;
+    let rarely = matches!(*request.method(), Method::GET | Method::HEAD);
+    let unknown = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
+    if rarely && unknown && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
     }
 }
 
@@ -269,40 +410,6 @@ impl Connections {
 /// long, or for ever: another is used then.
 async fn is_settled(sender: &mut SendRequest<Body>) -> bool {
     sender.is_ready() || matches!(tokio::time::timeout(SETTLE, sender.ready()).await, Ok(Ok(())))
-}
-
-async fn drive<T>(stream: T) -> io::Result<SendRequest<Body>>
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to a server ended");
-        }
-    });
-    Ok(sender)
-}
-
-/// Why a service over connections gave no response.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransportError {
-    /// No connection could be made: nothing was sent.
-    #[error("no connection could be made")]
-    Connect(#[source] io::Error),
-    /// The connection was lost after bytes had been sent.
-    #[error("the connection was lost before the response came")]
-    Lost(#[source] hyper::Error),
-}
-
-impl From<SendError> for TransportError {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Connect { source, .. } => Self::Connect(source),
-            SendError::Lost(error) => Self::Lost(error),
-        }
-    }
 }
 
 impl tower::Service<Request<Body>> for Connections {
@@ -325,8 +432,3 @@ impl fmt::Debug for Connections {
         f.debug_struct("Connections").field("authority", &self.shared.authority).finish_non_exhaustive()
     }
 }
-
-/// An address that names no server.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("`{0}` {1}")]
-pub struct InvalidAddress(pub(crate) String, pub(crate) &'static str);

@@ -3,14 +3,19 @@
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Duration, Instant};
 use tower::BoxError;
 
-use super::Timer;
+use super::upgrade::Switched;
+use super::watch::{End, Watch, Watched};
+use super::{JoinedUntil, Timer, Upgrade};
 use crate::client::PooledSender;
 
 /// An opaque, `Send` HTTP body.
@@ -23,8 +28,22 @@ use crate::client::PooledSender;
 /// ```
 pub struct Body {
     kind: Kind,
-    /// When it breaks off, if it does.
-    until: Option<Timer>,
+    /// How long its sender may keep its reader waiting, where that is bounded.
+    patience: Option<Patience>,
+    /// Who looks on.
+    watched: Watched,
+}
+
+/// A time that nobody waits for: longer ones could not be added to the clock.
+const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// How long a reader waits for the next piece, and in all.
+struct Patience {
+    timer: Timer,
+    idle: Duration,
+    whole: Option<Instant>,
+    /// Whether the reader waits now, so that the timer runs.
+    waiting: bool,
 }
 
 enum Kind {
@@ -32,6 +51,8 @@ enum Kind {
     Full(Bytes),
     Incoming(Incoming, Option<Lease>),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>),
+    /// None: the connection speaks another protocol from now on.
+    Switched(Arc<Switched>),
 }
 
 /// A client connection lent to a response: it goes back to its pool when the body has been read to its end.
@@ -50,18 +71,50 @@ impl Body {
     }
 
     const fn of(kind: Kind) -> Self {
-        Self { kind, until: None }
+        Self { kind, patience: None, watched: Watched::nobody() }
     }
 
-    /// The same body, which breaks off where its sender keeps its reader waiting until this timer is over. It takes the timer
-    /// that its request has waited with already: another one for each request would cost more than most bodies.
+    /// The same body, which breaks off where its sender keeps its reader waiting for the next piece for longer than `idle`, or
+    /// is not done when `whole` is over. A reader who takes its time is not bounded by `idle`. It takes the timer that its
+    /// request has waited with already: another one for each request would cost more than most bodies.
     #[must_use]
-    pub fn ends_with(mut self, timer: Timer) -> Self {
-        self.until = matches!(self.kind, Kind::Incoming(..) | Kind::Boxed(_)).then_some(timer);
+    pub fn within(mut self, timer: Timer, idle: Duration, whole: Option<Instant>) -> Self {
+        self.patience = matches!(self.kind, Kind::Incoming(..) | Kind::Boxed(_)).then_some(Patience {
+            timer,
+            idle: idle.min(FAR_AWAY),
+            whole,
+            waiting: false,
+        });
+        self
+    }
+
+    /// The same body, with somebody who looks on. Where others do already, all are told.
+    #[must_use]
+    pub fn watched_by(mut self, mut watch: impl Watch + 'static) -> Self {
+        if let Kind::Switched(switched) = &self.kind {
+            switched.watched_by(Box::new(watch));
+            return self;
+        }
+        if http_body::Body::is_end_stream(&self) {
+            watch.ended(End::Whole);
+            return self;
+        }
+        self.watched.add(Box::new(watch));
+        self
+    }
+
+    /// The same body, which holds a permit until its end. Where somebody looks on who has room for it, it takes no memory.
+    #[must_use]
+    pub fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
+        if http_body::Body::is_end_stream(&self) {
+            return self;
+        }
+        self.watched.hold(permit);
         self
     }
 
     /// Erases any body once. One of ours, or hyper's, is taken as it is.
+    #[inline]
     pub fn new<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -89,14 +142,33 @@ impl Body {
         Self::of(Kind::Incoming(body, Some(lease)))
     }
 
+    /// What stands in the place of a body behind `101 Switching Protocols`.
+    pub(crate) fn switched(server: hyper::upgrade::OnUpgrade) -> Self {
+        Self::of(Kind::Switched(Switched::new(server)))
+    }
+
+    /// Joins the server's side of an answer `101 Switching Protocols` with the client's, in a task that goes on until one of
+    /// them, or what `until` says, ends it. Those who [watch](Self::watched_by) the body see the bytes that go to the client,
+    /// and the end: [`End::Dropped`] where the client broke off, [`End::Broken`] where the server did or a time was over.
+    ///
+    /// False where the answer did not come from [`Connections`](crate::client::Connections) with that status, or the sides
+    /// are joined already.
+    #[must_use]
+    pub fn join(&self, client: Upgrade, until: JoinedUntil) -> bool {
+        match &self.kind {
+            Kind::Switched(switched) => switched.join(client, until),
+            _ => false,
+        }
+    }
+
     /// Reads the whole body, at most `limit` bytes.
     ///
     /// # Errors
     /// [`ReadError::TooLarge`] where more came, [`ReadError::Broken`] where it ended early.
     pub async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
         use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-        if let Kind::Full(bytes) = self.kind {
-            return if bytes.len() > limit { Err(ReadError::TooLarge(limit)) } else { Ok(bytes) };
+        if let (Kind::Full(bytes), true) = (&self.kind, self.watched.is_empty()) {
+            return if bytes.len() > limit { Err(ReadError::TooLarge(limit)) } else { Ok(bytes.clone()) };
         }
         match Limited::new(self, limit).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
@@ -162,17 +234,42 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = self.poll_kind(cx);
-        let Some(until) = self.until.as_mut().filter(|_| polled.is_pending()) else { return polled };
-        ready!(until.poll_over(cx));
-        // What comes later comes to nobody; a connection that was lent is dropped.
-        *self = Self::empty();
-        Poll::Ready(Some(Err(BodyError("its sender took longer than its deadline".into()))))
+        let Poll::Ready(mut frame) = self.poll_kind(cx) else {
+            self.watched.waits();
+            let Some(patience) = &mut self.patience else { return Poll::Pending };
+            ready!(patience.poll_over(cx));
+            let end = if patience.is_late() { End::TooLate } else { End::Broken };
+            return Poll::Ready(Some(Err(self.break_off(end, "its sender took too long"))));
+        };
+        if let Some(patience) = &mut self.patience {
+            if patience.is_late() {
+                return Poll::Ready(Some(Err(self.break_off(End::TooLate, "it took too long"))));
+            }
+            patience.waiting = false;
+        }
+        match &mut frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.watched.trailers(trailers);
+                }
+                if let Err(error) = self.watched.passed(bytes) {
+                    self.break_off(End::Broken, "");
+                    return Poll::Ready(Some(Err(BodyError(error))));
+                }
+                if self.is_end_stream() {
+                    self.watched.ended(End::Whole);
+                }
+            }
+            Some(Err(_)) => self.watched.ended(End::Broken),
+            None => self.watched.ended(End::Whole),
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Switched(_) => true,
             Kind::Full(_) => false,
             Kind::Incoming(body, _) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
@@ -181,7 +278,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Switched(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body, _) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
@@ -189,10 +286,35 @@ impl HttpBody for Body {
     }
 }
 
+impl Patience {
+    /// Ready when the reader has waited for long enough.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.waiting {
+            self.waiting = true;
+            let next = Instant::now() + self.idle;
+            self.timer.reset(self.whole.map_or(next, |whole| whole.min(next)));
+        }
+        self.timer.poll_over(cx)
+    }
+
+    /// Whether the time for the whole body is over.
+    fn is_late(&self) -> bool {
+        self.whole.is_some_and(|whole| Instant::now() >= whole)
+    }
+}
+
 impl Body {
+    /// What comes later comes to nobody; a connection that was lent is dropped.
+    fn break_off(&mut self, end: End, why: &'static str) -> BodyError {
+        self.kind = Kind::Empty;
+        self.patience = None;
+        self.watched.ended(end);
+        BodyError(why.into())
+    }
+
     fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Switched(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
@@ -228,55 +350,11 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "full",
             Kind::Incoming(..) => "incoming",
             Kind::Boxed(_) => "boxed",
+            Kind::Switched(_) => "switched",
         };
         f.debug_struct("Body").field("kind", &kind).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_body_over_its_limit_is_refused() {
-        assert!(matches!(Body::from("12345").read(4).await, Err(ReadError::TooLarge(4))));
-        assert_eq!(Body::from("1234").read(4).await.unwrap(), "1234");
-    }
-
-    /// A body that has one frame and then nothing for ever.
-    struct Stalls(bool);
-
-    impl HttpBody for Stalls {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            match std::mem::take(&mut self.0) {
-                true => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"abc"))))),
-                false => Poll::Pending,
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn s7_a_body_whose_sender_stalls_breaks_off_at_its_deadline() {
-        use http_body_util::BodyExt as _;
-        use tokio::time::{Duration, Instant};
-        let start = Instant::now();
-        let body = Body::new(Stalls(true)).ends_with(Timer::until(start + Duration::from_secs(2)));
-        let mut body = std::pin::pin!(body);
-        assert!(body.frame().await.unwrap().is_ok());
-        assert!(body.frame().await.unwrap().is_err());
-        assert_eq!(start.elapsed().as_secs(), 2);
-        assert!(body.frame().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_foreign_body_is_erased_once_and_keeps_its_bytes() {
-        let body = Body::new(http_body_util::Full::new(Bytes::from_static(b"abc")));
-        assert_eq!(Body::new(body).read(10).await.unwrap(), "abc");
-    }
-}
+mod tests;

@@ -1,7 +1,5 @@
 //! The header fields that the gateway and its services agree on.
 
-use std::sync::Arc;
-
 use http::HeaderName;
 
 /// The identity token that the gateway mints for one request to one service.
@@ -19,15 +17,3 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The id of this request, made at the edge; also the `instance` of its problem document.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The id of this request, as a request extension.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub Arc<str>);
-
-impl RequestId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}

@@ -5,6 +5,7 @@
 //! request extension which carries a secret that only the gateway was handed, so that nobody else can make one.
 
 mod statement;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::Principal;
+use crate::http::RequestId;
 use statement::Encoded;
 pub use statement::Statement;
+pub use verify::{IdentityVerifier, Verified, VerifyIdentity};
 
 /// How long an identity token may be used.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(60);
@@ -80,6 +83,20 @@ impl Identity {
         self
     }
 
+    /// The request's id, where it can be one. A request that nobody gave an id has the [default](RequestId::default).
+    #[must_use]
+    pub fn request(&self) -> Option<RequestId> {
+        if self.request_id.is_empty() { Some(RequestId::default()) } else { RequestId::new(&self.request_id) }
+    }
+
+    /// Whether this issuer made it.
+    ///
+    /// # Errors
+    /// [`IdentityError::Issuer`].
+    pub fn check_issuer(&self, issuer: &str) -> Result<(), IdentityError> {
+        if self.issuer == issuer { Ok(()) } else { Err(IdentityError::Issuer) }
+    }
+
     /// Whether this identity is for that audience and operation, and holds now.
     ///
     /// # Errors
@@ -113,6 +130,9 @@ pub enum IdentityError {
     /// Not of the form, of an unknown key, or with a wrong signature.
     #[error("the identity was not made by the gateway")]
     Forged,
+    /// Made by another than the gateway.
+    #[error("the identity is of another issuer")]
+    Issuer,
     /// Made for another service.
     #[error("the identity is for another service")]
     Audience,
@@ -174,7 +194,9 @@ impl IdentityKeys {
     #[must_use]
     pub fn sign(&self, identity: &Identity) -> String {
         let payload = serde_json::to_vec(identity).unwrap_or_default();
-        self.signed(payload.len() * 4 / 3, |token| URL_SAFE_NO_PAD.encode_string(payload, token))
+        let mut token = String::with_capacity(payload.len() * 4 / 3 + 128);
+        self.signed(&mut token, |token| URL_SAFE_NO_PAD.encode_string(payload, token));
+        token
     }
 
     /// The token for one request of an operation: what [`sign`](Self::sign) gives for the same identity, for less.
@@ -186,19 +208,31 @@ impl IdentityKeys {
         now: Timestamp,
         principal: Option<&Arc<Principal>>,
     ) -> String {
-        let who = principal.map(|principal| self.encoded.of(principal));
-        self.signed(512, |token| statement::payload(token, statement, request_id, now, who.as_deref()))
+        let mut token = String::with_capacity(768);
+        self.write_state(&mut token, statement, request_id, now, principal);
+        token
     }
 
-    fn signed(&self, size: usize, payload: impl FnOnce(&mut String)) -> String {
+    /// Writes the same token into an empty text, whose memory may so be used again.
+    pub fn write_state(
+        &self,
+        token: &mut String,
+        statement: &Statement,
+        request_id: &str,
+        now: Timestamp,
+        principal: Option<&Arc<Principal>>,
+    ) {
+        let who = principal.map(|principal| self.encoded.of(principal));
+        self.signed(token, |token| statement::payload(token, statement, request_id, now, who.as_deref()));
+    }
+
+    fn signed(&self, token: &mut String, payload: impl FnOnce(&mut String)) {
         let key = &self.keys[0];
-        let mut token = String::with_capacity(key.header.len() + size + 48);
         token.push_str(&key.header);
-        payload(&mut token);
+        payload(token);
         let tag = hmac::sign(&key.mac, token.as_bytes());
         token.push('.');
-        URL_SAFE_NO_PAD.encode_string(tag, &mut token);
-        token
+        URL_SAFE_NO_PAD.encode_string(tag, token);
     }
 
     /// The identity in a token whose signature holds. Audience, operation and time are for [`Identity::check`].

@@ -4,6 +4,7 @@
 //! and who calls. Spaces between them, which JSON allows, fill the first two up to whole groups of three bytes, so that each
 //! part is encoded by itself and the first and the last can be kept.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -24,10 +25,10 @@ impl Statement {
     /// Identities of `issuer` for one operation, such as `POST /v1/transfers`, of the service `audience`.
     #[must_use]
     pub fn new(issuer: &str, audience: &str, operation: &str) -> Self {
-        let json =
+        let mut json =
             format!(r#"{{"iss":{},"aud":{},"op":{},"#, quoted(issuer), quoted(audience), quoted(operation));
         let mut encoded = String::new();
-        encode_whole_groups(json, &mut encoded);
+        encode_whole_groups(&mut json, &mut encoded);
         Self(encoded.into())
     }
 }
@@ -37,6 +38,11 @@ impl fmt::Debug for Statement {
         f.write_str("Statement")
     }
 }
+
+thread_local!(
+    /// Where this thread writes what one request has of its own.
+    static JSON: Cell<String> = const { Cell::new(String::new()) }
+);
 
 /// Appends the payload of one request's token.
 pub(super) fn payload(
@@ -48,7 +54,8 @@ pub(super) fn payload(
 ) {
     into.push_str(&statement.0);
     let issued_at = now.seconds();
-    let mut json = String::with_capacity(request_id.len() + 64);
+    let mut json = JSON.take();
+    json.clear();
     json.push_str(r#""rid":"#);
     if request_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         json.push('"');
@@ -64,17 +71,18 @@ pub(super) fn payload(
     match who {
         None => {
             json.push('}');
-            URL_SAFE_NO_PAD.encode_string(json, into);
+            URL_SAFE_NO_PAD.encode_string(&json, into);
         }
         Some(who) => {
             json.push(',');
-            encode_whole_groups(json, into);
+            encode_whole_groups(&mut json, into);
             into.push_str(who);
         }
     }
+    JSON.set(json);
 }
 
-fn encode_whole_groups(mut json: String, into: &mut String) {
+fn encode_whole_groups(json: &mut String, into: &mut String) {
     while !json.len().is_multiple_of(3) {
         json.push(' ');
     }

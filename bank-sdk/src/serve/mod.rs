@@ -1,147 +1,56 @@
 //! Serves any tower service over TCP, with the bounds that a server on a network needs, and drains when told to.
 //!
 //! HTTP/1 or 2 is chosen here, by ALPN where the acceptor speaks TLS and by the connection preface otherwise. The server
-//! starts no runtime and ends no process.
+//! starts no runtime and ends no process. What it gives a service has one form on both protocols: `Host` is there whenever the
+//! client named one, the number and size of fields are bounded alike, and the extension `Arc<Connection>` tells about the
+//! connection.
+//!
+//! | Concept | Type |
+//! | --- | --- |
+//! | every bound, with its default | [`Limits`] |
+//! | TLS, the PROXY protocol, or what comes before HTTP otherwise | [`Acceptor`], [`Plain`], [`ProxyProtocol`] |
+//! | who connected, how, and whether the server ends | [`Connection`], [`Drain`] |
+//! | connections that several servers count together | [`Held`] |
+//!
+//! What hyper reads more leniently than RFC 9112 asks, and does not hand on: of several equal `Content-Length` fields one is
+//! left; chunk extensions are passed over whatever bytes they have, and so are blanks after a chunk's size. A service sees the
+//! body that they frame, and frames it anew for others.
 
+mod acceptor;
+mod activity;
+mod connection;
 mod drain;
 mod held;
+mod http2;
+mod io;
+mod limits;
+mod network;
+mod proxy_protocol;
 mod run;
+mod service;
+mod serving;
+mod stall;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::io;
-use std::net::SocketAddr;
+use std::io::Result;
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::net::TcpListener;
 use tower::BoxError;
 
-use crate::http::{Spare, Timer};
-
+pub use acceptor::{Acceptor, Plain};
+pub use connection::{Connection, Drain, Stage, TlsFacts};
 pub use drain::{until, until_drained};
 pub use held::Held;
-
-/// The facts of a connection, as the request extension `Arc<Connection>`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Connection {
-    /// Who connected; behind a proxy, the proxy.
-    pub peer: SocketAddr,
-    /// What the handshake showed, where there was one.
-    pub tls: Option<TlsFacts>,
-    /// Turns true when the server drains, where that is known.
-    draining: Option<watch::Receiver<bool>>,
-    /// Of its last request, for its next.
-    spare: Spare,
-}
-
-impl Connection {
-    /// The facts for a request that another server accepted.
-    #[must_use]
-    pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, tls: None, draining: None, spare: Spare::default() }
-    }
-
-    /// The timer of a request that came by this connection.
-    #[must_use]
-    pub fn timer(&self, deadline: Instant) -> Timer {
-        self.spare.until(deadline)
-    }
-
-    /// Completes when the server drains.
-    fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
-        let draining = self.draining.clone();
-        async move {
-            match draining {
-                // A server that is gone has drained.
-                Some(mut draining) => drop(draining.wait_for(|draining| *draining).await),
-                None => std::future::pending().await,
-            }
-        }
-    }
-}
-
-/// What a TLS handshake showed.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct TlsFacts {
-    /// The application protocol agreed on, `h2` or `http/1.1`.
-    pub protocol: Option<Vec<u8>>,
-    /// The server name that the client asked for.
-    pub server_name: Option<String>,
-    /// The client's certificate chain in DER, leaf first.
-    pub client_certificates: Vec<Vec<u8>>,
-}
-
-/// Turns an accepted TCP stream into the I/O that HTTP runs on: TLS, or a wrapper that looks at the bytes first.
-pub trait Acceptor: Clone + Send + Sync + 'static {
-    /// What HTTP runs on.
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Completes the handshake. It is given [`Limits::handshake_timeout`].
-    fn accept(
-        &self,
-        stream: TcpStream,
-    ) -> impl Future<Output = io::Result<(Self::Io, Option<TlsFacts>)>> + Send;
-}
-
-/// Plain TCP.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Plain;
-
-impl Acceptor for Plain {
-    type Io = TcpStream;
-
-    async fn accept(&self, stream: TcpStream) -> io::Result<(TcpStream, Option<TlsFacts>)> {
-        Ok((stream, None))
-    }
-}
-
-/// What one server takes on.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Connections in all; further ones wait to be accepted.
-    pub connections: usize,
-    /// Connections of one address; further ones are closed.
-    pub connections_per_address: usize,
-    /// For the TLS handshake and the first bytes.
-    pub handshake_timeout: Duration,
-    /// For the whole head of a request.
-    pub header_read_timeout: Duration,
-    /// The largest head of a request in bytes, at least 8,192; beyond it the answer is 431.
-    pub header_bytes: usize,
-    /// The largest number of header fields; beyond it the answer is 431.
-    pub header_fields: usize,
-    /// HTTP/2 streams at once on one connection.
-    pub streams: u32,
-    /// How long requests may go on after shutdown was asked for.
-    pub drain_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 16_384,
-            connections_per_address: 4_096,
-            handshake_timeout: Duration::from_secs(10),
-            header_read_timeout: Duration::from_secs(10),
-            header_bytes: 32 * 1024,
-            header_fields: 100,
-            streams: 128,
-            drain_timeout: Duration::from_secs(10),
-        }
-    }
-}
+pub use limits::{InvalidLimits, Limits};
+pub use network::{InvalidNetwork, Network};
+pub use proxy_protocol::ProxyProtocol;
 
 /// A server to be awaited.
 #[must_use = "a server does nothing until it is awaited"]
@@ -185,7 +94,7 @@ impl<S, A> Serve<S, A> {
         Serve { listener, service, acceptor, limits, shutdown, held }
     }
 
-    /// The bounds.
+    /// The bounds. Those that cannot be held to ([`Limits::check`]) end the server before it accepts anybody.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -197,8 +106,8 @@ impl<S, A> Serve<S, A> {
         self
     }
 
-    /// Drains when this future completes: no new connection, idle ones closed, requests finished within
-    /// [`Limits::drain_timeout`].
+    /// Drains when this future completes: after [`Limits::drain_grace`] no new connection, idle ones closed, requests finished
+    /// within [`Limits::drain_timeout`].
     pub fn shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.shutdown = Box::pin(signal);
         self
@@ -217,8 +126,8 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Output = io::Result<()>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+    type Output = Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(run::run(self))

@@ -1,6 +1,6 @@
 //! What is charged, and the answer.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -16,16 +16,65 @@ pub struct LimitKey(pub(crate) [u64; 2]);
 impl LimitKey {
     /// The bucket of `subject` (an address, a principal) for the purpose `scope` (a route, a policy).
     pub fn of(scope: &str, subject: &str) -> Self {
+        Self::of_parts(scope, &[subject.as_bytes()])
+    }
+
+    /// The bucket of a subject that is named by several parts, such as a tenant and a user. Parts are kept apart: `a` and `bc`
+    /// is another bucket than `ab` and `c`.
+    pub fn of_parts(scope: &str, parts: &[&[u8]]) -> Self {
+        LimitScope::new(scope).key(parts)
+    }
+}
+
+/// A purpose for which many subjects are counted: the part that their keys have in common, hashed once.
+///
+/// ```
+/// use bank_stores::limit::{LimitKey, LimitScope};
+///
+/// let scope = LimitScope::new("login");
+/// assert_eq!(scope.key(&[b"ann"]), LimitKey::of("login", "ann"));
+/// assert_ne!(scope.key(&[b"a", b"bc"]), scope.key(&[b"ab", b"c"]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct LimitScope([DefaultHasher; 2]);
+
+impl LimitScope {
+    /// The purpose of this name: a route, a policy.
+    pub fn new(scope: &str) -> Self {
         static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-        let half = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
+        Self([0, 1].map(|half| {
+            let mut hasher = KEYS[half].build_hasher();
             hasher.write_usize(scope.len());
             hasher.write(scope.as_bytes());
-            hasher.write(subject.as_bytes());
+            hasher
+        }))
+    }
+
+    /// The bucket of a subject that is named by these parts, which are kept apart.
+    pub fn key(&self, parts: &[&[u8]]) -> LimitKey {
+        let mut hashers = self.0.clone();
+        // The hash takes one long text faster than many short ones.
+        let (mut text, mut length) = ([0; 128], 0);
+        for part in parts {
+            for piece in [&part.len().to_le_bytes()[..], part] {
+                if let Some(place) = text.get_mut(length..length + piece.len()) {
+                    place.copy_from_slice(piece);
+                    length += piece.len();
+                } else {
+                    for hasher in &mut hashers {
+                        hasher.write(&text[..length]);
+                        hasher.write(piece);
+                    }
+                    length = 0;
+                }
+            }
+        }
+        let [one, other] = hashers.map(|mut hasher| {
+            hasher.write(&text[..length]);
             hasher.finish()
-        };
+        });
         // Never all zero, which marks a free slot.
-        Self([half(&KEYS[0]) | 1, half(&KEYS[1])])
+        LimitKey([one | 1, other])
     }
 }
 

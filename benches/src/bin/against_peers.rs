@@ -1,4 +1,5 @@
-//! What a request costs at our gateway, against nginx that does nothing but pass it on.
+//! What a request costs at our gateway, against nginx that does nothing but pass it on, against a lean proxy on hyper, and against
+//! a proxy that was written by hand.
 //!
 //! Every contestant is a process of its own and is asked in turn, round after round; what counts are the ratios within a
 //! round, so that a machine which is busy with other things disturbs all alike.
@@ -13,14 +14,12 @@ use bank_benches::arguments::Arguments;
 use bank_benches::load::{Load, Measured};
 use bank_benches::process::{Process, Usage, unless_signalled};
 use bank_benches::sample::Sample;
+use bank_benches::serving::{one_thread, thread_a_core, until_parent_ends};
 use bank_benches::tokens::Issuer;
-use bank_benches::{Failure, gateways, nginx, upstream};
-use bank_gateway::{Gateway, PerCore};
+use bank_benches::{Failure, gateways, handwritten, lean, nginx, upstream};
 use bank_sdk::client::{ConnectOptions, Connections, TransportError};
 use bank_sdk::http::Body;
-use bank_sdk::serve::{Limits, Plain};
 use http::{Request, StatusCode, Uri};
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -39,7 +38,7 @@ Options:
 
 The contestants, each until its standard input ends:
   against_peers upstream
-  against_peers bare|full|full-in-tokio --upstream ADDR";
+  against_peers bare|full|full-in-tokio|lean|handwritten-bare|handwritten-full --upstream ADDR";
 
 fn main() -> ExitCode {
     match run() {
@@ -87,12 +86,12 @@ fn contest(role: &str, behind: Option<SocketAddr>) -> Result<(), Failure> {
         "full" => {
             let issuer = Issuer::new()?;
             println!("token {}", issuer.token("cus_bench")?);
-            one_thread()?.block_on(thread_a_core(gateways::full(&issuer, behind()?)?))
+            one_thread()?.block_on(thread_a_core(gateways::full(issuer.keys(), behind()?)?))
         }
         "full-in-tokio" => {
             let issuer = Issuer::new()?;
             println!("token {}", issuer.token("cus_bench")?);
-            let gateway = gateways::full(&issuer, behind()?)?;
+            let gateway = gateways::full(issuer.keys(), behind()?)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -100,27 +99,14 @@ fn contest(role: &str, behind: Option<SocketAddr>) -> Result<(), Failure> {
                 until_parent_ends(tokio::spawn(async { bank_gateway::serve(listener, gateway).await })).await
             })
         }
+        "lean" => one_thread()?.block_on(lean::play(behind()?)),
+        "handwritten-bare" => one_thread()?.block_on(handwritten::play(behind()?, None)),
+        "handwritten-full" => {
+            let issuer = Issuer::new()?;
+            println!("token {}", issuer.token("cus_bench")?);
+            one_thread()?.block_on(handwritten::play(behind()?, Some(issuer.keys())))
+        }
         _ => Err(format!("`{role}` is not known; see --help").into()),
-    }
-}
-
-fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// Serves as the bank does, with one thread.
-async fn thread_a_core(gateway: Gateway) -> Result<(), Failure> {
-    let server = PerCore::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1)?;
-    println!("listening on {}", server.address());
-    until_parent_ends(server.serve(gateway, Plain, Limits::default(), std::future::pending())).await
-}
-
-/// A parent that ends in whatever way closes our standard input.
-async fn until_parent_ends<T>(serving: impl Future<Output = T>) -> Result<(), Failure> {
-    let mut byte = [0];
-    tokio::select! {
-        _ = serving => Err("the server ended".into()),
-        _ = async { tokio::io::stdin().read(&mut byte).await } => Ok(()),
     }
 }
 
@@ -206,20 +192,30 @@ async fn measure(plan: &Plan) -> Result<bool, Failure> {
     Ok(passed)
 }
 
+/// Those of our own: their names and their parts.
+const OURS: [(&str, &str); 6] = [
+    (FULL, "full"),
+    ("full, in tokio", "full-in-tokio"),
+    ("gateway, bare", "bare"),
+    ("lean hyper, bare", "lean"),
+    ("by hand, bare", "handwritten-bare"),
+    ("by hand, full", "handwritten-full"),
+];
+
 async fn start(directory: &std::path::Path, upstream: SocketAddr) -> Result<Vec<Contestant>, Failure> {
-    let (full, in_tokio) = (gateway("full", upstream).await?, gateway("full-in-tokio", upstream).await?);
-    let bare = gateway("bare", upstream).await?;
-    let nginx = nginx::start(directory, upstream).await?;
+    let (process, address) = nginx::start(directory, upstream).await?;
+    let mut contestants =
+        vec![Contestant { name: NGINX, process, address, token: String::new(), runs: Vec::new() }];
+    for (name, role) in OURS {
+        let (process, address, token) = gateway(role, upstream).await?;
+        contestants.push(Contestant { name, process, address, token, runs: Vec::new() });
+    }
     // Those that look at no token carry one of the same length.
-    let token = full.2.clone();
-    let contestant =
-        |name, process, address, token| Contestant { name, process, address, token, runs: Vec::new() };
-    Ok(vec![
-        contestant(NGINX, nginx.0, nginx.1, token.clone()),
-        contestant("gateway, bare", bare.0, bare.1, token),
-        contestant(FULL, full.0, full.1, full.2),
-        contestant("full, in tokio", in_tokio.0, in_tokio.1, in_tokio.2),
-    ])
+    let token = contestants[1].token.clone();
+    for contestant in contestants.iter_mut().filter(|contestant| contestant.token.is_empty()) {
+        contestant.token.clone_from(&token);
+    }
+    Ok(contestants)
 }
 
 /// A gateway as a process, its address, and the token that it knows.
@@ -297,13 +293,13 @@ fn report(plan: &Plan, contestants: &[Contestant]) -> Result<bool, Failure> {
         plan.connections, plan.rounds, plan.seconds
     );
     println!(
-        "{:<15} {:>13}  {:<19} {:>10}  {:<19} {:>8} {:>8} {:>8}",
+        "{:<17} {:>13}  {:<19} {:>10}  {:<19} {:>8} {:>8} {:>8}",
         "", "CPU/request", "of nginx's", "requests/s", "of nginx's", "p50", "p99", "memory"
     );
     for one in contestants {
         let Usage { resident, .. } = one.process.usage()?;
         println!(
-            "{:<15} {:>10.1} µs  {:<19} {:>10.0}  {:<19} {:>5.2} ms {:>5.2} ms {:>5.1} MB",
+            "{:<17} {:>10.1} µs  {:<19} {:>10.0}  {:<19} {:>5.2} ms {:>5.2} ms {:>5.1} MB",
             one.name,
             one.sample(Run::cost).median(),
             one.against(nginx, Run::cost).to_string(),

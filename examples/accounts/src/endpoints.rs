@@ -12,8 +12,11 @@ use crate::wire::{
 };
 
 /// Opens an account for the caller. An `Idempotency-Key` is welcome and not required: opening moves no money.
-pub const OPEN: Endpoint<NewAccount, Account> =
-    Endpoint::post("/v1/accounts").summary("Opens an account").scope("accounts:write").created();
+pub const OPEN: Endpoint<NewAccount, Account> = Endpoint::post("/v1/accounts")
+    .summary("Opens an account")
+    .scope("accounts:write")
+    .created()
+    .problems(&[(422, "invalid_name"), (422, "idempotency_key_reused")]);
 
 /// The caller's accounts, in the order they were opened.
 pub const LIST: Endpoint<PageOf, List<Account>> =
@@ -26,19 +29,29 @@ pub const FIND: Endpoint<AccountPath, Account> =
 /// The balance of one account of the caller.
 pub const BALANCE: Endpoint<BalanceAt, Balance> = Endpoint::get("/v1/accounts/{id}/balance")
     .summary("Shows an account's balance, now or as of a time")
-    .scope("accounts:read");
+    .scope("accounts:read")
+    .problems(&[(422, "invalid_time")]);
 
 /// What was booked on one account of the caller in a period, as JSON or, by `Accept: text/csv`, whole as CSV.
 pub const STATEMENT: Endpoint<StatementOf, Statement> = Endpoint::get("/v1/accounts/{id}/statement")
     .summary("Shows an account's statement; `Accept: text/csv` gives it as a table")
-    .scope("accounts:read");
+    .scope("accounts:read")
+    .also_produces("text/csv")
+    .problems(&[(422, "invalid_period"), (422, "period_too_long")]);
 
 /// Keeps money on an account of the caller for a payment to come.
 pub const PLACE_HOLD: Endpoint<NewHold, Hold> = Endpoint::post("/v1/holds")
     .summary("Keeps money for a payment to come")
     .scope("accounts:write")
-    .idempotent()
-    .created();
+    .idempotency_key()
+    .created()
+    .problems(&[
+        (422, "invalid_amount"),
+        (422, "invalid_time"),
+        (422, "insufficient_funds"),
+        (422, "account_blocked"),
+        (422, "idempotency_key_reused"),
+    ]);
 
 /// A hold on an account of the caller.
 pub const FIND_HOLD: Endpoint<HoldPath, Hold> =
@@ -48,12 +61,24 @@ pub const FIND_HOLD: Endpoint<HoldPath, Hold> =
 pub const CAPTURE_HOLD: Endpoint<NewCapture, Capture> = Endpoint::post("/v1/holds/{id}/capture")
     .summary("Pays out of a hold, in part or to the end")
     .scope("accounts:write")
-    .idempotent()
-    .created();
+    .idempotency_key()
+    .created()
+    .problems(&[
+        (422, "invalid_amount"),
+        (422, "unknown_account"),
+        (422, "currency_mismatch"),
+        (422, "hold_exceeded"),
+        (422, "hold_ended"),
+        (422, "account_blocked"),
+        (422, "idempotency_key_reused"),
+    ]);
 
 /// Ends a hold on an account of the caller. Voiding it again is the same, under whichever key.
-pub const VOID_HOLD: Endpoint<HoldPath, Hold> =
-    Endpoint::post("/v1/holds/{id}/void").summary("Ends a hold").scope("accounts:write").idempotent();
+pub const VOID_HOLD: Endpoint<HoldPath, Hold> = Endpoint::post("/v1/holds/{id}/void")
+    .summary("Ends a hold")
+    .scope("accounts:write")
+    .idempotency_key()
+    .problems(&[(422, "hold_ended")]);
 
 /// The entries of one account of the caller, newest first.
 pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> = Endpoint::get("/v1/accounts/{id}/entries")
@@ -61,8 +86,18 @@ pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> = Endpoint::get("/v1/account
     .scope("accounts:read");
 
 /// Cash over the counter into anybody's account.
-pub const DEPOSIT: Endpoint<NewDeposit, Deposit> =
-    Endpoint::post("/v1/deposits").summary("Pays cash into an account").role("teller").idempotent().created();
+pub const DEPOSIT: Endpoint<NewDeposit, Deposit> = Endpoint::post("/v1/deposits")
+    .summary("Pays cash into an account")
+    .role("teller")
+    .idempotency_key()
+    .created()
+    .problems(&[
+        (422, "invalid_amount"),
+        (422, "invalid_reference"),
+        (422, "currency_mismatch"),
+        (422, "account_blocked"),
+        (422, "idempotency_key_reused"),
+    ]);
 
 /// The totals of the whole ledger.
 pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
@@ -72,7 +107,7 @@ pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
 pub const POST: Endpoint<NewPosting, Posted> = Endpoint::post("/internal/v1/postings")
     .summary("Moves money between two accounts")
     .internal(&["transactions"])
-    .repeatable();
+    .idempotent();
 
 /// What other services may know of an account.
 pub const RECORD: Endpoint<AccountPath, AccountRecord> = Endpoint::get("/internal/v1/accounts/{id}")
@@ -89,4 +124,5 @@ pub const OWNED: Endpoint<OwnedBy, List<AccountRecord>> =
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/accounts/events")
     .summary("Follows the ledger's events")
     .internal(&["partners"])
-    .timeout(Duration::from_secs(25));
+    .timeout(Duration::from_secs(25))
+    .long_poll();

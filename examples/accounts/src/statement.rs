@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bank_sdk::http::Body;
+use bank_sdk::http::{Body, preferred};
 use bank_sdk::{Call, Problem, Reply, page};
 use bank_stores::ledger::{self, AccountId, Period};
 use bank_stores::{Consistency, PageRequest, Timestamp};
-use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Response};
 
 use crate::deposit::unprocessable;
@@ -17,6 +17,8 @@ use crate::wire::{Entry, Statement, StatementOf};
 
 /// The most entries of a statement that is asked for as a table, which has no pages.
 const MAX_TABLE: u64 = 50_000;
+/// The media type of a statement as a table (RFC 4180 §3).
+const TABLE: &str = "text/csv; charset=utf-8; header=present";
 /// Between the end of a statement's period and the ledger's cursor.
 const END: char = '~';
 
@@ -87,7 +89,7 @@ impl Accounts {
         }
         let mut response = Response::new(Body::from(csv));
         for (name, value) in [
-            (CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+            (CONTENT_TYPE, TABLE),
             (CONTENT_DISPOSITION, "attachment; filename=\"statement.csv\""),
             (VARY, "accept"),
         ] {
@@ -105,18 +107,9 @@ fn end_and_cursor(after: &str) -> (Option<Timestamp>, Option<&str>) {
     }
 }
 
-/// Whether the caller asks for a table, and not for JSON as well (RFC 9110 §12.5.1, without weights).
+/// Whether the caller asks for a table rather than for JSON, which is for everybody who accepts neither.
 fn wants_table(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types =
-        accepted.flat_map(|value| value.split(',')).map(|part| part.split(';').next().unwrap_or(""));
-    let first = types.find(|name| {
-        matches!(
-            name.trim().to_ascii_lowercase().as_str(),
-            "text/csv" | "application/json" | "*/*" | "application/*"
-        )
-    });
-    first.is_some_and(|name| name.trim().eq_ignore_ascii_case("text/csv"))
+    preferred(headers, &["application/json", TABLE]) == Some(TABLE)
 }
 
 /// One line (RFC 4180).
@@ -145,6 +138,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::header::ACCEPT;
+
     use super::*;
 
     #[test]
@@ -160,6 +155,8 @@ mod tests {
         };
         assert!(asked("text/csv") && asked("Text/CSV; header=present, */*;q=0.1"));
         assert!(!asked("*/*") && !asked("application/json, text/csv") && !asked("text/html"));
+        assert!(!asked("text/csv;q=0, application/json") && !asked("text/csv;q=0.5, application/json;q=0.6"));
+        assert!(asked("application/json;q=0, text/csv") && !asked("*/*, text/csv;q=0"));
         assert!(!wants_table(&HeaderMap::new()));
     }
 }

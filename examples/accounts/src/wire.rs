@@ -13,6 +13,7 @@ pub struct NewAccount {
     pub currency: Currency,
     /// What its owner calls it, 1 to 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 50))]
     pub name: Option<String>,
 }
 
@@ -55,6 +56,7 @@ pub struct PageOf {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
     pub after: Option<String>,
 }
 
@@ -101,6 +103,7 @@ pub struct StatementOf {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
     pub after: Option<String>,
 }
 
@@ -135,6 +138,7 @@ pub struct NewHold {
     pub amount: Money,
     /// After how many seconds it ends by itself, up to ten years; never where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 316_224_000))]
     pub expires_in: Option<u64>,
 }
 
@@ -235,6 +239,7 @@ pub struct EntriesOf {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
     pub after: Option<String>,
 }
 
@@ -265,6 +270,7 @@ pub struct NewDeposit {
     pub amount: Money,
     /// What stands on the statement, at most 140 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
     pub reference: Option<String>,
 }
 
@@ -399,5 +405,6 @@ pub struct OwnedBy {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
     pub after: Option<String>,
 }

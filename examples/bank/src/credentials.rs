@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
-use bank_gateway::auth::password::{PasswordStore, StoredPassword};
-use bank_gateway::auth::session::{Session, SessionStore};
+use bank_gateway::identity::password::{PasswordStore, StoredPassword};
+use bank_gateway::identity::session::{Session, SessionStore};
 use bank_sdk::Principal;
 use bank_stores::{Cache, Error, Items};
 

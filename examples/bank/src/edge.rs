@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bank_gateway::audit::AuditFile;
-use bank_gateway::auth::{Jwt, KeySet, Passwords, Sessions};
+use bank_gateway::identity::{Jwt, KeySet, Passwords, Sessions};
 use bank_gateway::{Gateway, GatewayBuilder, Quota, ReadyCheck, Upstream};
 use bank_sdk::Service;
 use bank_stores::items::Key;
@@ -103,11 +103,11 @@ fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result
 
 /// Whether a store answers.
 fn readable(items: Arc<dyn Items>) -> ReadyCheck {
-    Arc::new(move || {
+    ReadyCheck::new(move || {
         let items = items.clone();
-        Box::pin(async move {
+        async move {
             let asked = items.get(&Key::new("ready", "check"), Consistency::Any).await;
             asked.map(|_| ()).map_err(|error| error.to_string())
-        })
+        }
     })
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             return Ok(());
         }
         Command::VerifyAudit(file) => {
-            let verified = bank_gateway::audit::verify(&file)
+            let verified = bank_gateway::audit::verify(&file, None)
                 .map_err(|error| Fatal::new(format!("{}: {error}", file.display())))?;
             print(&format!("{} records hold, the last is {}", verified.records, verified.last));
             return Ok(());

@@ -11,23 +11,19 @@ pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/custom
     .summary("Registers a customer")
     .public()
     .created()
-    .rate("registration")
-    .sensitive(&["password", "name", "email"]);
+    .limit_class("registration")
+    .problems(&[(409, "username_taken"), (422, "invalid_customer")]);
 
 /// Opens a session for whoever proved name and password at the gateway.
-pub const SIGN_IN: Endpoint<Credentials, SessionTokens> = Endpoint::post("/v1/sessions")
-    .summary("Signs in")
-    .login()
-    .created()
-    .rate("login")
-    .sensitive(&["password"]);
+pub const SIGN_IN: Endpoint<Credentials, SessionTokens> =
+    Endpoint::post("/v1/sessions").summary("Signs in").login().created().limit_class("login");
 
 /// New tokens for the refresh token, which can be used once.
 pub const REFRESH: Endpoint<Refresh, SessionTokens> = Endpoint::post("/v1/sessions/refresh")
     .summary("Renews a session's tokens")
     .public()
-    .rate("login")
-    .sensitive(&["refresh_token"]);
+    .limit_class("login")
+    .problems(&[(401, "invalid_refresh_token"), (401, "session_ended")]);
 
 /// Ends the caller's session.
 pub const SIGN_OUT: Endpoint<Empty, Empty> =

@@ -41,12 +41,16 @@ impl fmt::Debug for Secret {
 #[schemars(deny_unknown_fields)]
 pub struct NewCustomer {
     /// 3 to 32 of `a-z 0-9 . _ -`, a letter or digit first.
+    #[schemars(length(min = 3, max = 32), regex(pattern = "^[a-z0-9][a-z0-9._-]*$"))]
     pub username: String,
     /// 10 to 128 characters.
+    #[schemars(extend("minLength" = 10, "maxLength" = 128))]
     pub password: Secret,
     /// What the customer is called, 1 to 80 characters.
+    #[schemars(length(min = 1, max = 80))]
     pub name: String,
     /// Where the customer is reached.
+    #[schemars(length(min = 3, max = 254), extend("format" = "email"))]
     pub email: String,
 }
 

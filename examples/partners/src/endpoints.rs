@@ -12,11 +12,12 @@ pub const LIST: Endpoint<PageOf, List<Notification>> =
 pub const READ: Endpoint<NotificationPath, Notification> = Endpoint::post("/v1/notifications/{id}/read")
     .summary("Marks a notification as read")
     .scope("notifications:read")
-    .repeatable();
+    .idempotent();
 
 /// What happens to the caller, as it happens: server-sent events named `transfer` (a
 /// [`TransferChange`](crate::wire::TransferChange)) and `notification`, resumable by `Last-Event-ID`.
 pub const EVENTS: Endpoint<Empty, Notification> = Endpoint::get("/v1/events")
     .summary("Streams what happens to you")
     .scope("notifications:read")
-    .stream("text/event-stream");
+    .stream("text/event-stream")
+    .problems(&[(429, "too_many_streams")]);

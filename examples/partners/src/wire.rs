@@ -76,6 +76,7 @@ pub struct PageOf {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
     pub after: Option<String>,
 }
 

@@ -23,9 +23,13 @@ use partners::wire::{Notification, NotificationKind, NotificationPath, PageOf};
 use partners::{Partners, endpoints};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt as _};
 use transactions::Transactions;
 use transactions::wire::{NewTransfer, Transfer};
+
+/// How long anything is waited for before it counts as missing.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Calls between services, each to the service whose path it is.
 #[derive(Clone)]
@@ -178,14 +182,15 @@ impl Copy {
 
     /// The customer's notifications, once there are so many.
     async fn list_of(&self, customer: &str, count: usize) -> Vec<Notification> {
-        for _ in 0..500 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let list = self.list(customer).await;
             if list.len() >= count {
                 return list;
             }
+            assert!(Instant::now() < deadline, "{customer} was not told {count} things: {list:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{customer} was not told {count} things: {:?}", self.list(customer).await);
     }
 
     async fn listen(&self, customer: &str, last: Option<&str>) -> Stream {
@@ -216,8 +221,7 @@ impl Stream {
                 self.text = rest.to_owned();
                 return block;
             }
-            let frame =
-                tokio::time::timeout(Duration::from_secs(5), self.body.frame()).await.unwrap().unwrap();
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.unwrap().unwrap();
             let Ok(bytes) = frame.unwrap().into_data() else { panic!("a stream of events has no trailers") };
             self.text.push_str(std::str::from_utf8(&bytes).unwrap());
         }

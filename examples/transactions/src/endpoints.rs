@@ -8,8 +8,19 @@ use bank_sdk::{Endpoint, List};
 use crate::wire::{NewTransfer, Payee, PayeePath, PayeesOf, Transfer, TransferPath, TransfersOf};
 
 /// Sends money.
-pub const CREATE: Endpoint<NewTransfer, Transfer> =
-    Endpoint::post("/v1/transfers").summary("Sends money").scope("transfers:write").idempotent().created();
+pub const CREATE: Endpoint<NewTransfer, Transfer> = Endpoint::post("/v1/transfers")
+    .summary("Sends money")
+    .scope("transfers:write")
+    .idempotency_key()
+    .created()
+    .problems(&[
+        (409, "request_in_progress"),
+        (422, "invalid_amount"),
+        (422, "invalid_reference"),
+        (422, "invalid_account"),
+        (422, "same_account"),
+        (422, "idempotency_key_reused"),
+    ]);
 
 /// One transfer, for whoever sent or received it.
 pub const FIND: Endpoint<TransferPath, Transfer> =
@@ -20,17 +31,20 @@ pub const LIST: Endpoint<TransfersOf, List<Transfer>> =
     Endpoint::get("/v1/transfers").summary("Lists your transfers").scope("transfers:read");
 
 /// Who would be paid, by user name. Exact matches only.
-pub const PAYEES: Endpoint<PayeesOf, List<Payee>> =
-    Endpoint::get("/v1/payees").summary("Finds whom to pay by user name").scope("payees:read").rate("lookup");
+pub const PAYEES: Endpoint<PayeesOf, List<Payee>> = Endpoint::get("/v1/payees")
+    .summary("Finds whom to pay by user name")
+    .scope("payees:read")
+    .limit_class("lookup");
 
 /// Who would be paid, by account.
 pub const PAYEE: Endpoint<PayeePath, Payee> = Endpoint::get("/v1/payees/{account}")
     .summary("Shows whose account would be paid")
     .scope("payees:read")
-    .rate("lookup");
+    .limit_class("lookup");
 
 /// What happened to transfers, in commit order.
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/transactions/events")
     .summary("Follows the events of transfers")
     .internal(&["partners"])
-    .timeout(Duration::from_secs(25));
+    .timeout(Duration::from_secs(25))
+    .long_poll();

@@ -17,6 +17,7 @@ pub struct NewTransfer {
     pub amount: Money,
     /// What both sides read, at most 140 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 140))]
     pub reference: Option<String>,
 }
 
@@ -91,6 +92,7 @@ pub struct TransfersOf {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
     pub after: Option<String>,
 }
 

@@ -73,7 +73,7 @@ async fn sixty_four_racers_with_one_key_make_one_transfer() {
     let racers: Vec<_> = (0..64)
         .map(|racer| {
             let (copy, new) = (copies[racer % 2].clone(), transfer(&alice, &bob, 60));
-            tokio::spawn(async move { copy.raw("cus_alice", "k", &new).await })
+            tokio::spawn(async move { copy.answered("cus_alice", "k", &new).await })
         })
         .collect();
     let mut firsts = 0;

@@ -13,6 +13,10 @@ mod architecture {}
 mod errors {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/identity.md")]
+mod identity {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/layers.md")]
 mod layers {}
 

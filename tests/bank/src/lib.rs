@@ -9,8 +9,8 @@ mod docs;
 mod support;
 
 pub use edge_tests::{
-    Client, Connection, Edge, Event, Events, OneKey, Proxy, Received, Recorder, Reply, Request, Response,
-    identity_keys, patience, raw, until,
+    Client, Connection, Edge, Event, Events, HeldPort, OneKey, Proxy, Received, Recorder, Reply, Request,
+    Response, identity_keys, patience, raw, until, until_ok,
 };
 
 pub use support::bank::{Bank, Part, Shape, exit_of, line_of, shared};

@@ -8,11 +8,13 @@ use std::time::Duration;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::ledger::{
     AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, OpenAccount, PlaceHold, Posting,
-    PostingId,
+    PostingId, Receipt,
 };
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
-use bank_tests::{Postgres, Proxy};
+use bank_tests::{Postgres, Proxy, patience, until};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::time::Instant;
+use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::fmt::MakeWriter;
 
 fn account(name: &str) -> AccountId {
@@ -138,11 +140,11 @@ async fn a_posting_that_was_looked_up_in_vain_never_happens_later() {
     let ledger = AuroraLedger::open(by_proxy.schema(&schema).unwrap().connections(1)).await.unwrap();
     let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
     customers(&ledger, &["a", "b"]).await;
-    let late = Duration::from_millis(1_500);
+    let deliver = || tokio::task::block_in_place(|| proxy.deliver());
     // It reaches the server late, by which time it has been sent again: it happens once.
-    proxy.strand("again", Duration::from_millis(300));
+    proxy.strand("again");
     ledger.post(transfer("again", "a", "b", 1)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    deliver();
     assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001);
     for (n, asks) in [(0, &ledger), (1, &other)] {
         // It reaches the server late, and nobody can be asked meanwhile.
@@ -150,54 +152,52 @@ async fn a_posting_that_was_looked_up_in_vain_never_happens_later() {
         // By now the writer knows what it needs, and posts in one statement.
         ledger.post(transfer(&format!("there{n}"), "a", "b", 1)).await.unwrap();
         ledger.post(transfer(&format!("back{n}"), "b", "a", 1)).await.unwrap();
-        proxy.strand(id.as_str(), late);
-        let (posted, ()) = tokio::join!(ledger.post(transfer(id.as_str(), "a", "b", 10)), async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            proxy.refuse(true);
-        });
+        proxy.strand(id.as_str());
+        // The writer has its connection, and gets no other.
+        proxy.refuse(true);
+        let posted = ledger.post(transfer(id.as_str(), "a", "b", 10)).await;
         assert_eq!(posted.unwrap_err().kind(), ErrorKind::Indeterminate);
         proxy.refuse(false);
         // Its writer, or any other process, says that it is not there: so it stays.
         let id = CommandId::Posting(id);
         assert_eq!(asks.receipt(&id).await.unwrap(), None);
-        tokio::time::sleep(late + Duration::from_millis(500)).await;
+        deliver();
         assert_eq!(asks.receipt(&id).await.unwrap(), None);
         assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001);
     }
     // What is refused stays refused, though its money was on the way.
     ledger.post(transfer("there", "a", "b", 1)).await.unwrap();
     ledger.post(transfer("back", "b", "a", 1)).await.unwrap();
-    proxy.strand("funds", late);
-    let (funded, ()) = tokio::join!(ledger.post(transfer("funds", "cash", "a", 5_000)), async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        proxy.refuse(true);
-    });
+    proxy.strand("funds");
+    proxy.refuse(true);
+    let funded = ledger.post(transfer("funds", "cash", "a", 5_000)).await;
     assert_eq!(funded.unwrap_err().kind(), ErrorKind::Indeterminate);
     proxy.refuse(false);
     let poor = ledger.post(transfer("poor", "a", "b", 5_000)).await.unwrap_err();
     assert_eq!(poor.kind(), ErrorKind::InsufficientFunds);
-    tokio::time::sleep(late + Duration::from_millis(500)).await;
+    deliver();
     assert_eq!(balance(&other, "a", Consistency::Current).await, 999);
     assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
 
-/// Posts until the outcome is known; says whether it is fresh.
-async fn post_surely(ledger: &dyn Ledger, posting: Posting) -> bool {
-    for _ in 0..20 {
+/// Posts until the outcome is known.
+async fn post_surely(ledger: &dyn Ledger, posting: Posting) -> Receipt {
+    let deadline = Instant::now() + patience();
+    loop {
         match ledger.post(posting.clone()).await {
-            Ok(receipt) => return !receipt.replayed,
-            Err(error) if error.kind() == ErrorKind::Indeterminate || error.is_retryable() => {}
+            Ok(receipt) => return receipt,
+            Err(error) if error.kind() == ErrorKind::Indeterminate || error.is_retryable() => {
+                assert!(Instant::now() < deadline, "no outcome of {posting:?}: {error:?}");
+            }
             Err(error) => panic!("{error:?}"),
         }
     }
-    panic!("no outcome of {posting:?}");
 }
 
 /// What is logged by this thread.
 fn listen() -> (Told, tracing::subscriber::DefaultGuard) {
     let told = Told::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    let guard = tracing::subscriber::set_default(subscriber.with_writer(told.clone()).finish());
+    let guard = tracing::subscriber::set_default(told.subscriber(tracing::Level::TRACE));
     (told, guard)
 }
 
@@ -217,7 +217,7 @@ async fn a_group_that_was_made_ready_behind_another_happens_once_whatever_become
     let post_all = |postings: Vec<Posting>| {
         let posts = postings.into_iter().map(|posting| {
             let ledger = ledger.clone();
-            tokio::spawn(async move { post_surely(&*ledger, posting).await })
+            tokio::spawn(async move { !post_surely(&*ledger, posting).await.replayed })
         });
         posts.collect::<Vec<_>>()
     };
@@ -235,7 +235,10 @@ async fn a_group_that_was_made_ready_behind_another_happens_once_whatever_become
             // Answers get lost, and it is not known whether the group before happened.
             0 => proxy.lose(1),
             // Another process comes between.
-            2 => alone += i64::from(post_surely(&other, transfer(&format!("o{round}"), "a", "b", 1)).await),
+            2 => {
+                let between = post_surely(&other, transfer(&format!("o{round}"), "a", "b", 1)).await;
+                alone += i64::from(!between.replayed);
+            }
             // One is refused for good, twice; the others of its group are not.
             3 => {
                 let poor = transfer(&format!("p{round}"), "c", "b", 1_000_000).remember_refusal();
@@ -263,7 +266,7 @@ async fn a_group_that_was_made_ready_behind_another_happens_once_whatever_become
         expected += 24 + alone;
         assert_eq!(balance(&other, "b", Consistency::Current).await, expected, "round {round}");
     }
-    let ready = String::from_utf8_lossy(&told.0.lock().unwrap()).matches("a group was ready").count();
+    let ready = told.text().matches("a group was ready").count();
     assert!(lost >= 3 && ready >= 20, "{lost} answers got lost, {ready} groups were ready");
     assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }
@@ -292,8 +295,9 @@ async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once(
     reading.execute("COMMIT").await.unwrap();
     for (n, opened) in opening.into_iter().enumerate() {
         let ledger = opened.await.unwrap().unwrap();
-        assert!(ledger.post(transfer("fund.a", "cash", "a", 1_000)).await.unwrap().replayed);
-        ledger.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
+        // None of them waits long for another's group.
+        assert!(post_surely(&ledger, transfer("fund.a", "cash", "a", 1_000)).await.replayed);
+        post_surely(&ledger, transfer(&format!("t{n}"), "a", "b", 1)).await;
         assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001 + n as i64);
     }
 }
@@ -303,14 +307,21 @@ async fn tables_of_the_first_version_are_brought_to_this_one_by_several_at_once(
 struct Told(Arc<Mutex<Vec<u8>>>);
 
 impl Told {
+    /// One that tells this, from a level on.
+    fn subscriber(&self, level: tracing::Level) -> impl tracing::Subscriber + Send + Sync + 'static {
+        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(self.clone()).finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
     async fn wait_for(&self, text: &str) {
-        for _ in 0..200 {
-            if String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text) {
-                return;
-            }
+        let deadline = Instant::now() + patience();
+        while !self.text().contains(text) {
+            assert!(Instant::now() < deadline, "not told: {text}; {}", self.text());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("not told: {text}; {}", String::from_utf8_lossy(&self.0.lock().unwrap()));
     }
 }
 
@@ -336,9 +347,6 @@ impl MakeWriter<'_> for Told {
 async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_dies() {
     let Some(server) = blocking(|| Postgres::start("an index is built")).await else { return };
     let schema = Postgres::fresh_schema();
-    let told = Told::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
-    subscriber.with_writer(told.clone()).try_init().unwrap();
     let writing = AuroraLedger::open(options(&server, &schema)).await.unwrap();
     customers(&writing, &["a", "b"]).await;
     let sql = |sql: &str| {
@@ -349,32 +357,35 @@ async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_
     // Somebody looks at the database as it was: a building index waits for that.
     let mut looking = PgConnection::connect(&server.url()).await.unwrap();
     looking.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
-    let opening = || tokio::spawn(AuroraLedger::open(options(&server, &schema)));
-    let builds = "SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%'";
-    let builder = async |but: &str| {
-        for _ in 0..200 {
-            match sql(builds) {
-                pid if pid != "0" && pid != but => return pid,
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-        panic!("nobody builds the index");
+    // Each with its own log, whatever others do at the time.
+    let opening = || {
+        let told = Told::default();
+        let open = AuroraLedger::open(options(&server, &schema));
+        (tokio::spawn(open.with_subscriber(told.subscriber(tracing::Level::INFO))), told)
     };
-    let first = opening();
-    let killed = builder("").await;
-    let second = opening();
+    let builds = "SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%'";
+    let builder = |but: &str| {
+        tokio::task::block_in_place(|| {
+            until("somebody who builds the index", || {
+                Some(server.sql(builds)).filter(|pid| pid != "0" && pid != but)
+            })
+        })
+    };
+    let (first, first_told) = opening();
+    let killed = builder("");
+    let (second, second_told) = opening();
     // Those who work with the ledger go on meanwhile.
     for n in 0..50 {
         writing.post(transfer(&format!("t{n}"), "a", "b", 1)).await.unwrap();
     }
     assert!(!first.is_finished() && !second.is_finished());
     // Both say what they are about.
-    told.wait_for("an index of the ledger is being built index=\"postings_dated\" phase=").await;
-    told.wait_for("waiting for it").await;
+    first_told.wait_for("an index of the ledger is being built index=\"postings_dated\" phase=").await;
+    second_told.wait_for("waiting for it").await;
     sql(&format!("SELECT pg_terminate_backend({killed})"));
     assert_eq!(first.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     // What is left of it is of no use to anybody; the process that waited removes it and begins anew.
-    builder(&killed).await;
+    builder(&killed);
     writing.post(transfer("late", "a", "b", 1)).await.unwrap();
     assert!(!second.is_finished());
     assert_eq!(sql("SELECT version FROM SCHEMA.schema_version"), "2");
@@ -388,7 +399,7 @@ async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
     let Some(mut server) = blocking(|| Postgres::start("a server that is killed")).await else { return };
-    let options = options(&server, "killed").connect_timeout(Duration::from_secs(2));
+    let options = options(&server, "killed").connect_timeout(Duration::from_secs(20));
     let ledger = Arc::new(AuroraLedger::open(options).await.unwrap());
     customers(&*ledger, &["a", "b"]).await;
     let tasks: Vec<_> = (0..4)
@@ -423,14 +434,11 @@ async fn a_server_that_is_killed_loses_nothing_that_was_acknowledged() {
                 Ok(receipt) => receipt,
                 Err(ErrorKind::Unavailable | ErrorKind::Indeterminate) => {
                     unknown += 1;
-                    match ledger.post(posting.clone()).await {
-                        Ok(receipt) => receipt,
-                        Err(error) => panic!("{id}: {error:?}"),
-                    }
+                    post_surely(&*ledger, posting.clone()).await
                 }
                 Err(kind) => panic!("{id}: {kind}"),
             };
-            let again = ledger.post(posting).await.unwrap();
+            let again = post_surely(&*ledger, posting).await;
             assert!(again.replayed && again.sequence == receipt.sequence, "{id}");
             moved += if from == "a" { -1 } else { 1 };
         }

@@ -176,11 +176,17 @@ fn a_refresh_token_used_twice_ends_the_whole_session() {
 
 /// At once where the session ended; within a second at another gateway.
 fn until_refused(customer: &Customer, token: &str) {
-    let start = tokio::time::Instant::now();
+    let (start, mut last) = (tokio::time::Instant::now(), Duration::ZERO);
     until("the token to be refused", || {
-        (customer.client.send(Request::get("/v1/me").bearer(token)).status == 401).then_some(())
+        // When the last one was sent that was still let in: a slow machine makes this no later.
+        let sent = start.elapsed();
+        if customer.client.send(Request::get("/v1/me").bearer(token)).status == 401 {
+            return Some(());
+        }
+        last = sent;
+        None
     });
-    assert!(start.elapsed() < Duration::from_secs(3), "a second was promised: {:?}", start.elapsed());
+    assert!(last < Duration::from_secs(1), "a second was promised: {last:?}");
 }
 
 #[test]
@@ -637,14 +643,14 @@ fn events_are_for_their_customer_only() {
 
 #[test]
 fn events_end_with_the_session_that_asked_for_them() {
-    let (ann, from) = bank().customer_with(10_00);
-    let (bea, to) = bank().customer_with(0);
+    let bea = bank().customer();
     let mut events = bea.client.events(Request::get("/v1/events").bearer(&bea.access_token));
     assert_eq!(bea.send(Request::delete("/v1/sessions/current")).status, 204);
-    // Within a second the stream ends; what happens afterwards is told to nobody.
-    std::thread::sleep(std::time::Duration::from_millis(1_200));
-    let _ = ann.transfer(&from, &to, 1_00);
+    let start = tokio::time::Instant::now();
+    // By itself, not when there is something to tell.
     assert_eq!(events.next_event(), None);
+    // It is looked at by a timer, which is late where everything is.
+    assert!(start.elapsed() < Duration::from_secs(3), "a second was promised: {:?}", start.elapsed());
 }
 
 #[test]

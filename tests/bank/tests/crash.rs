@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bank_tests::{Bank, Client, Customer, Request, Response, Seeded, Shape, cents, euros, program, until};
+use bank_tests::{
+    Bank, Client, Customer, Request, Response, Seeded, Shape, cents, euros, program, until, until_ok,
+};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 20;
@@ -116,14 +118,7 @@ impl Cast {
         let mut outcomes = HashMap::new();
         for (order, answer) in self.orders.iter().zip(answers) {
             let id = answer["id"].as_str().unwrap().to_owned();
-            let mut last = answer.clone();
-            if last["status"] == "pending" {
-                last = until("a pending transfer to end", || {
-                    let now =
-                        self.customers[order.customer].0.get(&format!("/v1/transfers/{id}")).expect(200);
-                    (now["status"] != "pending").then_some(now)
-                });
-            }
+            let last = self.customers[order.customer].0.ended(answer.clone());
             for name in ["from", "to", "amount"] {
                 assert_eq!(last[name], order.body[name], "{last}");
             }
@@ -133,8 +128,14 @@ impl Cast {
     }
 
     fn check(&mut self, bank: &Bank, answers: &[Value]) {
-        for (customer, _) in &mut self.customers {
+        for (customer, account) in &mut self.customers {
             *customer = customer.at(bank.client());
+            // Whatever was killed last: every part is asked again, by each gateway.
+            for path in ["/v1/me", &format!("/v1/accounts/{account}"), "/v1/transfers", "/v1/notifications"] {
+                for _ in bank.parts() {
+                    until_ok("a part to be asked again", || customer.try_get(path));
+                }
+            }
         }
         let outcomes = self.outcomes(answers);
         let completed: Vec<&Value> =
@@ -201,13 +202,17 @@ impl Cast {
             })
             .map(|transfer| transfer["id"].as_str().unwrap())
             .collect();
-        let told = until("all notifications", || {
+        let told = until_ok("all notifications", || {
             let told: Vec<String> = customer
-                .all("/v1/notifications")
+                .try_all("/v1/notifications")?
                 .iter()
                 .filter_map(|notification| Some(notification["transfer"].as_str()?.to_owned()))
                 .collect();
-            (told.len() >= wanted.len()).then_some(told)
+            if told.len() >= wanted.len() {
+                Ok(told)
+            } else {
+                Err(format!("{} of {}", told.len(), wanted.len()))
+            }
         });
         // Whatever would come twice has had its time.
         assert_eq!(told.iter().map(|id| &**id).collect::<HashSet<_>>(), wanted);

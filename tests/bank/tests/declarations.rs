@@ -21,16 +21,13 @@ fn a_configuration_that_would_not_hold_is_not_built_and_every_fault_is_named() {
         .build()
         .unwrap_err();
     let faults = error.faults().join("\n");
-    for wanted in ["POST /v1/sessions: is a login", "identity keys", "/x: says not who may call it"] {
+    for wanted in ["POST /v1/sessions: is a login", "identity keys", "/x: does not say who may call it"] {
         assert!(faults.contains(wanted), "no `{wanted}` in:\n{faults}");
     }
     let twice = Gateway::builder()
         .authenticate(OneKey::of([]))
         .service(accounts::api(), upstream().identity_keys(identity_keys()))
-        .service(
-            Api { name: "other".to_owned(), ..accounts::api() },
-            upstream().identity_keys(identity_keys()),
-        )
+        .service(accounts::api().named("other"), upstream().identity_keys(identity_keys()))
         .build()
         .unwrap_err();
     assert!(twice.to_string().contains("/v1/accounts"), "{twice}");
@@ -41,7 +38,8 @@ fn apis() -> [Api; 5] {
 }
 
 /// What edge and service must both hold to.
-const POLICY: [&str; 7] = ["service", "access", "idempotency", "rate", "timeout_ms", "body_limit", "stream"];
+const POLICY: [&str; 7] =
+    ["service", "access", "idempotency", "limit_class", "timeout_ms", "body_limit", "stream"];
 
 /// The policy of every call, by the declarations.
 fn declared() -> BTreeMap<String, Value> {

@@ -1,9 +1,10 @@
-//! A small blocking HTTP/1.1 client of our own. It shares no code with the bank, sends whatever a test wants sent, and
-//! shows every byte of the answer.
+//! A small blocking HTTP client of our own. Its HTTP/1.1 shares no code with the bank, sends whatever a test wants sent, and
+//! shows every byte of the answer. Where a program is to speak HTTP/2 or TLS ([`Wire`]), the same requests are sent so.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,8 +12,12 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
+use crate::http2::Http2;
+use crate::wait::patience;
+use crate::wire::{Stream, Wire};
+
 /// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A request to be sent.
 #[derive(Clone, Debug)]
@@ -72,6 +77,22 @@ impl Request {
         self
     }
 
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
+    pub(crate) fn fields(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    pub(crate) fn bytes_of_body(&self) -> Option<&[u8]> {
+        self.body.as_deref()
+    }
+
     fn bytes(&self, host: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
@@ -102,6 +123,8 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body, without its framing.
     pub body: Vec<u8>,
+    /// The trailers.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Response {
@@ -164,6 +187,9 @@ impl Response {
 pub struct Client {
     addresses: Vec<SocketAddr>,
     from: Ipv4Addr,
+    wire: Wire,
+    /// Whose turn it is.
+    turn: Arc<AtomicU32>,
 }
 
 impl Client {
@@ -176,7 +202,19 @@ impl Client {
         let [_, _, high, low] = (next % 60_000 + 1).to_be_bytes();
         // Test programs run beside each other: the process gives the second byte.
         let process = 1 + (std::process::id() % 250) as u8;
-        Self { addresses, from: Ipv4Addr::new(127, process, high, low) }
+        Self {
+            addresses,
+            from: Ipv4Addr::new(127, process, high, low),
+            wire: Wire::Http1,
+            turn: Arc::default(),
+        }
+    }
+
+    /// The same client, which speaks otherwise.
+    #[must_use]
+    pub fn over(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
     }
 
     /// The server that is asked first.
@@ -190,9 +228,8 @@ impl Client {
     /// # Errors
     /// Where nobody listens.
     pub fn connect(&self) -> io::Result<Connection> {
-        static TURN: AtomicU32 = AtomicU32::new(0);
-        let turn = TURN.fetch_add(1, Ordering::Relaxed) as usize;
-        Connection::open(self.addresses[turn % self.addresses.len()], self.from)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        Connection::open(self.addresses[turn % self.addresses.len()], self.from, self.wire)
     }
 
     /// Sends a request.
@@ -238,7 +275,7 @@ impl Client {
     pub fn events(&self, request: Request) -> Events {
         let mut connection = self.connect().unwrap();
         connection.write(&request.header("accept", "text/event-stream").bytes(&connection.host())).unwrap();
-        let (status, headers) = connection.read_head().unwrap();
+        let (status, headers) = connection.bytes().read_head().unwrap();
         let find = |name: &str| headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
         assert_eq!((status, find("content-type")), (200, Some("text/event-stream")));
         assert_eq!(find("transfer-encoding"), Some("chunked"));
@@ -249,12 +286,24 @@ impl Client {
 /// One connection, for several requests or for bytes that are none.
 #[derive(Debug)]
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    speaks: Speaks,
     peer: SocketAddr,
 }
 
+#[derive(Debug)]
+enum Speaks {
+    Http1(Bytes),
+    Http2(Http2),
+}
+
+/// A connection whose every byte is the test's own.
+#[derive(Debug)]
+struct Bytes {
+    stream: BufReader<Stream>,
+}
+
 impl Connection {
-    fn open(to: SocketAddr, from: Ipv4Addr) -> io::Result<Self> {
+    fn open(to: SocketAddr, from: Ipv4Addr, wire: Wire) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         // Where the system has but one loopback address, limits by address count all tests together.
         let _ = socket.bind(&SocketAddr::from((from, 0)).into());
@@ -263,7 +312,19 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        Ok(Self { stream: BufReader::new(stream), peer: to })
+        let speaks = if wire.is_http2() {
+            Speaks::Http2(Http2::new(wire, stream))
+        } else {
+            Speaks::Http1(Bytes { stream: BufReader::new(Stream::new(wire, stream)?) })
+        };
+        Ok(Self { speaks, peer: to })
+    }
+
+    fn bytes(&mut self) -> &mut Bytes {
+        match &mut self.speaks {
+            Speaks::Http1(bytes) => bytes,
+            Speaks::Http2(_) => panic!("no test writes HTTP/2 byte by byte here"),
+        }
     }
 
     fn host(&self) -> String {
@@ -275,7 +336,35 @@ impl Connection {
     /// # Errors
     /// Where the connection is lost.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        let stream = self.bytes().stream.get_mut();
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+
+    /// Sends a request, and reads nothing.
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub fn start(&mut self, request: &Request) -> io::Result<()> {
+        self.write(&request.bytes(&self.host()))
+    }
+
+    /// Reads the head of an answer.
+    ///
+    /// # Errors
+    /// Where the connection is lost before its end.
+    pub fn read_status(&mut self) -> io::Result<u16> {
+        self.bytes().read_head().map(|(status, _)| status)
+    }
+
+    /// Reads so many bytes.
+    ///
+    /// # Errors
+    /// Where the connection is lost before.
+    pub fn read_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.bytes().stream.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Sends a request and leaves the connection open where the server does.
@@ -283,8 +372,12 @@ impl Connection {
     /// # Errors
     /// Where the connection is lost.
     pub fn exchange(&mut self, request: &Request) -> io::Result<Response> {
+        let host = self.host();
+        if let Speaks::Http2(http2) = &mut self.speaks {
+            return http2.exchange(request, &host);
+        }
         // Who is refused early may find the connection closed while still writing; the answer is there all the same.
-        let written = self.write(&request.bytes(&self.host()));
+        let written = self.write(&request.bytes(&host));
         match self.read_response(request.method == "HEAD") {
             Err(error) => Err(written.err().unwrap_or(error)),
             read => read,
@@ -296,23 +389,29 @@ impl Connection {
     /// # Errors
     /// Where the connection is lost before its end.
     pub fn read_response(&mut self, head_only: bool) -> io::Result<Response> {
+        self.bytes().read_response(head_only)
+    }
+}
+
+impl Bytes {
+    fn read_response(&mut self, head_only: bool) -> io::Result<Response> {
         let (mut status, mut headers) = self.read_head()?;
         while (100..200).contains(&status) {
             (status, headers) = self.read_head()?;
         }
         let find = |name: &str| headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-        let mut body = Vec::new();
+        let (mut body, mut trailers) = (Vec::new(), Vec::new());
         if head_only || status == 204 || status == 304 {
             // Nothing follows.
         } else if find("transfer-encoding") == Some("chunked") {
-            while self.read_chunk(&mut body)? {}
+            while self.read_chunk(&mut body, &mut trailers)? {}
         } else if let Some(length) = find("content-length") {
             body.resize(length.parse().map_err(io::Error::other)?, 0);
             self.stream.read_exact(&mut body)?;
         } else {
             self.stream.read_to_end(&mut body)?;
         }
-        Ok(Response { status, headers, body })
+        Ok(Response { status, headers, body, trailers })
     }
 
     fn read_head(&mut self) -> io::Result<(u16, Vec<(String, String)>)> {
@@ -320,25 +419,34 @@ impl Connection {
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("no status line: {first:?}")))?;
         let mut headers = Vec::new();
+        self.read_fields(&mut headers)?;
+        Ok((status, headers))
+    }
+
+    fn read_fields(&mut self, into: &mut Vec<(String, String)>) -> io::Result<()> {
         loop {
             let line = self.read_line()?;
             if line.is_empty() {
-                return Ok((status, headers));
+                return Ok(());
             }
             let (name, value) =
                 line.split_once(':').ok_or_else(|| io::Error::other(format!("no field: {line:?}")))?;
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            into.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
 
-    /// One chunk; false at the last.
-    fn read_chunk(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+    /// One chunk; false at the last, behind which there may be trailers.
+    fn read_chunk(&mut self, into: &mut Vec<u8>, trailers: &mut Vec<(String, String)>) -> io::Result<bool> {
         let size = usize::from_str_radix(self.read_line()?.trim(), 16).map_err(io::Error::other)?;
+        if size == 0 {
+            self.read_fields(trailers)?;
+            return Ok(false);
+        }
         let start = into.len();
         into.resize(start + size, 0);
         self.stream.read_exact(&mut into[start..])?;
         self.read_line()?;
-        Ok(size > 0)
+        Ok(true)
     }
 
     fn read_line(&mut self) -> io::Result<String> {
@@ -352,18 +460,24 @@ impl Connection {
         }
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
+}
 
+impl Connection {
     /// Whether the server has closed the connection, or does so soon.
     #[must_use]
     pub fn is_closed(&mut self) -> bool {
-        self.closes_within(Duration::from_secs(10))
+        self.closes_within(patience())
     }
 
     /// Whether the server closes the connection in this time, without another byte.
     #[must_use]
     pub fn closes_within(&mut self, time: Duration) -> bool {
-        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
-        match self.stream.fill_buf() {
+        let stream = match &mut self.speaks {
+            Speaks::Http1(bytes) => &mut bytes.stream,
+            Speaks::Http2(http2) => return http2.ends_within(time),
+        };
+        stream.get_ref().set_read_timeout(time);
+        match stream.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
             Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
         }
@@ -374,12 +488,16 @@ impl Connection {
     /// Whether the server closes the connection in this time, whatever it says before.
     #[must_use]
     pub fn ends_within(&mut self, time: Duration) -> bool {
+        let stream = match &mut self.speaks {
+            Speaks::Http1(bytes) => &mut bytes.stream,
+            Speaks::Http2(http2) => return http2.ends_within(time),
+        };
         let deadline = Instant::now() + time;
         let mut bytes = [0; 1024];
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.stream.get_ref().set_read_timeout(Some(left)).unwrap();
-            match self.stream.read(&mut bytes) {
+            stream.get_ref().set_read_timeout(left);
+            match stream.read(&mut bytes) {
                 Ok(0) => return true,
                 Ok(_) => {}
                 Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
@@ -388,7 +506,8 @@ impl Connection {
     }
 }
 
-/// Sends bytes over a new connection and reads one answer, and says whether the server closed the connection after it.
+/// Sends bytes over a new connection and reads one answer, and says whether the server closed the connection after it. Where
+/// the answer announces that, it is waited for; otherwise for a moment only.
 ///
 /// # Errors
 /// Where there is no answer.
@@ -397,7 +516,13 @@ pub fn raw(client: &Client, bytes: &[u8]) -> io::Result<(Response, bool)> {
     let written = connection.write(bytes);
     let response = connection.read_response(bytes.starts_with(b"HEAD"));
     match response {
-        Ok(response) => Ok((response, connection.closes_within(Duration::from_millis(500)))),
+        Ok(response) => {
+            let announced =
+                response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+            let time = if announced { patience() } else { Duration::from_millis(500) };
+            let closed = connection.closes_within(time);
+            Ok((response, closed))
+        }
         Err(error) => Err(written.err().unwrap_or(error)),
     }
 }
@@ -422,7 +547,11 @@ pub struct Events {
 
 impl Events {
     /// The next event that is not a comment; nothing where the stream ends.
+    ///
+    /// # Panics
+    /// Where nothing comes and the stream does not end.
     #[must_use]
+    #[track_caller]
     pub fn next_event(&mut self) -> Option<Event> {
         loop {
             while let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
@@ -432,8 +561,13 @@ impl Events {
                     return Some(event);
                 }
             }
-            if !self.connection.read_chunk(&mut self.text).unwrap_or(false) {
-                return None;
+            match self.connection.bytes().read_chunk(&mut self.text, &mut Vec::new()) {
+                Ok(true) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    panic!("the stream neither tells anything nor ends")
+                }
+                // Its last chunk, or a connection that was cut.
+                Ok(false) | Err(_) => return None,
             }
         }
     }

@@ -1,15 +1,15 @@
 //! A gateway in the test's own process, behind a real socket, as any team would embed it.
 
 use std::convert::Infallible;
-use std::future::IntoFuture as _;
+use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bank_gateway::auth::ApiKeys;
-use bank_gateway::auth::api_key::{ApiKeyStore, StoredKey};
+use bank_gateway::identity::ApiKeys;
+use bank_gateway::identity::api_key::{ApiKeyStore, StoredKey};
 use bank_gateway::{Gateway, GatewayBuilder, Tls};
 use bank_sdk::Principal;
 use bank_sdk::identity::IdentityKeys;
@@ -22,12 +22,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::client::Client;
+use crate::rebuilt::rebuilt;
+use crate::wire::{Wire, certificates};
 
 /// A gateway that is served until this value goes.
 #[derive(Debug)]
 pub struct Edge {
     runtime: Option<Runtime>,
     address: SocketAddr,
+    wire: Wire,
     gateway: Gateway,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<std::io::Result<()>>>,
@@ -64,6 +67,9 @@ impl Edge {
         tls: Option<Tls>,
         describe: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Self {
+        // What is served over TLS on purpose, a test asks by itself.
+        let wire = if tls.is_some() { Wire::Http1 } else { Wire::of_this_program() };
+        let tls = tls.or_else(|| wire.is_tls().then(|| Tls::development(certificates()).unwrap()));
         let runtime = Runtime::new().unwrap();
         let (stop, stopped) = oneshot::channel();
         let (gateway, listener) = {
@@ -76,18 +82,18 @@ impl Edge {
             // A sender that is gone means the same.
             let _ = stopped.await;
         };
-        let server = bank_gateway::serve(listener, gateway.clone()).limits(limits);
-        let serving = match tls {
-            Some(tls) => runtime.spawn(server.acceptor(tls).shutdown(stopped).into_future()),
-            None => runtime.spawn(server.shutdown(stopped).into_future()),
+        let serving = if is_rebuilt() {
+            spawn(&runtime, bank_sdk::serve::serve(listener, rebuilt(gateway.parts())), limits, tls, stopped)
+        } else {
+            spawn(&runtime, bank_gateway::serve(listener, gateway.clone()), limits, tls, stopped)
         };
-        Self { runtime: Some(runtime), address, gateway, stop: Some(stop), serving: Some(serving) }
+        Self { runtime: Some(runtime), address, wire, gateway, stop: Some(stop), serving: Some(serving) }
     }
 
     /// A client of it.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(vec![self.address])
+        Client::new(vec![self.address]).over(self.wire)
     }
 
     /// The gateway itself.
@@ -121,7 +127,7 @@ impl Edge {
         B::Error: Into<tower::BoxError>,
     {
         let listener = self.runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let client = Client::new(vec![listener.local_addr().unwrap()]);
+        let client = Client::new(vec![listener.local_addr().unwrap()]).over(self.wire.plain());
         drop(self.runtime().spawn(bank_sdk::serve::serve(listener, service).into_future()));
         client
     }
@@ -144,6 +150,38 @@ impl Drop for Edge {
             runtime.shutdown_timeout(Duration::from_millis(100));
         }
     }
+}
+
+fn spawn<S, B>(
+    runtime: &Runtime,
+    server: bank_sdk::serve::Serve<S>,
+    limits: Limits,
+    tls: Option<Tls>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<std::io::Result<()>>
+where
+    S: tower::Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<tower::BoxError>,
+{
+    let server = server.limits(limits);
+    match tls {
+        Some(tls) => runtime.spawn(server.acceptor(tls).shutdown(stopped).into_future()),
+        None => runtime.spawn(server.shutdown(stopped).into_future()),
+    }
+}
+
+/// Whether this program tests the gateway that a team builds of the public layers. It is told by the program's name, since a
+/// program is one form of the gateway.
+#[must_use]
+pub fn is_rebuilt() -> bool {
+    let program = std::env::current_exe().unwrap();
+    program.file_name().is_some_and(|name| name.to_string_lossy().starts_with("rebuilt"))
 }
 
 /// An API key for each name: `bk_NAME_secret` belongs to the principal of that name.

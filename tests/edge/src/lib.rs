@@ -7,12 +7,18 @@
 
 mod client;
 mod edge;
+mod http2;
+mod port;
 mod proxy;
+mod rebuilt;
 mod recorder;
 mod wait;
+mod wire;
 
 pub use client::{Client, Connection, Event, Events, Request, Response, raw};
-pub use edge::{Edge, OneKey, identity_keys};
+pub use edge::{Edge, OneKey, identity_keys, is_rebuilt};
+pub use port::HeldPort;
 pub use proxy::Proxy;
 pub use recorder::{Received, Recorder, Reply};
-pub use wait::{patience, until};
+pub use wait::{patience, until, until_ok};
+pub use wire::Wire;

@@ -2,9 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::wait::until;
 
 /// What to do with a request.
 #[derive(Clone, Debug)]
@@ -17,6 +19,10 @@ pub enum Reply {
     Late(Duration),
     /// Answer 200 with a head and half of its body, and keep the rest for this time.
     Stall(Duration),
+    /// Answer 200 with these pieces, each after so long.
+    Dribble(Vec<(Duration, Vec<u8>)>),
+    /// Send these bytes, and close the connection.
+    Raw(Vec<u8>),
 }
 
 impl Reply {
@@ -51,8 +57,12 @@ pub struct Received {
     pub headers: Vec<(String, String)>,
     /// The body, without its framing.
     pub body: Vec<u8>,
+    /// The trailers behind its chunks.
+    pub trailers: Vec<(String, String)>,
     /// Whether the body came to its end.
     pub whole: bool,
+    /// How many requests its connection had brought before.
+    pub before: usize,
 }
 
 impl Received {
@@ -86,6 +96,7 @@ pub struct Recorder {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     stopped: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Recorder {
@@ -95,27 +106,31 @@ impl Recorder {
         Self::answering(|_| Reply::ok())
     }
 
-    /// Does with each request as `script` says.
+    /// Does with each request as `script` says, which may take its time: by then it has been recorded.
     #[must_use]
     pub fn answering(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (received, stopped) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
         let (script, sink, stop): (Script, _, _) = (Arc::new(script), received.clone(), stopped.clone());
+        let connections = Arc::<AtomicUsize>::default();
+        let open = connections.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                let (script, sink) = (script.clone(), sink.clone());
+                let (script, sink, open) = (script.clone(), sink.clone(), open.clone());
+                open.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // A client that goes away ends only its connection.
                     let _ = serve(&stream, &script, &sink);
                     let _ = stream.shutdown(Shutdown::Both);
+                    open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { address, received, stopped }
+        Self { address, received, stopped, connections }
     }
 
     /// Its address as `http://host:port`.
@@ -142,6 +157,21 @@ impl Recorder {
         received.remove(0)
     }
 
+    /// Waits until so many have arrived.
+    ///
+    /// # Panics
+    /// Where they do not.
+    #[track_caller]
+    pub fn until_count(&self, count: usize) {
+        until(&format!("{count} requests"), || (self.count() >= count).then_some(()));
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
     /// How many arrived.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -166,12 +196,13 @@ impl std::fmt::Debug for Recorder {
 fn serve(stream: &TcpStream, script: &Script, sink: &Mutex<Vec<Received>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
-    loop {
-        let Some(request) = read(&mut reader)? else { return Ok(()) };
-        let whole = request.whole;
+    for before in 0.. {
+        let Some(mut request) = read(&mut reader)? else { return Ok(()) };
+        request.before = before;
+        // It has arrived, whenever it is answered.
+        sink.lock().unwrap().push(request.clone());
         let reply = script(&request);
-        sink.lock().unwrap().push(request);
-        if !whole {
+        if !request.whole {
             return Ok(());
         }
         let (status, headers, body) = match reply {
@@ -182,6 +213,21 @@ fn serve(stream: &TcpStream, script: &Script, sink: &Mutex<Vec<Received>>) -> io
                 stream.write_all(b"HTTP/1.1 200 Recorded\r\ncontent-length: 10\r\n\r\nhalf.")?;
                 std::thread::sleep(time);
                 return Ok(());
+            }
+            Reply::Raw(bytes) => {
+                let mut stream = stream;
+                return stream.write_all(&bytes);
+            }
+            Reply::Dribble(pieces) => {
+                let mut stream = stream;
+                stream.write_all(b"HTTP/1.1 200 Recorded\r\ntransfer-encoding: chunked\r\n\r\n")?;
+                for (time, piece) in pieces {
+                    std::thread::sleep(time);
+                    stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes())?;
+                    stream.write_all(&[&piece, &b"\r\n"[..]].concat())?;
+                }
+                stream.write_all(b"0\r\n\r\n")?;
+                continue;
             }
             Reply::Late(time) => {
                 std::thread::sleep(time);
@@ -197,6 +243,7 @@ fn serve(stream: &TcpStream, script: &Script, sink: &Mutex<Vec<Received>>) -> io
         stream.write_all(answer.as_bytes())?;
         stream.write_all(&body)?;
     }
+    Ok(())
 }
 
 fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Received>> {
@@ -206,11 +253,12 @@ fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Received>> {
         let (name, value) = field.split_once(':').ok_or_else(|| io::Error::other("no field"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut request = Received { line, headers, body: Vec::new(), whole: true };
+    let mut request =
+        Received { line, headers, body: Vec::new(), trailers: Vec::new(), whole: true, before: 0 };
     let chunked = request.all("transfer-encoding").contains(&"chunked");
     let length = request.all("content-length").first().and_then(|length| length.parse().ok()).unwrap_or(0);
     let read = if chunked {
-        read_chunks(reader, &mut request.body)
+        read_chunks(reader, &mut request.body, &mut request.trailers)
     } else {
         read_exactly(reader, length, &mut request.body)
     };
@@ -223,15 +271,27 @@ fn read_exactly(reader: &mut BufReader<&TcpStream>, length: usize, into: &mut Ve
     if read == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-fn read_chunks(reader: &mut BufReader<&TcpStream>, into: &mut Vec<u8>) -> io::Result<()> {
+fn read_chunks(
+    reader: &mut BufReader<&TcpStream>,
+    into: &mut Vec<u8>,
+    trailers: &mut Vec<(String, String)>,
+) -> io::Result<()> {
     loop {
         let line = read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let size = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        if size == 0 {
+            break;
+        }
         read_exactly(reader, size, into)?;
         read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        if size == 0 {
+    }
+    loop {
+        let line = read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        if line.is_empty() {
             return Ok(());
         }
+        let (name, value) = line.split_once(':').ok_or_else(|| io::Error::other("no field"))?;
+        trailers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
 }
 

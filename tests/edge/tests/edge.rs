@@ -4,16 +4,15 @@
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bank_gateway::auth::password::{PasswordStore, StoredPassword};
-use bank_gateway::auth::session::{Session, SessionStore};
-use bank_gateway::auth::{Passwords, Sessions};
 use bank_gateway::cors::CorsLayer;
+use bank_gateway::identity::password::{PasswordStore, StoredPassword};
+use bank_gateway::identity::session::{Session, SessionStore};
+use bank_gateway::identity::{Passwords, Sessions};
 use bank_gateway::{GatewayBuilder, Quota, Route, Upstream};
 use bank_sdk::identity::{Identity, IdentityKeys};
 use bank_sdk::serve::Limits;
@@ -21,20 +20,20 @@ use bank_sdk::{Access, Api, BankService, Call, Empty, Endpoint, Endpoints, Princ
 use bank_stores::{Clock as _, Error, SystemClock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use edge_tests::{Client, Edge, OneKey, Recorder, Reply, Request, identity_keys, until};
+use edge_tests::{Client, Edge, HeldPort, OneKey, Recorder, Reply, Request, Wire, identity_keys, until};
 use serde_json::json;
 use tokio::time::Instant;
 
 const READ: Endpoint<Empty, Empty> = Endpoint::get("/v1/things").authenticated();
 const MAKE: Endpoint<Empty, Empty> = Endpoint::post("/v1/things").authenticated().body_limit(1_000);
-const PAY: Endpoint<Empty, Empty> = Endpoint::post("/v1/payments").authenticated().idempotent();
+const PAY: Endpoint<Empty, Empty> = Endpoint::post("/v1/payments").authenticated().idempotency_key();
 const SLOW: Endpoint<Empty, Empty> =
     Endpoint::get("/v1/slow").authenticated().timeout(Duration::from_millis(400));
 const LISTED: Endpoint<Empty, Empty> = Endpoint::get("/v1/listed").scope("things:list");
 const KEPT: Endpoint<Empty, Empty> = Endpoint::get("/v1/kept").role("keeper");
 const SHOWN: Endpoint<Empty, Empty> = Endpoint::get("/v1/shown").public();
 const INSIDE: Endpoint<Empty, Empty> =
-    Endpoint::post("/internal/v1/things").internal(&["friend"]).repeatable();
+    Endpoint::post("/internal/v1/things").internal(&["friend"]).idempotent();
 
 fn things() -> Api {
     Api::new("things")
@@ -160,11 +159,13 @@ fn after_five_failures_a_user_waits_but_not_where_its_owner_signed_in() {
         edge.client().send(login("wrong")).problem(401);
     }
     at_home.send(login("a long password")).expect(200);
-    for _ in 0..5 {
-        edge.client().send(login("wrong")).problem(401);
-    }
-    // From another address, and with the right password: the account waits, not the guesser alone.
-    let refused = edge.client().send(login("a long password"));
+    // From another address, and with the right password: the account waits, not the guesser alone, and what its owner does at
+    // home forgives nobody elsewhere.
+    let refused = until("a login to be refused", || {
+        // Each wrong one counts, so that the wait begins again where this machine was slower than the wait.
+        let answer = edge.client().send(login("wrong"));
+        (answer.status == 429).then_some(answer)
+    });
     assert_eq!(refused.problem(429), "too_many_failures");
     assert!(refused.header("retry-after").is_some());
     until("the wait to end", || (edge.client().send(login("a long password")).status == 200).then_some(()));
@@ -244,12 +245,20 @@ fn a_spoofed_identity_header_never_arrives() {
 
 #[test]
 fn naming_a_field_in_connection_never_removes_what_the_gateway_sets() {
+    if Wire::of_this_program().is_http2() {
+        // There is no `Connection` there.
+        return;
+    }
     let upstream = Recorder::start();
     let edge = Edge::start(before(&[&upstream]));
-    let own = "bank-identity, Bank-Timeout-Ms, x-request-id, x-forwarded-for, traceparent";
-    edge.client().send(ann(Request::get("/v1/things").header("connection", own))).expect(200);
+    let names = ["bank-identity", "bank-timeout-ms", "x-request-id", "x-forwarded-for", "traceparent"];
+    for name in names {
+        let refused = edge.client().send(ann(Request::get("/v1/things").header("connection", name)));
+        assert_eq!(refused.problem(400), "ambiguous_fields", "{name}");
+    }
+    edge.client().send(ann(Request::get("/v1/things").header("connection", "x-hop"))).expect(200);
     let request = upstream.only();
-    for name in ["bank-identity", "bank-timeout-ms", "x-request-id", "x-forwarded-for", "traceparent"] {
+    for name in names {
         assert!(request.header(name).is_some(), "`{name}` is gone: {:?}", request.headers);
     }
 }
@@ -277,10 +286,12 @@ fn hop_by_hop_fields_end_at_the_gateway_both_ways() {
     let answer = edge.client().send(request);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let received = upstream.only();
-    for name in ["x-hop", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "cookie"]
-    {
+    for name in ["x-hop", "keep-alive", "proxy-authorization", "proxy-connection", "trailer", "cookie"] {
         assert_eq!(received.header(name), None, "{:?}", received.headers);
     }
+    // On HTTP/1.1 it holds only where `Connection` names it.
+    let trailers = Wire::of_this_program().is_http2().then_some("trailers");
+    assert_eq!(received.header("te"), trailers, "{:?}", received.headers);
     assert_eq!(received.header("x-end-to-end"), Some("1"));
     for name in ["x-inner", "keep-alive", "proxy-authenticate"] {
         assert_eq!(answer.header(name), None, "{:?}", answer.headers);
@@ -416,6 +427,10 @@ fn s2_framing_towards_the_upstream_is_written_anew() {
 
 #[test]
 fn s2_a_body_that_breaks_off_never_counts_as_a_whole_request() {
+    if Wire::of_this_program().is_http2() {
+        // The framing of HTTP/1.1 is broken by hand.
+        return;
+    }
     let upstream = Recorder::start();
     let edge = Edge::start(before(&[&upstream]));
     for (path, key) in [("/v1/things", ""), ("/v1/payments", "idempotency-key: k\r\n")] {
@@ -441,6 +456,10 @@ fn s2_a_body_that_breaks_off_never_counts_as_a_whole_request() {
 
 #[test]
 fn a_client_that_breaks_off_does_not_open_the_endpoint_s_breaker_for_others() {
+    if Wire::of_this_program().is_http2() {
+        // A body of HTTP/1.1 is broken off by hand.
+        return;
+    }
     let upstream = Recorder::start();
     let edge = Edge::start(before(&[&upstream]));
     let admin = edge.beside(edge.gateway().admin());
@@ -498,8 +517,8 @@ fn s21_a_read_and_a_call_with_a_key_are_served_by_another_endpoint() {
 #[test]
 fn what_was_never_sent_goes_to_another_endpoint() {
     let sound = Recorder::start();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let edge = Edge::start(at(vec![format!("http://{closed}"), sound.url()]));
+    let closed = HeldPort::new();
+    let edge = Edge::start(at(vec![format!("http://{}", closed.address()), sound.url()]));
     for _ in 0..8 {
         edge.client().send(make()).expect(200);
     }
@@ -508,21 +527,25 @@ fn what_was_never_sent_goes_to_another_endpoint() {
 
 #[test]
 fn s22_an_upstream_that_is_away_gives_a_503_that_reveals_nothing() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let edge = Edge::start(at(vec![format!("http://{closed}")]));
+    let closed = HeldPort::new();
+    let edge = Edge::start(at(vec![format!("http://{}", closed.address())]));
     let answer = edge.client().send(ann(Request::get("/v1/things")));
     assert_eq!(answer.problem(503), "unavailable");
     assert!(answer.header("retry-after").is_some());
-    for inside in ["127.0.0.1", &closed.port().to_string(), "refused", "hyper", "things"] {
-        assert!(!answer.text().contains(inside), "{}", answer.text());
+    // The request's id may hold any digits.
+    let text = answer.text().replace(answer.header("x-request-id").unwrap(), "");
+    for inside in ["127.0.0.1", &closed.number().to_string(), "refused", "hyper", "things"] {
+        assert!(!text.contains(inside), "{text}");
     }
 }
 
+/// How an endpoint stands: by itself, or for `GET /v1/things`.
 fn state_of(admin: &Client, url: &str) -> String {
     let upstreams = admin.send(Request::get("/admin/upstreams")).expect(200);
     let endpoints = upstreams["services"]["things"].as_array().unwrap().clone();
     let found = endpoints.iter().find(|endpoint| endpoint["address"] == url).unwrap();
-    found["state"].as_str().unwrap().to_owned()
+    let operation = found["operations"]["GET /v1/things"].as_str();
+    operation.unwrap_or_else(|| found["state"].as_str().unwrap()).to_owned()
 }
 
 #[test]
@@ -581,20 +604,19 @@ fn requests_are_spread_over_all_endpoints() {
 #[test]
 fn a_quota_is_each_principal_s_own_and_tells_how_it_stands() {
     let upstream = Recorder::start();
-    let edge =
-        Edge::start(|builder| before(&[&upstream])(builder).rate_limit("default", Quota::per_minute(5)));
+    let edge = Edge::start(|builder| before(&[&upstream])(builder).rate_limit("default", Quota::per_hour(5)));
     // Two addresses, one principal.
     let (one, other) = (edge.client(), edge.client());
     for left in (0..5).rev() {
         let answer = if left % 2 == 0 { &one } else { &other }.send(ann(Request::get("/v1/things")));
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=5;w=60"));
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=5;w=3600"));
         let stands = answer.header("ratelimit").unwrap();
         assert!(stands.starts_with(&format!("\"default\";r={left};t=")), "{stands}");
     }
     let refused = one.send(ann(Request::get("/v1/things")));
     assert_eq!(refused.problem(429), "rate_limited");
-    assert!((1..=60).contains(&refused.header("retry-after").unwrap().parse::<u32>().unwrap()));
+    assert!((1..=3_600).contains(&refused.header("retry-after").unwrap().parse::<u32>().unwrap()));
     assert!(refused.header("ratelimit").unwrap().starts_with("\"default\";r=0;t="));
     one.send(bea(Request::get("/v1/things"))).expect(200);
     assert_eq!(upstream.count(), 6);
@@ -602,14 +624,19 @@ fn a_quota_is_each_principal_s_own_and_tells_how_it_stands() {
 
 #[test]
 fn a_request_ends_at_its_deadline_which_a_caller_may_only_shorten() {
-    let upstream = Recorder::answering(|_| Reply::Late(Duration::from_secs(4)));
+    let upstream = Recorder::answering(|_| Reply::Late(Duration::from_secs(30)));
     let edge = Edge::start(before(&[&upstream]));
     for (asked, most) in [("", 400), ("100", 100), ("60000", 400)] {
         let request = ann(Request::get("/v1/slow"));
         let request = if asked.is_empty() { request } else { request.header("bank-timeout-ms", asked) };
-        let start = Instant::now();
-        assert_eq!(edge.client().send(request).problem(504), "deadline_exceeded");
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        // On a slow machine the time may be over before anything was sent on.
+        let seen = upstream.count();
+        until("a request to be sent on", || {
+            let start = Instant::now();
+            assert_eq!(edge.client().send(request.clone()).problem(504), "deadline_exceeded");
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+            (upstream.count() > seen).then_some(())
+        });
         let told: u64 =
             upstream.received().last().unwrap().header("bank-timeout-ms").unwrap().parse().unwrap();
         assert!(told <= most, "{told} of {most} ms");
@@ -644,6 +671,20 @@ impl BankService for Fragile {
 }
 
 #[test]
+fn what_only_endpoints_have_does_not_build_for_a_service_in_this_process() {
+    let local = || Upstream::local(Service::local(Fragile).unwrap());
+    let tuned = [
+        local().in_flight(1, 1),
+        local().retry(bank_gateway::outbound::RetryOptions::default()),
+        local().breaker(bank_gateway::outbound::BreakerOptions::default()),
+    ];
+    for upstream in tuned {
+        let error = bank_gateway::Gateway::builder().service(Fragile::api(), upstream).build().unwrap_err();
+        assert!(error.to_string().contains("as a function in this process"), "{error}");
+    }
+}
+
+#[test]
 fn a_panic_is_one_request_s_500_and_ends_nothing_else() {
     let edge = Edge::start(|builder| {
         builder.service(Fragile::api(), Upstream::local(Service::local(Fragile).unwrap()))
@@ -671,7 +712,7 @@ fn a_valid_trace_is_continued_and_any_other_replaced() {
         let sent = received.header("traceparent").unwrap().to_owned();
         assert_eq!(sent.len(), parent.len());
         assert_ne!(sent, given, "a span of our own");
-        assert_eq!(sent.starts_with(&parent[..36]) && sent.ends_with("-01"), kept, "{sent}");
+        assert_eq!(sent.starts_with(&parent[..36]) && sent.ends_with("-00"), kept, "{sent}");
         assert_eq!(received.header("tracestate").is_some(), kept);
     }
 }
@@ -728,7 +769,13 @@ fn a_preflight_needs_no_credential_and_reaches_nobody() {
 
 #[test]
 fn a_drain_finishes_what_is_in_flight() {
-    let upstream = Recorder::answering(|_| Reply::Late(Duration::from_secs(3)));
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let upstream = Recorder::answering(move |_| {
+        // Held until it is let go.
+        let _ = gate.lock().unwrap().recv();
+        Reply::ok()
+    });
     let mut edge = Edge::start(before(&[&upstream]));
     let client = edge.client();
     let mut idle = client.connect().unwrap();
@@ -740,6 +787,7 @@ fn a_drain_finishes_what_is_in_flight() {
     until("the request to be on its way", || edge_is_busy(&edge).then_some(()));
     edge.drain();
     assert!(idle.is_closed(), "idle connections are closed");
+    release.send(()).unwrap();
     edge.drained();
     assert_eq!(in_flight.join().unwrap(), 200);
     assert!(client.try_send(Request::get("/healthz")).is_err(), "nobody listens any more");
@@ -754,6 +802,10 @@ fn edge_is_busy(edge: &Edge) -> bool {
 
 #[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
+    if Wire::of_this_program().is_http2() {
+        // `http2.rs` has the heads of HTTP/2 that do not end.
+        return;
+    }
     let mut limits = Limits::default();
     limits.header_read_timeout = Duration::from_millis(400);
     limits.handshake_timeout = Duration::from_millis(400);
@@ -763,6 +815,10 @@ fn a_head_that_does_not_come_is_not_waited_for() {
         connection.write(start.as_bytes()).unwrap();
         let began = Instant::now();
         match connection.read_response(false) {
+            // Inside of TLS nobody waits for the rest of a preface that ALPN has ruled out.
+            Ok(answer) if Wire::of_this_program().is_tls() && start.starts_with("PRI") => {
+                assert_eq!(answer.status, 400);
+            }
             Ok(answer) => assert_eq!(answer.status, 408, "{start:?}"),
             Err(_) => assert!(connection.is_closed(), "{start:?}"),
         }
@@ -772,6 +828,10 @@ fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[test]
 fn s7_an_http_2_preface_that_breaks_off_is_not_waited_for() {
+    if Wire::of_this_program().is_http2() {
+        // The preface is written by hand.
+        return;
+    }
     let mut limits = Limits::default();
     limits.header_read_timeout = Duration::from_millis(400);
     limits.handshake_timeout = Duration::from_millis(400);
@@ -832,6 +892,10 @@ fn a_body_beyond_the_route_s_limit_is_413_whether_its_length_is_told_or_not() {
 
 #[test]
 fn a_bad_configuration_leaves_the_old_one_in_force() {
+    if edge_tests::is_rebuilt() {
+        // A reload swaps the gateway's own parts: who composes them differently swaps them too.
+        return;
+    }
     let upstream = Recorder::start();
     let edge = Edge::start(before(&[&upstream]));
     let gateway = edge.gateway().clone();
@@ -858,8 +922,10 @@ fn tls_speaks_http_2_and_http_1_1_and_nothing_older() {
     for protocol in ["h2", "http/1.1"] {
         let mut config = rustls::ClientConfig::clone(&trusted);
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let (status, strict) = edge.runtime().block_on(tls_get(address, config, protocol));
-        assert_eq!((status, strict), (200, true), "{protocol}");
+        for (host, is_strict) in [("bank.example", true), ("localhost", false), ("127.0.0.1", false)] {
+            let answer = edge.runtime().block_on(tls_get(address, config.clone(), protocol, host));
+            assert_eq!(answer, (200, is_strict), "{protocol} {host}");
+        }
     }
     // Plain HTTP on the TLS port is not answered.
     assert!(edge.client().try_send(Request::get("/healthz")).is_err());
@@ -871,13 +937,18 @@ fn tls_speaks_http_2_and_http_1_1_and_nothing_older() {
 }
 
 /// The status of a request over TLS, and whether the answer asks for TLS from then on.
-async fn tls_get(address: std::net::SocketAddr, config: rustls::ClientConfig, protocol: &str) -> (u16, bool) {
+async fn tls_get(
+    address: std::net::SocketAddr,
+    config: rustls::ClientConfig,
+    protocol: &str,
+    host: &str,
+) -> (u16, bool) {
     use hyper_util::rt::{TokioExecutor, TokioIo};
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
-    let request = http::Request::get("https://localhost/healthz");
+    let request = http::Request::get(format!("https://{host}/healthz"));
     let body = http_body_util::Empty::<bytes::Bytes>::new();
     let response = if protocol == "h2" {
         let (mut sender, connection) =
@@ -888,7 +959,7 @@ async fn tls_get(address: std::net::SocketAddr, config: rustls::ClientConfig, pr
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = http::Request::get("/healthz").header("host", "localhost");
+        let request = http::Request::get("/healthz").header("host", host);
         sender.send_request(request.body(body).unwrap()).await.unwrap()
     };
     (response.status().as_u16(), response.headers().contains_key("strict-transport-security"))

@@ -4,16 +4,18 @@
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use bank_gateway::auth::Authenticate;
-use bank_gateway::auth::Scheme;
+use bank_gateway::identity::Authenticate;
+use bank_gateway::identity::Scheme;
 use bank_gateway::{
-    Authorize, Buckets, ClientAddr, ClientAddress, Gate, Quota, RateLimit, RequireIdempotencyKey, StepLayer,
-    StrictHttp, TotalLimit,
+    Answer, Authorize, Buckets, ClientAddress, Deadline, Exchange, Facts, Flow, Gate, Policy, Quota,
+    RateLimit, Refusal, RequireIdempotencyKey, Route, Step, StepLayer, StrictHttp, Times, TotalLimit,
+    Upstream,
 };
-use bank_sdk::declaration::Access;
+use bank_sdk::declaration::{Access, Method};
 use bank_sdk::http::Body;
 use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
@@ -33,8 +35,9 @@ fn counting() -> (
     let reached = count.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
         reached.fetch_add(1, Ordering::SeqCst);
-        let caller = request.extensions().get::<Arc<Principal>>().map(|principal| principal.subject.clone());
-        let address = request.extensions().get::<ClientAddr>().map(|address| address.0.to_string());
+        let facts = request.extensions().get::<Facts>().unwrap();
+        let caller = facts.principal().map(|principal| principal.subject.clone());
+        let address = facts.client().map(|address| address.0.to_string());
         async move { Ok(Response::new(Body::from(format!("{caller:?} {address:?}").into_bytes()))) }
     });
     (count, service)
@@ -44,13 +47,13 @@ fn request(path: &str) -> http::request::Builder {
     Request::get(path).header("host", "bank.example")
 }
 
-/// The answer of a gate in front of a counting service, and how often that was reached.
-async fn through<G: Gate>(
-    gate: G,
+/// The answers of a step in front of a counting service, and how often that was reached.
+async fn through<T: Step>(
+    step: T,
     requests: impl IntoIterator<Item = Request<Body>>,
 ) -> (Vec<(StatusCode, String)>, usize) {
     let (count, inner) = counting();
-    let service = ServiceBuilder::new().layer(StepLayer::new(gate)).service(inner);
+    let service = ServiceBuilder::new().layer(StepLayer::new(step)).service(inner);
     let mut answers = Vec::new();
     for request in requests {
         let response = service.clone().oneshot(request).await.unwrap();
@@ -172,7 +175,7 @@ async fn the_total_limit_and_the_need_for_a_key_stand_alone() {
 struct NoMondays(bool);
 
 impl Gate for NoMondays {
-    async fn check(&self, _: &mut Request<Body>) -> Result<(), Problem> {
+    async fn check(&self, _: &mut Exchange) -> Result<(), Problem> {
         if self.0 { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not on a Monday")) } else { Ok(()) }
     }
 }
@@ -210,5 +213,92 @@ async fn a_layer_calls_the_service_that_was_polled_ready() {
     for _ in 0..2 {
         let ready = tower::ServiceExt::<Request<Body>>::ready(&mut service).await.unwrap();
         assert_eq!(ready.call(empty(request("/"))).await.unwrap().status(), 200);
+    }
+}
+
+/// Refuses or not, and tells whose answers it sees.
+#[derive(Clone, Debug)]
+struct Sees {
+    name: &'static str,
+    refuses: Option<Refuses>,
+    seen: Arc<Mutex<Vec<&'static str>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refuses {
+    AtOnce,
+    AfterWaiting,
+    Never,
+}
+
+impl Sees {
+    fn refusal() -> Refusal {
+        Problem::bad_request("no").into()
+    }
+}
+
+impl Step for Sees {
+    type Held = ();
+
+    fn before(&self, _: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
+        match self.refuses {
+            None => Ok(Flow::Pass),
+            Some(Refuses::AtOnce) => Err(Self::refusal()),
+            Some(_) => Ok(Flow::Wait),
+        }
+    }
+
+    fn poll_wait(
+        &self,
+        _: &mut std::task::Context<'_>,
+        _: &mut Exchange,
+        (): &mut (),
+    ) -> std::task::Poll<Result<(), Refusal>> {
+        match self.refuses {
+            Some(Refuses::AfterWaiting) => std::task::Poll::Ready(Err(Self::refusal())),
+            _ => std::task::Poll::Pending,
+        }
+    }
+
+    fn after(&self, (): (), _: &Facts, _: &mut Answer) {
+        self.seen.lock().unwrap().push(self.name);
+    }
+}
+
+#[tokio::test]
+async fn a_step_sees_the_answers_of_those_that_it_let_pass_alone_and_in_a_gateway() {
+    let cases = [
+        (None, 200, vec!["second", "first"]),
+        (Some(Refuses::AtOnce), 400, vec!["first"]),
+        (Some(Refuses::AfterWaiting), 400, vec!["first"]),
+        (Some(Refuses::Never), 504, vec!["first"]),
+    ];
+    for (refuses, status, wanted) in cases {
+        let seen = Arc::<Mutex<Vec<&'static str>>>::default();
+        let step = |name, refuses| Sees { name, refuses, seen: seen.clone() };
+        let (_, inner) = counting();
+        let alone = ServiceBuilder::new()
+            .layer(StepLayer::new(Deadline::after(Duration::from_millis(50))))
+            .layer(StepLayer::new(step("first", None)))
+            .layer(StepLayer::new(step("second", refuses)))
+            .service(inner);
+        let answer = alone.oneshot(empty(request("/"))).await.unwrap();
+        // The layer in front of the deadline's own sees nothing of what the deadline ended behind it.
+        let passed = if status == 504 { Vec::new() } else { wanted.clone() };
+        assert_eq!((answer.status().as_u16(), seen.lock().unwrap().split_off(0)), (status, passed));
+
+        let (_, inner) = counting();
+        let policy = Policy::new()
+            .times(Times::head(Duration::from_millis(50)))
+            .step(step("first", None))
+            .step(step("second", refuses));
+        let route = Route::new(Method::Get, "/").access(Access::Public).policy(policy);
+        let gateway = bank_gateway::Gateway::builder()
+            .rate_limit("default", Quota::per_second(1_000))
+            .route(route, Upstream::tower(inner))
+            .build()
+            .unwrap();
+        let answer = gateway.oneshot(empty(request("/"))).await.unwrap();
+        assert_eq!((answer.status().as_u16(), seen.lock().unwrap().split_off(0)), (status, wanted));
     }
 }

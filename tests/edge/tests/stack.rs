@@ -9,15 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bank_gateway::auth::{Authenticate, Scheme};
+use bank_gateway::identity::{Authenticate, Scheme};
+use bank_gateway::outbound::{
+    Balance, CircuitBreaker, Forward, InFlightLimit, Outbound, Retry, Tower, Transport,
+};
 use bank_gateway::{
-    AccessLog, Authorize, Balance, BodyLimit, Buckets, CircuitBreaker, ClientAddress, Deadline, Forward,
-    Metrics, MintIdentity, NameRequests, PanicGuard, Quota, RateLimit, Retry, SecurityHeaders, Step,
-    StepLayer, StrictHttp, TraceContext,
+    AccessLog, Authorize, BodyLimit, Buckets, ClientAddress, Deadline, Facts, Metrics, MintIdentity,
+    NameRequests, PanicGuard, Quota, RateLimit, Record, SecurityHeaders, Step, StepLayer, StrictHttp, Times,
+    TraceContext,
 };
 use bank_sdk::client::ConnectOptions;
 use bank_sdk::declaration::{Access, Idempotency};
-use bank_sdk::http::{Body, RequestId};
+use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
 use edge_tests::{OneKey, Recorder, Reply, identity_keys};
 use http::{Request, Response, StatusCode};
@@ -64,7 +67,7 @@ fn status<S: Inner>(service: &S, request: Request<Body>) -> impl Future<Output =
 #[tokio::test]
 async fn request_ids_stand_alone() {
     let echo = tower::service_fn(|request: Request<Body>| async move {
-        let id = request.extensions().get::<RequestId>().unwrap().as_str().to_owned();
+        let id = request.extensions().get::<Facts>().unwrap().id_text().to_owned();
         Ok::<_, Infallible>(Response::new(Body::from(id)))
     });
     let mut mine = get("/");
@@ -137,6 +140,59 @@ async fn the_deadline_stands_alone_and_a_caller_can_only_shorten_it() {
     assert_eq!(status(&behind(long, slow), asking("500")).await, 504);
 }
 
+/// A body that keeps its reader waiting once.
+struct Late(bool);
+
+impl http_body::Body for Late {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
+        if std::mem::replace(&mut self.0, true) {
+            return std::task::Poll::Ready(None);
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_time_of_any_length_can_be_given() {
+    let slow = tower::service_fn(|_: Request<Body>| async move {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(Response::new(Body::new(Late(false))))
+    });
+    for time in [Duration::MAX, Duration::from_secs(u64::MAX / 1_000_000_000), Duration::from_secs(1 << 40)] {
+        let times = Times::head(time).idle(time).whole(time);
+        let answer = behind(Deadline::of(times), slow).oneshot(get("/")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.into_body().read(10).await.is_ok(), "{time:?}");
+        assert_eq!(status(&behind(Deadline::after(time), slow), get("/")).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_requests_whose_answer_nobody_waited_for() {
+    let metrics = Metrics::new();
+    let record = Record::to([Arc::new(metrics.measure("fees", "GET /v1/fees")) as _]);
+    let never = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<_, Infallible>>());
+    let service = behind(record, never);
+    let hung_up = service.oneshot(get("/v1/fees"));
+    assert!(tokio::time::timeout(Duration::from_millis(10), hung_up).await.is_err());
+    let text = metrics.encode();
+    for line in [
+        r#"bank_gateway_requests_total{service="fees",operation="GET /v1/fees",status="4xx"} 1"#,
+        r#"bank_gateway_refused_total{status="499",reason="client_gone"} 1"#,
+        r#"bank_gateway_unfinished_total{outcome="client_gone"} 1"#,
+        "bank_gateway_in_flight 0",
+    ] {
+        assert!(text.contains(line), "no `{line}` in\n{text}");
+    }
+}
+
 #[tokio::test]
 async fn the_body_limit_stands_alone() {
     let (reached, inner) = answering(&[]);
@@ -151,7 +207,8 @@ async fn the_body_limit_stands_alone() {
 async fn metrics_stand_alone() {
     let metrics = Metrics::new();
     let (_, inner) = answering(&[200, 500]);
-    let service = behind(metrics.measure("fees", "GET /v1/fees"), inner);
+    let record = Record::to([Arc::new(metrics.measure("fees", "GET /v1/fees")) as _]);
+    let service = behind(record, inner);
     for _ in 0..2 {
         status(&service, get("/v1/fees?secret=1")).await;
     }
@@ -188,7 +245,7 @@ fn the_access_log_stands_alone_and_knows_no_path() {
     tracing::subscriber::with_default(subscriber, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let never = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<_, Infallible>>());
-        let log = AccessLog::new("GET /v1/accounts/{id}");
+        let log = Record::to([Arc::new(AccessLog::of("GET /v1/accounts/{id}")) as _]);
         runtime.block_on(async {
             let (_, inner) = answering(&[404]);
             assert_eq!(status(&behind(log.clone(), inner), secret()).await, 404);
@@ -205,9 +262,34 @@ fn the_access_log_stands_alone_and_knows_no_path() {
     assert!(!text.contains("secret"), "{text}");
 }
 
+/// What a transport answers.
+fn sent(transport: impl Transport, request: Request<Body>) -> impl Future<Output = u16> {
+    let answer = Outbound::new(transport).oneshot(request);
+    async move { answer.await.unwrap().status().as_u16() }
+}
+
+/// The same service as a transport.
+fn transport<S>(service: S) -> Tower
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    Tower::new(service)
+}
+
 #[tokio::test]
 async fn s21_retry_stands_alone_and_repeats_only_what_may_be_repeated() {
-    let sent = |method: &str| Request::builder().method(method).uri("/").body(Body::from("once")).unwrap();
+    let keyed = |method: &str| {
+        Request::builder()
+            .method(method)
+            .uri("/")
+            .header("idempotency-key", "\"k\"")
+            .body(Body::from("once"))
+            .unwrap()
+    };
     for (class, method, statuses, asked, outcome) in [
         (Idempotency::Safe, "GET", &[503_u16, 502][..], 3, 200),
         (Idempotency::Safe, "GET", &[503, 503, 503], 3, 503),
@@ -217,26 +299,39 @@ async fn s21_retry_stands_alone_and_repeats_only_what_may_be_repeated() {
         (Idempotency::None, "POST", &[503], 1, 503),
     ] {
         let (counted, inner) = answering(statuses);
-        let answer = status(&behind(Retry::new(class), inner), sent(method)).await;
+        let answer = sent(Retry::around(transport(inner)).of(class), keyed(method)).await;
         assert_eq!(
             (counted.load(Ordering::SeqCst), answer),
             (asked, outcome),
             "{class:?} {method} {statuses:?}"
         );
     }
+    let (counted, inner) = answering(&[503]);
+    let unkeyed = Request::post("/").body(Body::from("once")).unwrap();
+    assert_eq!(sent(Retry::around(transport(inner)).of(Idempotency::Key), unkeyed).await, 503);
+    assert_eq!(counted.load(Ordering::SeqCst), 1, "without its key it is not repeated");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_breaker_stands_alone() {
-    let (asked, inner) = answering(&[503; 5]);
-    let service = behind(CircuitBreaker::default(), inner);
-    for _ in 0..20 {
-        assert_eq!(status(&service, get("/")).await, 503);
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = asked.clone();
+    let failing = tower::service_fn(move |_: Request<Body>| {
+        let at = counted.fetch_add(1, Ordering::SeqCst);
+        async move { if at < 5 { Err("lost") } else { Ok(Response::new(Body::empty())) } }
+    });
+    let service = Outbound::new(CircuitBreaker::around(Tower::new(failing)));
+    let call = || {
+        let answer = service.clone().oneshot(get("/"));
+        async move { answer.await.unwrap().status().as_u16() }
+    };
+    for at in 0..20 {
+        assert_eq!(call().await, if at < 5 { 502 } else { 503 });
     }
     assert_eq!(asked.load(Ordering::SeqCst), 5, "five failures open it");
     tokio::time::advance(Duration::from_millis(501)).await;
-    assert_eq!(status(&service, get("/")).await, 200, "the probe closes it");
-    assert_eq!(status(&service, get("/")).await, 200);
+    assert_eq!(call().await, 200, "the probe closes it");
+    assert_eq!(call().await, 200);
 }
 
 #[tokio::test]
@@ -249,37 +344,59 @@ async fn balance_stands_alone_and_turns_away_from_what_fails() {
             let response = Problem::new(StatusCode::from_u16(status).unwrap(), "as asked").into_response("");
             async move { Ok::<_, Infallible>(response) }
         });
-        (asked, tower::util::BoxCloneService::new(service))
+        (asked, transport(service))
     };
     let (failing, one) = of(503);
     let (sound, two) = of(200);
-    let service = Balance::new([one, two]);
+    let service = Outbound::new(Balance::over([one, two]));
     for _ in 0..100 {
-        status(&service, get("/")).await;
+        service.clone().oneshot(get("/")).await.unwrap();
     }
     assert!(failing.load(Ordering::SeqCst) <= 2 && sound.load(Ordering::SeqCst) >= 98);
-    let nobody = Balance::new(Vec::<tower::util::BoxCloneService<_, Response<Body>, Infallible>>::new());
-    assert_eq!(status(&nobody, get("/")).await, 503);
+    assert_eq!(sent(Balance::over(Vec::<Tower>::new()), get("/")).await, 503);
+}
+
+#[tokio::test]
+async fn the_limit_of_requests_in_flight_stands_alone() {
+    let release = Arc::new(tokio::sync::Notify::new());
+    let gate = release.clone();
+    let slow = tower::service_fn(move |_: Request<Body>| {
+        let gate = gate.clone();
+        async move {
+            gate.notified().await;
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let service = Outbound::new(InFlightLimit::around(transport(slow), 1, 1));
+    let first = tokio::spawn(service.clone().oneshot(get("/")));
+    let second = tokio::spawn(service.clone().oneshot(get("/")));
+    // Both have begun: one is in flight, the other waits.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(service.clone().oneshot(get("/")).await.unwrap().status(), 503, "the queue is full");
+    release.notify_one();
+    assert_eq!(first.await.unwrap().unwrap().status(), 200);
+    release.notify_one();
+    assert_eq!(second.await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forward_stands_alone() {
+    let forward = |url: &str| Forward::to(&url.parse().unwrap(), ConnectOptions::default());
     let upstream = Recorder::start();
-    let forward = Forward::to(&upstream.url().parse().unwrap(), ConnectOptions::default()).unwrap();
     let mut request = get("/v1/x");
     for (name, value) in [("connection", "x-mine"), ("x-mine", "1"), ("te", "trailers"), ("accept", "*/*")] {
         request.headers_mut().insert(name, value.parse().unwrap());
     }
-    assert_eq!(status(&forward, request).await, 200);
+    assert_eq!(sent(forward(&upstream.url()).unwrap(), request).await, 200);
     let seen = upstream.only();
     assert_eq!(seen.line, "GET /v1/x HTTP/1.1");
     assert_eq!((seen.header("x-mine"), seen.header("te"), seen.header("accept")), (None, None, Some("*/*")));
     let vanishing = Recorder::answering(|_| Reply::Vanish);
-    let lost = Forward::to(&vanishing.url().parse().unwrap(), ConnectOptions::default()).unwrap();
-    assert_eq!(status(&lost, get("/")).await, 502, "it may have had its effect");
-    let away = Forward::to(&"http://127.0.0.1:1".parse().unwrap(), ConnectOptions::default()).unwrap();
-    assert_eq!(status(&away, get("/")).await, 503, "nothing was sent");
-    assert!(Forward::to(&"https://127.0.0.1:1".parse().unwrap(), ConnectOptions::default()).is_err());
+    assert_eq!(sent(forward(&vanishing.url()).unwrap(), get("/")).await, 502, "it may have had its effect");
+    assert_eq!(sent(forward("http://127.0.0.1:1").unwrap(), get("/")).await, 503, "nothing was sent");
+    assert!(forward("https://127.0.0.1:1").is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,28 +407,29 @@ async fn all_layers_make_a_gateway_of_a_team_s_own() {
     let scheme: Arc<dyn Scheme> = Arc::new(OneKey::of([Principal::customer("ann").with_scope("fees")]));
     let access = Access::Authenticated { scopes: vec!["fees".to_owned()], roles: vec![] };
     let endpoint = |address: &str| {
-        let forward = Forward::to(&address.parse().unwrap(), ConnectOptions::default()).unwrap();
-        ServiceBuilder::new().layer(StepLayer::new(CircuitBreaker::default())).service(forward)
+        CircuitBreaker::around(Forward::to(&address.parse().unwrap(), ConnectOptions::default()).unwrap())
     };
+    // One of the two endpoints does not answer: what is sent to it goes to the other.
+    let endpoints = Balance::over([endpoint("http://127.0.0.1:1"), endpoint(&upstream.url())]);
     // From the outside in, as the guide orders them.
     let service = ServiceBuilder::new()
         .layer(StepLayer::new(NameRequests::default()))
-        .layer(StepLayer::new(PanicGuard::default()))
-        .layer(StepLayer::new(AccessLog::new(operation)))
-        .layer(StepLayer::new(metrics.measure("fees", operation)))
         .layer(StepLayer::new(SecurityHeaders::default()))
-        .layer(StepLayer::new(Deadline::after(Duration::from_secs(5))))
+        .layer(StepLayer::new(Record::to([
+            Arc::new(AccessLog::of(operation)) as _,
+            Arc::new(metrics.measure("fees", operation)) as _,
+        ])))
+        .layer(StepLayer::new(PanicGuard::default()))
         .layer(StepLayer::new(ClientAddress::default()))
         .layer(StepLayer::new(StrictHttp::default()))
+        .layer(StepLayer::new(Deadline::after(Duration::from_secs(5))))
         .layer(StepLayer::new(BodyLimit::bytes(1_000)))
         .layer(StepLayer::new(Authenticate::new([scheme])))
         .layer(StepLayer::new(Authorize::new(access)))
         .layer(StepLayer::new(RateLimit::new("fees", Quota::per_minute(2), Buckets::new(100)).unwrap()))
         .layer(StepLayer::new(TraceContext::default()))
         .layer(StepLayer::new(MintIdentity::new(identity_keys(), "edge", "fees", operation)))
-        .layer(StepLayer::new(Retry::new(Idempotency::Safe)))
-        // One of the two endpoints does not answer: what is sent to it goes to the other.
-        .service(Balance::new([endpoint("http://127.0.0.1:1"), endpoint(&upstream.url())]));
+        .service(Outbound::new(Retry::around(endpoints).of(Idempotency::Safe)));
 
     let known = || {
         let mut request = get("/v1/fees");
@@ -337,5 +455,6 @@ async fn all_layers_make_a_gateway_of_a_team_s_own() {
     let identity = identity_keys().verify(seen.header("bank-identity").unwrap()).unwrap();
     assert_eq!((&*identity.audience, &*identity.operation), ("fees", operation));
     assert_eq!(identity.principal.unwrap().subject, "ann");
+    drop(response);
     assert!(metrics.encode().contains(r#"operation="GET /v1/fees",status="2xx"} 2"#));
 }

@@ -164,7 +164,7 @@ pub async fn the_chain_takes_everything_in(ledger: &dyn Ledger) {
         outcome.expect("it is posted");
     }
     let mut head = ledger.chain().await.expect("it is read");
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if head.pending == 0 {
             break;
         }

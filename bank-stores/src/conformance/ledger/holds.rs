@@ -136,7 +136,7 @@ pub async fn a_hold_ends_by_its_deadline(ledger: &dyn Ledger) {
     }
     ledger.post(transfer("p", "alice", "shop", 100)).await.expect("the money is free");
     let mut topics = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..1_200 {
         topics = all_events(ledger).await.into_iter().map(|event| event.topic).collect();
         if topics.iter().any(|topic| topic == "hold.expired") {
             break;

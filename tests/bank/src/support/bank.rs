@@ -1,7 +1,7 @@
 //! The bank as it is run: one process, or five and a second gateway.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -11,8 +11,7 @@ use tempfile::TempDir;
 use super::customer::{Customer, euros};
 use super::postgres::Postgres;
 use super::process::Process;
-use edge_tests::until;
-use edge_tests::{Client, Request};
+use edge_tests::{Client, HeldPort, Request, until, until_ok};
 
 /// How a bank is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +93,8 @@ pub struct Bank {
     more: Vec<String>,
     processes: HashMap<Part, Process>,
     edges: HashMap<Part, Addresses>,
+    /// Where its processes listen, in every life that they have.
+    ports: Vec<HeldPort>,
     staff: Mutex<HashMap<String, Customer>>,
 }
 
@@ -121,9 +122,11 @@ impl Bank {
             more: more.iter().map(ToString::to_string).collect(),
             processes: HashMap::new(),
             edges: HashMap::new(),
+            ports: Vec::new(),
             staff: Mutex::default(),
         };
         if shape != Shape::One {
+            bank.ports.resize_with(8, HeldPort::new);
             std::fs::write(bank.config(), bank.five_parts()).unwrap();
         }
         bank.start_missing();
@@ -143,9 +146,7 @@ impl Bank {
     }
 
     fn five_parts(&self) -> String {
-        // Bound together, so that no port is given twice.
-        let held: Vec<TcpListener> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let at: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let at: Vec<SocketAddr> = self.ports.iter().map(HeldPort::address).collect();
         let (mut store, mut copies) = (String::new(), String::new());
         if self.shape == Shape::OnPostgres {
             let server = Postgres::shared("the bank on PostgreSQL").expect("who asks for it has looked");
@@ -315,9 +316,12 @@ impl Bank {
     #[must_use]
     pub fn demo_password(&self, name: &str) -> String {
         let start = format!("demo {name} ");
-        let lines: Vec<String> = self.processes.values().flat_map(Process::lines).collect();
-        let found = lines.iter().find_map(|line| line.strip_prefix(&start));
-        found.unwrap_or_else(|| panic!("no `{start}…` among {lines:?}")).to_owned()
+        // What it printed may still be on its way.
+        until_ok("the password of a demo user", || {
+            let lines: Vec<String> = self.processes.values().flat_map(Process::lines).collect();
+            let found = lines.iter().find_map(|line| Some(line.strip_prefix(&start)?.to_owned()));
+            found.ok_or_else(|| format!("no `{start}…` among {lines:?}"))
+        })
     }
 
     /// A member of staff, signed in once for all tests.

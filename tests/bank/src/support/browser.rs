@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::webdriver::Session;
-use edge_tests::until;
+use edge_tests::{until, until_ok};
 
 /// A browser with one empty profile.
 #[derive(Debug)]
@@ -17,11 +17,11 @@ pub struct Browser {
     _directory: TempDir,
 }
 
-/// An element of the page.
+/// An element of the page. It is looked for again where the page has replaced it meanwhile.
 #[derive(Debug)]
 pub struct Element<'a> {
     browser: &'a Browser,
-    id: String,
+    selector: String,
 }
 
 impl Browser {
@@ -91,10 +91,8 @@ impl Browser {
             "const e = document.querySelector({}); return Boolean(e && e.checkVisibility())",
             Value::from(selector)
         );
-        let id = until(&format!("`{selector}` on the page"), || {
-            (self.script(&visible) == true).then(|| self.session.find(selector)).flatten()
-        });
-        Element { browser: self, id }
+        until(&format!("`{selector}` on the page"), || (self.script(&visible) == true).then_some(()));
+        Element { browser: self, selector: selector.to_owned() }
     }
 
     /// The text of the element that a CSS selector finds; nothing where there is none.
@@ -168,26 +166,39 @@ impl Element<'_> {
     /// Clicks it.
     #[track_caller]
     pub fn click(&self) {
-        self.browser.session.post(&format!("/element/{}/click", self.id), &json!({}));
+        self.tell("click", &json!({}));
     }
 
     /// Types into it.
     #[track_caller]
     pub fn write(&self, text: &str) {
-        self.browser.session.post(&format!("/element/{}/value", self.id), &json!({ "text": text }));
+        self.tell("value", &json!({ "text": text }));
     }
 
     /// Empties it.
     #[track_caller]
     pub fn clear(&self) {
-        self.browser.session.post(&format!("/element/{}/clear", self.id), &json!({}));
+        self.tell("clear", &json!({}));
+    }
+
+    /// Does something to it. Nothing was done where the driver refuses: the page may have just been drawn anew.
+    #[track_caller]
+    fn tell(&self, what: &str, body: &Value) {
+        let session = &self.browser.session;
+        until_ok(&format!("{what} `{}`", self.selector), || {
+            let id = session.find(&self.selector)?;
+            session.try_post(&format!("/element/{id}/{what}"), body)
+        });
     }
 
     /// An attribute.
     #[must_use]
     #[track_caller]
     pub fn attribute(&self, name: &str) -> Option<String> {
-        let value = self.browser.session.get(&format!("/element/{}/attribute/{name}", self.id));
+        let (selector, name) = (Value::from(&*self.selector), Value::from(name));
+        let value = self
+            .browser
+            .script(&format!("return document.querySelector({selector})?.getAttribute({name}) ?? null"));
         value.as_str().map(ToOwned::to_owned)
     }
 }

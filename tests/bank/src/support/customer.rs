@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use edge_tests::until;
-use edge_tests::{Client, Request, Response};
+use edge_tests::{Client, Request, Response, until, until_ok};
 
 /// A user who has signed in.
 #[derive(Clone, Debug)]
@@ -110,30 +109,52 @@ impl Customer {
         cents(&self.get(&format!("/v1/accounts/{account}/balance")).expect(200)["balance"])
     }
 
-    /// Sends money under a new key and returns the transfer, whatever became of it.
+    /// Sends money under a new key and returns the transfer, whatever became of it in the end.
     #[track_caller]
     pub fn transfer(&self, from: &str, to: &str, amount: i64) -> Value {
         let body = json!({ "from": from, "to": to, "amount": euros(amount) });
-        self.post_keyed("/v1/transfers", &fresh("transfer"), &body).expect(201)
+        self.ended(self.post_keyed("/v1/transfers", &fresh("transfer"), &body).expect(201))
+    }
+
+    /// How a transfer ended that may have been pending when it was told. A busy bank takes its time.
+    #[must_use]
+    #[track_caller]
+    pub fn ended(&self, transfer: Value) -> Value {
+        if transfer["status"] != "pending" {
+            return transfer;
+        }
+        let path = format!("/v1/transfers/{}", transfer["id"].as_str().unwrap());
+        until_ok("a pending transfer to end", || {
+            let now = self.try_get(&path)?;
+            if now["status"] == "pending" { Err(now.to_string()) } else { Ok(now) }
+        })
+    }
+
+    /// `GET`; what was answered instead where that is not 200, as while a service is away.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn try_get(&self, target: &str) -> Result<Value, String> {
+        let request = Request::get(target).bearer(&self.access_token);
+        let answer = self.client.try_send(request).map_err(|error| format!("{target}: {error}"))?;
+        if answer.status == 200 { Ok(answer.json()) } else { Err(format!("{target}: {}", answer.text())) }
     }
 
     /// Every item of a list, page by page.
     #[must_use]
     #[track_caller]
     pub fn all(&self, path: &str) -> Vec<Value> {
-        let (mut items, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let target = match &after {
-                Some(after) => format!("{path}?limit=200&after={after}"),
-                None => format!("{path}?limit=200"),
-            };
-            let page = self.get(&target).expect(200);
-            items.extend(page["items"].as_array().unwrap().iter().cloned());
-            match page["next"].as_str() {
-                Some(next) => after = Some(next.to_owned()),
-                None => return items,
-            }
-        }
+        let pages = pages(path, |target| Ok::<_, std::convert::Infallible>(self.get(target).expect(200)));
+        let Ok(items) = pages;
+        items
+    }
+
+    /// Every item of a list; what was answered instead where that is not 200, as while a service is away.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn try_all(&self, path: &str) -> Result<Vec<Value>, String> {
+        pages(path, |target| self.try_get(target))
     }
 
     /// The notifications of one transfer, once there is any.
@@ -145,6 +166,19 @@ impl Customer {
             let found: Vec<Value> = all.into_iter().filter(|item| names_transfer(item, transfer)).collect();
             (!found.is_empty()).then_some(found)
         })
+    }
+}
+
+fn pages<E>(path: &str, get: impl Fn(&str) -> Result<Value, E>) -> Result<Vec<Value>, E> {
+    let mut items = Vec::new();
+    let mut target = format!("{path}?limit=200");
+    loop {
+        let page = get(&target)?;
+        items.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => target = format!("{path}?limit=200&after={next}"),
+            None => return Ok(items),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! A private PostgreSQL server on a free port, which ends with the test. Without PostgreSQL's programs there is none, and the
 //! test says so.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -12,14 +11,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::process::Process;
-use edge_tests::patience;
+use edge_tests::{HeldPort, patience, until_ok};
 
 /// A running server.
 #[derive(Debug)]
 pub struct Postgres {
     programs: PathBuf,
     directory: PathBuf,
-    port: u16,
+    port: HeldPort,
     process: Option<Process>,
     settings: Vec<String>,
 }
@@ -44,7 +43,7 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let port = free_port();
+        let port = HeldPort::new();
         let mut server = Self { programs, directory, port, process: None, settings: Vec::new() };
         server.restart();
         Some(server)
@@ -65,7 +64,7 @@ impl Postgres {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://bank@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://bank@127.0.0.1:{}/postgres", self.port())
     }
 
     /// One of PostgreSQL's programs.
@@ -77,7 +76,7 @@ impl Postgres {
     /// Its port.
     #[must_use]
     pub const fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Where its files are; `data` in it is the database's directory.
@@ -144,7 +143,7 @@ impl Postgres {
             let mut arguments: Vec<String> = user_arguments(&self.programs.join("postgres"));
             let data = self.directory.join("data");
             arguments.extend(["-D".to_owned(), data.display().to_string()]);
-            arguments.extend(["-p".to_owned(), self.port.to_string()]);
+            arguments.extend(["-p".to_owned(), self.port().to_string()]);
             arguments.extend(["-k".to_owned(), self.directory.display().to_string()]);
             for setting in ["listen_addresses=127.0.0.1", "max_connections=300"] {
                 arguments.extend(["-c".to_owned(), setting.to_owned()]);
@@ -169,7 +168,7 @@ impl Postgres {
 
     fn is_ready(&self) -> bool {
         let host = self.directory.display().to_string();
-        let port = self.port.to_string();
+        let port = self.port().to_string();
         let asked =
             Command::new(self.programs.join("pg_isready")).args(["-q", "-h", &host, "-p", &port]).status();
         asked.is_ok_and(|status| status.success())
@@ -178,17 +177,63 @@ impl Postgres {
     /// Runs SQL, as an administrator would; gives what it prints.
     ///
     /// # Panics
-    /// Where it fails.
+    /// Where it fails. What may fail for a while is asked with [`Postgres::until`].
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
-        let port = self.port.to_string();
+        self.try_sql(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Asks until SQL prints this. A failure is asked again: a replica may not have the table yet.
+    ///
+    /// # Panics
+    /// Where it does not in time; says what it printed last, or why it failed.
+    #[track_caller]
+    pub fn until(&self, sql: &str, wanted: &str) {
+        until_ok(sql, || match self.try_sql(sql)? {
+            printed if printed == wanted => Ok(()),
+            printed => Err(format!("`{printed}`, and not `{wanted}`")),
+        });
+    }
+
+    /// Runs SQL; gives what it prints, or what is wrong with it.
+    ///
+    /// # Errors
+    /// What the server says, or that there is none.
+    pub fn try_sql(&self, sql: &str) -> Result<String, String> {
+        let port = self.port().to_string();
         let Output { status, stdout, stderr } = Command::new(self.programs.join("psql"))
             .args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &port])
             .args(["-U", "bank", "-d", "postgres", "-c", sql])
             .output()
             .unwrap();
-        assert!(status.success(), "{sql}: {}", String::from_utf8_lossy(&stderr));
-        String::from_utf8_lossy(&stdout).trim().to_owned()
+        match status.success() {
+            true => Ok(String::from_utf8_lossy(&stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&stderr).trim().to_owned()),
+        }
+    }
+
+    /// Ends every connection that ledgers have under this user, and returns when they have ended.
+    ///
+    /// # Panics
+    /// Where the server cannot be asked to.
+    #[track_caller]
+    pub fn cut(&self, user: &str) {
+        self.sql(&format!(
+            "SELECT pg_terminate_backend(pid, {}) FROM pg_stat_activity
+             WHERE usename = '{user}' AND application_name = 'bank-stores'",
+            patience().as_millis()
+        ));
+    }
+
+    /// A replica stands still from here on: nothing is replayed that reaches it after this.
+    ///
+    /// # Panics
+    /// Where it does not.
+    #[track_caller]
+    pub fn pause_replay(&self) {
+        // It is only asked to: what it is about to replay it replays.
+        self.sql("SELECT pg_wal_replay_pause()");
+        self.until("SELECT pg_get_wal_replay_pause_state()", "paused");
     }
 
     /// A streaming replica of it, which takes reads only.
@@ -198,7 +243,7 @@ impl Postgres {
     #[must_use]
     pub fn replica(&self) -> Self {
         let directory = directory();
-        let port = self.port.to_string();
+        let port = self.port().to_string();
         let made = as_user(&self.programs.join("pg_basebackup"))
             .args(["-h", "127.0.0.1", "-p", &port, "-U", "bank", "-R", "-c", "fast", "-D"])
             .arg(directory.join("data"))
@@ -207,7 +252,7 @@ impl Postgres {
         assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
         let programs = self.programs.clone();
         let mut replica =
-            Self { programs, directory, port: free_port(), process: None, settings: Vec::new() };
+            Self { programs, directory, port: HeldPort::new(), process: None, settings: Vec::new() };
         replica.restart();
         replica
     }
@@ -269,8 +314,4 @@ fn directory() -> PathBuf {
         assert!(owned.success());
     }
     directory
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,13 +1,11 @@
 //! The few calls of WebDriver (W3C) that the browser tests need, over the same client as everything else.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::process::Process;
-use edge_tests::until;
-use edge_tests::{Client, Request};
+use edge_tests::{Client, HeldPort, Request, until};
 
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -17,14 +15,16 @@ pub(crate) struct Session {
     client: Client,
     path: String,
     _driver: Process,
+    _port: HeldPort,
 }
 
 impl Session {
     /// Starts a driver and a browser.
     pub(crate) fn start(driver: &Path, capabilities: &Value, directory: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Process::start(driver, &[format!("--port={port}")], "chromedriver", directory);
-        let client = Client::new(vec![SocketAddr::from(([127, 0, 0, 1], port))]);
+        let port = HeldPort::new();
+        let process =
+            Process::start(driver, &[format!("--port={}", port.number())], "chromedriver", directory);
+        let client = Client::new(vec![port.address()]);
         until("the browser's driver", || {
             let status = client.try_send(Request::get("/status")).ok()?;
             (status.status == 200 && status.json()["value"]["ready"] == true).then_some(())
@@ -33,7 +33,7 @@ impl Session {
             Request::post("/session").json(&json!({ "capabilities": { "alwaysMatch": capabilities } })),
         );
         let id = made.expect(200)["value"]["sessionId"].as_str().unwrap().to_owned();
-        Self { client, path: format!("/session/{id}"), _driver: process }
+        Self { client, path: format!("/session/{id}"), _driver: process, _port: port }
     }
 
     /// `POST`, and the value of the answer; the driver's message where it refuses.
@@ -55,9 +55,9 @@ impl Session {
     }
 
     /// The id of the first element that a CSS selector finds.
-    pub(crate) fn find(&self, selector: &str) -> Option<String> {
-        let found = self.try_post("/element", &json!({ "using": "css selector", "value": selector })).ok()?;
-        Some(found[ELEMENT].as_str()?.to_owned())
+    pub(crate) fn find(&self, selector: &str) -> Result<String, String> {
+        let found = self.try_post("/element", &json!({ "using": "css selector", "value": selector }))?;
+        found[ELEMENT].as_str().map(ToOwned::to_owned).ok_or_else(|| format!("no element: {found}"))
     }
 }
 

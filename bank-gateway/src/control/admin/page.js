@@ -1,0 +1,63 @@
+// Shows what /readyz, /admin/upstreams, /admin/routes and /metrics say, every two seconds.
+
+const text = (value) => document.createTextNode(String(value ?? ''));
+
+function row(cells) {
+  const line = document.createElement('tr');
+  for (const [value, bad] of cells) {
+    const cell = document.createElement('td');
+    if (bad) cell.className = 'bad';
+    cell.append(text(value));
+    line.append(cell);
+  }
+  return line;
+}
+
+const json = async (path) => (await fetch(path)).json();
+
+function counts(metrics) {
+  const found = new Map();
+  const pattern = /^bank_gateway_requests_total\{service="([^"]*)",operation="([^"]*)",status="(\dxx)"\} (\d+)/gm;
+  for (const [, service, operation, status, count] of metrics.matchAll(pattern)) {
+    found.set(`${service} ${operation} ${status}`, count);
+  }
+  return found;
+}
+
+function who(access) {
+  if (access.who === 'internal') return `services: ${access.callers.join(', ')}`;
+  return [access.who, ...(access.scopes ?? []), ...(access.roles ?? [])].join(' ');
+}
+
+async function show() {
+  const [ready, upstreams, routes, metrics] = await Promise.all([
+    json('/readyz'), json('/admin/upstreams'), json('/admin/routes'), fetch('/metrics').then((answer) => answer.text()),
+  ]);
+  const reasons = Object.entries({ ...ready.degraded, ...ready.reasons }).map(([part, reason]) => `${part}: ${reason}`).join('; ');
+  document.getElementById('state').textContent = [ready.status, reasons].filter(Boolean).join(' — ');
+  const seen = counts(metrics);
+  document.getElementById('upstreams').replaceChildren(
+    ...Object.entries(upstreams.services).flatMap(([service, endpoints]) => endpoints.map((endpoint) => row([
+      [service], [endpoint.address], [endpoint.state, endpoint.state !== 'closed'], [endpoint.in_flight],
+      [endpoint.latency_us === undefined || endpoint.latency_us === null ? '' : `${endpoint.latency_us} µs`],
+    ]))),
+  );
+  document.getElementById('routes').replaceChildren(...routes.items.map((route) => {
+    const count = (status) => seen.get(`${route.service} ${route.operation} ${status}`) ?? 0;
+    return row([
+      [route.service], [route.operation], [who(route.access)], [route.idempotency], [route.limit_class],
+      [count('2xx')], [count('4xx')], [count('5xx'), count('5xx') > 0],
+    ]);
+  }));
+}
+
+async function loop() {
+  try {
+    await show();
+  } catch {
+    document.getElementById('state').textContent = 'the gateway does not answer';
+  }
+  setTimeout(loop, 2000);
+}
+
+loop();

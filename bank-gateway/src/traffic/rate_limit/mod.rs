@@ -1,0 +1,339 @@
+//! How often may they? Quotas by class and caller, counted in bounded memory, told in the `RateLimit` fields
+//! (draft-ietf-httpapi-ratelimit-headers).
+
+mod quota;
+mod total;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_sdk::Principal;
+use bank_stores::limit::{Charge, Decision, LimitKey, LimitScope, LimitTable, Rate, Verdict};
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+pub use quota::Quota;
+pub use total::TotalLimit;
+
+use crate::BuildError;
+use crate::exchange::{Exchange, Facts};
+use crate::field_text::field_text;
+use crate::problem::too_many;
+use crate::step::{Flow, Refusal, Step};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The buckets of all callers. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Buckets {
+    table: Arc<LimitTable>,
+    start: Instant,
+}
+
+impl Buckets {
+    /// At most so many buckets at once, of 64 bytes each. When they are all in use, callers that are new share one:
+    /// a crowd of strangers resets nobody's quota.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { table: Arc::new(LimitTable::new(capacity)), start: Instant::now() }
+    }
+
+    /// How many buckets are in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Takes for a request that came then. To ask for the time once more would cost more than the rest.
+    fn take(&self, came: Instant, charges: &[Charge]) -> Decision {
+        let now = came.saturating_duration_since(self.start).as_nanos();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.table.take(now, charges)
+    }
+}
+
+/// A quota with the class that it counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    class: Arc<str>,
+    scope: LimitScope,
+    rate: Rate,
+    policy: HeaderValue,
+}
+
+impl Limit {
+    pub(crate) fn new(class: &str, quota: Quota) -> Result<Self, String> {
+        let rate =
+            quota.rate().ok_or_else(|| format!("the quota `{class}` must let at least one request pass"))?;
+        let (burst, period, limit) = (rate.quota().get(), rate.period(), rate.limit().get());
+        // The window in which a caller may use its whole quota, and after which it is whole again.
+        let window = period.as_nanos().saturating_mul(u128::from(burst)) / u128::from(limit);
+        let seconds = window.div_ceil(1_000_000_000).max(1);
+        let policy = HeaderValue::from_str(&format!("\"{class}\";q={burst};w={seconds}"))
+            .map_err(|_| format!("the quota's name `{class}` must be visible ASCII"))?;
+        Ok(Self { class: class.into(), scope: LimitScope::new(class), rate, policy })
+    }
+
+    /// The fields that tell a caller how it stands.
+    fn tell(&self, verdict: &Verdict, facts: &Facts) {
+        let value = field_text(|text| {
+            for part in [
+                "\"",
+                &self.class,
+                "\";r=",
+                itoa::Buffer::new().format(verdict.remaining),
+                ";t=",
+                itoa::Buffer::new().format(ceil_seconds(verdict.reset_after)),
+            ] {
+                text.extend_from_slice(part.as_bytes());
+            }
+        });
+        if let Some(value) = value {
+            facts.add_field(RATE_LIMIT, value);
+        }
+        facts.add_field(RATE_LIMIT_POLICY, self.policy.clone());
+    }
+}
+
+fn ceil_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// A key, where there is one.
+pub type KeyOf<T> = Arc<dyn Fn(&T) -> Option<String> + Send + Sync>;
+
+/// Who a request is counted for.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum LimitBy {
+    /// The principal, by kind, tenant and subject; the address where nobody is known.
+    #[default]
+    Caller,
+    /// The address; of IPv6 the network, since one subscriber has a whole /64 to choose from.
+    Address,
+    /// What the principal says, such as its tenant. Who is not known, or says nothing, is not counted.
+    Principal(KeyOf<Principal>),
+    /// Any key of the request. One that has none is not counted.
+    Request(KeyOf<Exchange>),
+}
+
+impl LimitBy {
+    /// The tenant that the principal belongs to.
+    #[must_use]
+    pub fn tenant() -> Self {
+        Self::Principal(Arc::new(|principal| principal.tenant.clone()))
+    }
+
+    fn key(&self, scope: &LimitScope, exchange: &Exchange) -> Option<LimitKey> {
+        match (self, exchange.facts.principal()) {
+            (Self::Caller, Some(principal)) => {
+                let kind = [b'p', principal.kind as u8];
+                let tenant = principal.tenant.as_deref().unwrap_or_default();
+                Some(scope.key(&[&kind, tenant.as_bytes(), principal.subject.as_bytes()]))
+            }
+            (Self::Caller, None) | (Self::Address, _) => {
+                Some(scope.key(&[b"a", &address_key(exchange.facts.client_ip())]))
+            }
+            (Self::Principal(key), principal) => Some(scope.key(&[b"k", key(principal?)?.as_bytes()])),
+            (Self::Request(key), _) => Some(scope.key(&[b"r", key(exchange)?.as_bytes()])),
+        }
+    }
+}
+
+/// What of an address counts. IPv4 and IPv6 never meet: the first byte tells them apart.
+fn address_key(address: Option<IpAddr>) -> [u8; 9] {
+    let mut key = [0; 9];
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => {
+            key[0] = 4;
+            key[1..5].copy_from_slice(&address.octets());
+        }
+        Some(IpAddr::V6(address)) => {
+            key[0] = 6;
+            key[1..].copy_from_slice(&address.octets()[..8]);
+        }
+        None => {}
+    }
+    key
+}
+
+/// One quota that requests are counted against, and for whom.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    limit: Limit,
+    by: LimitBy,
+    cost: u32,
+}
+
+impl Counted {
+    pub(crate) fn new(class: &str, quota: Quota, by: LimitBy, cost: u32) -> Result<Self, String> {
+        let limit = Limit::new(class, quota)?;
+        if cost == 0 || cost > limit.rate.quota().get() {
+            return Err(format!(
+                "a request of the class `{class}` costs {cost}, but its quota never holds more than {}",
+                limit.rate.quota()
+            ));
+        }
+        Ok(Self { limit, by, cost })
+    }
+}
+
+/// Counts a request against one quota or several: all are taken, or none. Where none says otherwise it is counted for its
+/// principal, and for its address where nobody is known.
+///
+/// ```
+/// use bank_gateway::{Buckets, LimitBy, Quota, RateLimit, StepLayer};
+/// use bank_sdk::http::Body;
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let limit = RateLimit::new("hello", Quota::per_minute(1), Buckets::new(10_000))?
+///     .and("tenant", Quota::per_second(500), LimitBy::tenant())?;
+/// let service = ServiceBuilder::new()
+///     .layer(StepLayer::new(limit))
+///     .service_fn(|_: Request<Body>| async { Ok::<_, std::convert::Infallible>(Response::new(Body::empty())) });
+/// assert_eq!(service.clone().oneshot(Request::new(Body::empty())).await.unwrap().status(), 200);
+/// assert_eq!(service.oneshot(Request::new(Body::empty())).await.unwrap().status(), 429);
+/// # Ok::<(), bank_gateway::BuildError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct RateLimit {
+    buckets: Buckets,
+    strangers: Option<Buckets>,
+    counted: Arc<[Counted]>,
+    /// Whether callers are told how they stand.
+    told: bool,
+}
+
+impl RateLimit {
+    /// One quota for each caller, in these buckets.
+    ///
+    /// # Errors
+    /// A quota that lets nothing pass.
+    pub fn new(class: &str, quota: Quota, buckets: Buckets) -> Result<Self, BuildError> {
+        let counted = Counted::new(class, quota, LimitBy::default(), 1).map_err(BuildError::one)?;
+        Ok(Self::of(buckets, [counted]))
+    }
+
+    pub(crate) fn of(buckets: Buckets, counted: impl IntoIterator<Item = Counted>) -> Self {
+        Self { buckets, strangers: None, counted: counted.into_iter().collect(), told: true }
+    }
+
+    /// Counts requests of which nobody is known to call in buckets of their own, so that they take no room from those of
+    /// callers who are known.
+    #[must_use]
+    pub fn strangers(mut self, buckets: Buckets) -> Self {
+        self.strangers = Some(buckets);
+        self
+    }
+
+    /// Counts for somebody else.
+    #[must_use]
+    pub fn by(mut self, by: LimitBy) -> Self {
+        self.counted = self.counted.iter().cloned().map(|one| Counted { by: by.clone(), ..one }).collect();
+        self
+    }
+
+    /// Counts each request as so many.
+    ///
+    /// # Errors
+    /// A cost of nothing, or of more than a quota ever holds.
+    pub fn cost(mut self, cost: u32) -> Result<Self, BuildError> {
+        if let Some(one) = self.counted.iter().find(|one| cost == 0 || cost > one.limit.rate.quota().get()) {
+            let class = &one.limit.class;
+            return Err(BuildError::one(format!(
+                "a request of the class `{class}` cannot cost {cost}: give 1 to {}",
+                one.limit.rate.quota()
+            )));
+        }
+        self.counted = self.counted.iter().cloned().map(|one| Counted { cost, ..one }).collect();
+        Ok(self)
+    }
+
+    /// Counts against another quota too.
+    ///
+    /// # Errors
+    /// A quota that lets nothing pass.
+    pub fn and(mut self, class: &str, quota: Quota, by: LimitBy) -> Result<Self, BuildError> {
+        let counted = Counted::new(class, quota, by, 1).map_err(BuildError::one)?;
+        self.counted = self.counted.iter().cloned().chain([counted]).collect();
+        Ok(self)
+    }
+
+    /// Tells callers nothing in the `RateLimit` fields.
+    #[must_use]
+    pub const fn quietly(mut self) -> Self {
+        self.told = false;
+        self
+    }
+}
+
+impl Step for RateLimit {
+    type Held = ();
+
+    fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
+        let charge = |one: &Counted| {
+            let key = one.by.key(&one.limit.scope, exchange)?;
+            Some(Charge { key, rate: one.limit.rate, cost: one.cost })
+        };
+        let came = exchange.facts.start();
+        let buckets = match (&self.strangers, exchange.facts.principal()) {
+            (Some(strangers), None) => strangers,
+            _ => &self.buckets,
+        };
+        let decision = match &*self.counted {
+            [one] => match charge(one) {
+                Some(charge) => buckets.take(came, &[charge]),
+                None => return Ok(Flow::Pass),
+            },
+            several => {
+                let charges: Vec<Charge> = several.iter().filter_map(charge).collect();
+                if charges.is_empty() {
+                    return Ok(Flow::Pass);
+                }
+                buckets.take(came, &charges)
+            }
+        };
+        let counted = self.counted.iter().filter(|one| self.counted.len() == 1 || charge(one).is_some());
+        if self.told {
+            counted
+                .zip(decision.verdicts())
+                .for_each(|(one, verdict)| one.limit.tell(verdict, &exchange.facts));
+        }
+        if decision.allowed {
+            return Ok(Flow::Pass);
+        }
+        // The longest wait is the one after which all have enough.
+        let refused = decision.verdicts().iter().filter(|verdict| !verdict.allowed);
+        let longest = refused.max_by_key(|verdict| verdict.retry_after);
+        Err(too_many(longest.copied().unwrap_or_default()).into())
+    }
+}
+
+impl fmt::Debug for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.counted.iter().map(|one| &one.limit)).finish()
+    }
+}
+
+impl fmt::Debug for LimitBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "caller",
+            Self::Address => "address",
+            Self::Principal(_) => "principal",
+            Self::Request(_) => "request",
+        })
+    }
+}
