@@ -16,7 +16,7 @@ use crate::identity::Authenticate;
 use crate::inbound::{HopByHop, LoopGuard, NameRequests, Preflights};
 use crate::observe::{Audited, Metrics, Observe, Record, TraceContext};
 use crate::outbound::Destination;
-use crate::route::{Entry, Render, Table};
+use crate::route::{Matcher, Render, Table};
 use crate::step::PanicGuard;
 use crate::traffic::{Counted, LimitBy, RateLimit};
 use crate::{BuildError, Gateway};
@@ -108,9 +108,9 @@ impl State {
             }
         }
         if common.schemes.is_empty() {
-            let needs = |entry: &Entry<Served<RouteSteps>>| {
-                matches!(entry.info.access, Access::Authenticated { .. })
-                    && entry.payload.steps.authenticate.is_none()
+            let needs = |(matcher, served): &(Matcher, Served<RouteSteps>)| {
+                matches!(matcher.info.access, Access::Authenticated { .. })
+                    && served.steps.authenticate.is_none()
             };
             if outside.iter().any(needs) {
                 faults.push(

@@ -61,7 +61,7 @@ pub(crate) type OnRoute<T> = Passage<Held<T>, Target>;
 /// Sends a request on its way along a route.
 #[inline]
 pub(crate) fn serve<T: Step>(entry: &Arc<Entry<Served<T>>>, exchange: Exchange) -> OnRoute<T> {
-    exchange.facts.set_route(entry.info.clone());
+    exchange.facts.set_route(entry.matcher.info.clone());
     Passage::begin(Held(entry.clone()), exchange, entry.payload.target.clone())
 }
 
