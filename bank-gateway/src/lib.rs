@@ -19,6 +19,7 @@ pub mod step;
 pub mod testing;
 pub mod tls;
 pub mod traffic;
+#[cfg_attr(not(feature = "jwt"), allow(dead_code, reason = "key sets alone use all of it"))]
 mod watched;
 
 #[cfg(feature = "config")]

@@ -285,6 +285,10 @@ impl Common<'_> {
                 ));
             }
             match Counted::new(&class, quota, by, cost) {
+                // One bucket would be charged twice, or two callers' be mixed.
+                Ok(_) if limits.iter().any(|other: &Counted| other.class() == class) => faults.push(format!(
+                    "{who}: counts a request in the class `{class}` twice; give one of its limits another name"
+                )),
                 Ok(counted) => limits.push(counted),
                 Err(fault) => faults.push(format!("{who}: {fault}")),
             }

@@ -15,8 +15,11 @@ mod failure_budget;
 #[cfg(feature = "passwords")]
 mod hash_queue;
 mod in_memory_keys;
+#[cfg(feature = "jwt")]
 mod jwk;
+#[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(feature = "jwt")]
 pub mod keys;
 #[cfg(feature = "passwords")]
 mod login;
@@ -30,6 +33,7 @@ mod scheme;
 mod scheme_clock;
 pub mod session;
 mod short_memory;
+#[cfg(any(feature = "jwt", feature = "passwords"))]
 mod strict_json;
 mod tell;
 #[cfg(feature = "passwords")]
@@ -43,7 +47,9 @@ pub use authorize::{Authorize, Decide};
 pub use caller::KnownCaller;
 pub use credentials::{EndSessions, StripCredentials};
 pub use in_memory_keys::InMemoryApiKeys;
+#[cfg(feature = "jwt")]
 pub use jwt::{Claims, Jwt};
+#[cfg(feature = "jwt")]
 pub use keys::KeySet;
 #[cfg(feature = "passwords")]
 pub use login_step::Login;
@@ -70,6 +76,7 @@ pub fn only_field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Whether `Authorization` names this scheme.
+#[cfg(any(test, feature = "jwt", feature = "passwords"))]
 pub(crate) fn is_authorization(headers: &HeaderMap, scheme: &str) -> bool {
     headers.get(http::header::AUTHORIZATION).is_some_and(|value| {
         let (value, name) = (value.as_bytes(), scheme.as_bytes());
@@ -78,6 +85,7 @@ pub(crate) fn is_authorization(headers: &HeaderMap, scheme: &str) -> bool {
 }
 
 /// The credential after a scheme's name in `Authorization`.
+#[cfg(any(test, feature = "jwt", feature = "passwords"))]
 pub(crate) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     if !is_authorization(headers, scheme) {
         return None;

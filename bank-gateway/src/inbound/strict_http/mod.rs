@@ -129,6 +129,11 @@ impl StrictHttp {
         self
     }
 
+    /// Whether it removes a field of this name.
+    pub(crate) fn removes(&self, name: &str) -> bool {
+        self.reserved.has(&name.to_ascii_lowercase().replace('_', "-"))
+    }
+
     /// What it gives are the protocols that the client asks for.
     pub(crate) fn apply(&self, request: &mut Request<Body>) -> Result<Option<HeaderValue>, Problem> {
         self.check_method(request.method())?;
