@@ -16,7 +16,7 @@ use crate::identity::Authenticate;
 use crate::inbound::{HopByHop, LoopGuard, NameRequests, Preflights, is_reserved};
 use crate::observe::{Audited, Metrics, Observe, Record, TraceContext};
 use crate::outbound::Destination;
-use crate::route::{Matcher, Render, Table};
+use crate::route::{Matcher, Render, RouteInfo, Table};
 use crate::step::PanicGuard;
 use crate::traffic::{Counted, LimitBy, RateLimit};
 use crate::{BuildError, Gateway};
@@ -170,6 +170,14 @@ impl State {
             readiness,
             metrics: lasting.metrics.clone(),
         })
+    }
+}
+
+impl State {
+    /// All routes, of the outside and of the inside.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<RouteInfo>> {
+        let outside = self.outside.entries().iter().map(|entry| &entry.matcher.info);
+        outside.chain(self.inside.entries().iter().map(|entry| &entry.matcher.info))
     }
 }
 

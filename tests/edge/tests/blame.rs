@@ -117,6 +117,27 @@ fn s32_a_slow_upload_is_a_408_and_nobody_s_failure() {
 }
 
 #[test]
+fn an_endpoint_that_reads_nothing_of_a_large_upload_has_failed() {
+    let url = server(|mut stream| {
+        read_until(&mut stream, "\r\n\r\n");
+        std::thread::sleep(Duration::from_secs(5));
+    });
+    const SIZE: usize = 32 << 20;
+    let route = in_time(Route::all("/{*rest}").body_limit(SIZE), Times::head(millis(400)));
+    let (edge, admin) = routed(route, vec![url]);
+    let client = edge.client();
+    at_once(6, || {
+        let mut connection = client.connect().unwrap();
+        connection
+            .write(format!("POST /x HTTP/1.1\r\nhost: bank\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes())
+            .unwrap();
+        // More than all buffers on the way hold; the gateway ends the connection at last.
+        let _ = (0..SIZE >> 16).try_for_each(|_| connection.write(&[b'x'; 1 << 16]));
+    });
+    until("its breaker to open", || (endpoint(&admin)["state"] != "closed").then_some(()));
+}
+
+#[test]
 fn s32_an_upload_that_leaves_an_endpoint_no_time_is_not_its_failure() {
     let upstream = Recorder::answering(|_| Reply::Late(millis(1_500)));
     let route = in_time(Route::all("/{*rest}"), Times::head(millis(1_600)));
