@@ -56,6 +56,7 @@ impl Transport for Forward {
         let sent = self.connections.send_over(&mut sending.request, !sending.anew).await;
         sent.map_err(|error| match error {
             SendError::Connect(source) => Failure::caused(Outcome::Unsent(Unsent::Unreachable), source),
+            SendError::Refused(source) => Failure::caused(Outcome::Unsent(Unsent::Refused), source),
             SendError::Lost { source, .. } if source.is_user() && is_of_the_body(&source) => {
                 Failure::caused(Outcome::CallerBroke, source)
             }

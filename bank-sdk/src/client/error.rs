@@ -9,6 +9,10 @@ pub enum SendError {
     /// No connection could be made: nothing was sent.
     #[error("no connection could be made")]
     Connect(#[source] io::Error),
+    /// The server says that it has done nothing with the request: it refused the stream, or ends the connection and named a
+    /// last request before this one (RFC 9113 §8.7). The request is gone.
+    #[error("the server did nothing with the request")]
+    Refused(#[source] hyper::Error),
     /// The connection was lost after bytes had been sent: the request may have had an effect.
     #[error("the connection was lost before the response came")]
     Lost {

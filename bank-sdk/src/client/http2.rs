@@ -62,7 +62,7 @@ impl Connections {
                         }
                         anew = true;
                     }
-                    None => return Err(SendError::Lost { source: error.into_error(), reused: false }),
+                    None => return Err(lost(error.into_error())),
                 },
             }
         }
@@ -93,6 +93,17 @@ impl Connections {
             request.headers_mut().remove(name);
         }
         Ok(())
+    }
+}
+
+/// Whether a request that was sent may have had an effect.
+fn lost(source: hyper::Error) -> SendError {
+    let told = std::error::Error::source(&source).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    match told.filter(|told| told.is_remote()) {
+        Some(told) if told.is_go_away() || told.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+            SendError::Refused(source)
+        }
+        _ => SendError::Lost { source, reused: false },
     }
 }
 

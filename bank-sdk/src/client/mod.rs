@@ -171,7 +171,10 @@ where
         let unsafe_call = self.endpoint.method() != crate::declaration::Method::Get;
         let exchange = async {
             let response = self.client.transport.clone().oneshot(request).await.map_err(|source| {
-                let unsent = matches!(source.downcast_ref::<SendError>(), Some(SendError::Connect(_)));
+                let unsent = matches!(
+                    source.downcast_ref::<SendError>(),
+                    Some(SendError::Connect(_) | SendError::Refused(_))
+                );
                 CallError::Lost { indeterminate: unsafe_call && !unsent, source }
             })?;
             let (parts, body) = response.into_parts();
