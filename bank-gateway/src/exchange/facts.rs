@@ -13,11 +13,13 @@ use bank_sdk::serve::Connection;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use tokio::time::Instant;
 
+use crate::field_text::{field_copy, remove_rare};
 use crate::inbound::{ClientAddr, ClientOrigin, UpgradeRequest};
 use crate::observe::TraceId;
 use crate::outbound::{Abandoned, Outcome, Why};
 use crate::route::{Render, RouteInfo};
 
+use super::Sought;
 use super::answer_fields::AnswerFields;
 
 /// What is known of a request. Clones share it.
@@ -40,6 +42,10 @@ struct Known {
     upgrade: OnceLock<Box<UpgradeRequest>>,
     outcome: Mutex<Option<Outcome>>,
     fields: Mutex<AnswerFields>,
+    /// The name as the value of a field, made once.
+    id_field: OnceLock<Option<HeaderValue>>,
+    /// The [`Sought`] fields that the request is known to lack.
+    lacking: AtomicU8,
     /// Nanoseconds after the start at which the head of the answer is no longer wanted.
     deadline: AtomicU64,
     /// Whether the caller asked for less time than the route gives.
@@ -87,6 +93,8 @@ impl Facts {
             upgrade: OnceLock::new(),
             outcome: Mutex::default(),
             fields: Mutex::default(),
+            id_field: OnceLock::new(),
+            lacking: AtomicU8::new(0),
             deadline: AtomicU64::new(u64::MAX),
             shortened: AtomicBool::new(false),
             upload: AtomicU8::new(Upload::Done as u8),
@@ -139,6 +147,12 @@ impl Facts {
     #[must_use]
     pub fn id_text(&self) -> &str {
         self.id().map_or("", RequestId::as_str)
+    }
+
+    /// The same as the value of a header field.
+    pub(crate) fn id_field(&self) -> Option<HeaderValue> {
+        let id = self.id()?;
+        self.0.id_field.get_or_init(|| field_copy(id.as_bytes())).clone()
     }
 
     /// The name that it has until somebody who is believed gives it another.
@@ -266,8 +280,23 @@ impl Facts {
     /// Removes from an answer what this request's own fields will say.
     pub(crate) fn make_room_for_fields(&self, headers: &mut HeaderMap) {
         for name in self.fields().names() {
-            headers.remove(name);
+            remove_rare(headers, name);
         }
+    }
+
+    /// Says which of the [`Sought`] fields the request has.
+    pub(crate) fn set_found(&self, found: u8) {
+        self.0.lacking.store(!found, Ordering::Relaxed);
+    }
+
+    /// It is no longer known: what is not ours has had the request.
+    pub(crate) fn forget_found(&self) {
+        self.set_found(u8::MAX);
+    }
+
+    /// Whether the request is known to lack a field.
+    pub(crate) fn lacks(&self, field: Sought) -> bool {
+        self.0.lacking.load(Ordering::Relaxed) & field.bit() != 0
     }
 
     /// When the head of the answer is no longer wanted.

@@ -99,9 +99,11 @@ impl Authenticate {
     }
 
     /// Removes every scheme's credential.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    pub(crate) fn strip(&self, headers: &mut HeaderMap, has_cookie: bool) {
         headers.remove(http::header::AUTHORIZATION);
-        headers.remove(http::header::COOKIE);
+        if has_cookie {
+            headers.remove(http::header::COOKIE);
+        }
         for name in self.credential_fields() {
             headers.remove(name);
         }
@@ -320,6 +322,7 @@ impl Step for Authenticate {
             }
             Chosen::Unchecked(scheme) => {
                 let mut own = exchange.take();
+                own.facts.forget_found();
                 // Schemes bound the failures of each network.
                 own.facts.client().map(|client| own.request.extensions_mut().insert(client));
                 Ok(held.start(async move {

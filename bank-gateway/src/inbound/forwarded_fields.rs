@@ -4,12 +4,12 @@ use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID};
 use http::header::{EXPECT, HOST};
 use http::{HeaderName, HeaderValue, Request, Response};
 
-use super::client_addr::write_address;
+use super::client_addr::{Peer, field_of};
 use super::strict_http::{InvalidAnswer, check_answer};
 use super::trailers::{pass_back, pass_on};
 use super::upgrade::ask;
-use crate::exchange::{Exchange, Facts};
-use crate::field_text::{field_copy, field_number, field_text};
+use crate::exchange::{Exchange, Facts, Sought};
+use crate::field_text::field_number;
 use crate::observe::next_span;
 use crate::step::{Flow, Refusal, Step};
 
@@ -37,16 +37,20 @@ impl Step for ForwardedFields {
 /// Makes the fields ready for the upstream.
 pub(crate) fn prepare(exchange: &mut Exchange) {
     let Exchange { request, facts } = exchange;
-    let mut headers = std::mem::take(request.headers_mut());
-    pass_on(&mut headers, request.body(), facts);
-    *request.headers_mut() = headers;
+    pass_on(request, facts);
     let headers = request.headers_mut();
-    headers.remove(EXPECT);
+    if !facts.lacks(Sought::Expect) {
+        headers.remove(EXPECT);
+    }
     ask(headers, facts);
-    if let Some(id) = facts.id().and_then(|id| field_copy(id.as_bytes())) {
+    if let Some(id) = facts.id_field() {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(client) = facts.client().and_then(|client| field_text(|text| write_address(client.0, text))) {
+    let client = facts.client().and_then(|client| match Peer::of(facts) {
+        Some(peer) => peer.field.clone(),
+        None => field_of(client.0),
+    });
+    if let Some(client) = client {
         let origin = facts.origin();
         let tls = || facts.connection().is_some_and(|connection| connection.tls.is_some());
         let secure = origin.and_then(|origin| origin.is_secure).unwrap_or_else(tls);
@@ -84,9 +88,7 @@ pub(crate) fn stamp(request: &mut Request<Body>, facts: &Facts) {
 /// What is wrong with an answer that a caller could not read in one way only.
 pub(crate) fn receive(answer: &mut Response<Body>, facts: &Facts) -> Result<(), InvalidAnswer> {
     check_answer(answer)?;
-    let mut headers = std::mem::take(answer.headers_mut());
-    pass_back(&mut headers, answer.body(), facts);
-    *answer.headers_mut() = headers;
+    pass_back(answer, facts);
     Ok(())
 }
 

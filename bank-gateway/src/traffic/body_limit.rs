@@ -51,8 +51,7 @@ impl Step for BodyLimit {
         }
         exchange.facts.set_upload(Upload::Unread);
         let meter = Meter { facts: exchange.facts.clone(), left: self.0 };
-        let body = std::mem::take(exchange.request.body_mut());
-        *exchange.request.body_mut() = body.watched_by(meter);
+        exchange.request.body_mut().watch(meter);
         Ok(Flow::Pass)
     }
 

@@ -1,6 +1,7 @@
 //! Whether a request costs more where there is more: routes, callers, reloads. All are the same gateway with its full pipeline,
 //! asked in turn; what counts is CPU a request, against the one with one route and one caller.
 #![allow(clippy::print_stdout, reason = "the program's purpose")]
+#![allow(clippy::float_arithmetic, reason = "times and ratios, never money")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
