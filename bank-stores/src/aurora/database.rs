@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::AuroraOptions;
 use super::error::from_sqlx;
+use super::ledger::{DIALECT, PgSession};
 use super::migrate::{Step, migrate};
+use crate::ledger::sql::Session as _;
 use crate::{Consistency, Error, ErrorKind, Result};
 
 /// How long a reader endpoint may lag behind what its caller wrote before the writer is asked.
@@ -26,6 +28,8 @@ pub(super) struct Database {
     options: AuroraOptions,
     writer: PgPool,
     readers: Option<PgPool>,
+    /// As it stands in statements.
+    schema: Arc<str>,
 }
 
 impl Database {
@@ -47,7 +51,8 @@ impl Database {
         let wait = options.connect_timeout;
         let readers = options.readers.as_ref().map(|endpoint| pool(endpoint, wait.min(READERS), false));
         let writer = pool(&options.writer, wait, true);
-        let database = Arc::new(Self { options, writer, readers });
+        let schema = format!("\"{}\"", options.schema).into();
+        let database = Arc::new(Self { options, writer, readers, schema });
         if let Some(lifetime) = database.options.password.as_ref().and_then(|provider| provider.lifetime()) {
             tokio::spawn(refresh(Arc::downgrade(&database), lifetime));
         }
@@ -62,9 +67,19 @@ impl Database {
         &self.options
     }
 
-    /// Connections for reads that have to be current.
-    pub(super) fn current(&self) -> &PgPool {
-        &self.writer
+    /// The schema as it stands in statements.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// A text of ours, as this database's SQL: it has only our own words in it.
+    pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(DIALECT.sql(Some(&self.schema), text))
+    }
+
+    /// A connection of this database, whose statements name the schema.
+    pub(super) fn connected<C>(&self, connection: C) -> PgSession<C> {
+        PgSession { connection, schema: self.schema.clone() }
     }
 
     pub(super) async fn close(&self) {
@@ -133,10 +148,9 @@ impl Database {
         let Consistency::AtLeast(token) = read else { return Ok(connection) };
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let seen: Result<i64, _> =
-                sqlx::query_scalar("SELECT sequence FROM state").fetch_one(&mut *connection).await;
+            let seen = self.connected(&mut *connection).number("SELECT {newest} AS number", Vec::new()).await;
             match seen {
-                Ok(seen) if seen as u64 >= token.sequence() => return Ok(connection),
+                Ok(seen) if seen.unwrap_or_default() as u64 >= token.sequence() => return Ok(connection),
                 Ok(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(POLL).await,
                 _ => return self.writer.acquire().await.map_err(from_sqlx),
             }

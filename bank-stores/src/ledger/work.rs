@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::book::Outcome;
-use super::chain::{ChainStore, due_holds, next_blocks};
+use super::chain::{due_holds, next_blocks};
+use super::sql::Store;
 use super::{Command, ConsumerId, MAX_LINKED, Receipt};
 use crate::writer::{Group, Writer};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -180,7 +181,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// come, and adds to the hash chain. Reading and hashing are done beside the writer, which only puts in the result.
 pub(crate) async fn keep<S, G>(store: Arc<S>, writer: Weak<Writer<G>>)
 where
-    S: ChainStore,
+    S: Store,
     G: Group<Command = Work, Outcome = Done>,
 {
     let mut told = None;
@@ -203,7 +204,7 @@ where
 /// Does what there is to do; says whether there is more.
 async fn keep_once<S, G>(store: &S, writer: &Writer<G>, told: &mut Option<u64>) -> Result<bool>
 where
-    S: ChainStore,
+    S: Store,
     G: Group<Command = Work, Outcome = Done>,
 {
     // First, and apart: holds end in time whatever is wrong with the chain.

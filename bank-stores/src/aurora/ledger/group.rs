@@ -13,6 +13,7 @@ use super::ready::{Ready, Tried};
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
 use crate::ledger::Command;
+use crate::ledger::sql::Session as _;
 use crate::ledger::work::{Done, Work, size};
 use crate::writer::{Group, Next};
 use crate::{Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
@@ -65,10 +66,9 @@ impl From<Error> for Failure {
 impl LedgerGroup {
     pub(super) async fn open(database: Arc<Database>) -> Result<Self> {
         let mut connection = database.connect_writer().await?;
-        let sequence: i64 = sqlx::query_scalar("SELECT sequence FROM state")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(from_sqlx)?;
+        let newest = "SELECT {newest} AS number";
+        let sequence = database.connected(&mut connection).number(newest, Vec::new()).await?;
+        let sequence = sequence.unwrap_or_default();
         Ok(Self {
             database,
             connection: Some(connection),
@@ -94,14 +94,12 @@ impl LedgerGroup {
         };
         // One round trip: a row that every group locks first, so that groups of all processes take turns. What is read from
         // here on is read in later statements, and sees all that the groups before have done.
-        let begun = sqlx::raw_sql(
-            "BEGIN; SELECT sequence, booked_at, groups FROM state FOR UPDATE;
-             SELECT EXISTS (SELECT 1 FROM refusals),
-                    (SELECT min(deadline) FROM holds WHERE status = 0 AND deadline IS NOT NULL)",
-        )
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(Failure::of)?;
+        let begin = self.database.sql(
+            "BEGIN; SELECT sequence, booked_at, groups FROM {state} FOR UPDATE;
+             SELECT EXISTS (SELECT 1 FROM {refusals}),
+                    (SELECT min(deadline) FROM {holds} WHERE status = 0 AND deadline IS NOT NULL)",
+        );
+        let begun = sqlx::raw_sql(begin).fetch_all(&mut *connection).await.map_err(Failure::of)?;
         let [state, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
         let begin = Begun {
             sequence: state.get::<i64, _>(0) as u64,
@@ -117,11 +115,11 @@ impl LedgerGroup {
             self.wary = 0;
         }
         let known = self.known.take();
-        let (outcomes, mut after) = execute(connection, works, &begin, known).await?;
+        let (outcomes, mut after) = execute(&self.database, connection, works, &begin, known).await?;
         let fence = self.adrift || works.iter().any(|work| matches!(work, Work::Fence));
         if fence && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
             // What may still be on its way, of any process, is to find another number: what is not there now never comes of it.
-            let query = sqlx::query("UPDATE state SET groups = groups + 1");
+            let query = sqlx::query(self.database.sql("UPDATE {state} SET groups = groups + 1"));
             query.execute(&mut *connection).await.map_err(Failure::of)?;
             if let Some(after) = &mut after {
                 after.groups += 1;
@@ -162,7 +160,7 @@ impl LedgerGroup {
             None => {
                 let Some(commands) = only_postings(works) else { return Ok(None) };
                 let Some(known) = self.known.take_if(|known| known.is_enough(now)) else { return Ok(None) };
-                Ready::in_turn(connection, known, &commands, now).await?
+                Ready::in_turn(&self.database, connection, known, &commands, now).await?
             }
         };
         let Some(Ready { execution, receipts, known }) = ready else {
@@ -170,7 +168,7 @@ impl LedgerGroup {
             return Ok(None);
         };
         let (sequence, mut after, mut behind) = (known.sequence, Some(known), None);
-        let mut tried = execution.look_up(connection).await?;
+        let mut tried = execution.look_up(&self.database, connection).await?;
         if matches!(tried, Tried::Done) {
             let mut writing = pin!(execution.write(connection));
             tried = tokio::select! {
@@ -178,7 +176,9 @@ impl LedgerGroup {
                 tried = &mut writing => tried,
                 works = next.group() => {
                     let commands = only_postings(works);
-                    behind = commands.and_then(|commands| Ready::ahead(&mut after, &commands, clock.now()));
+                    let schema = self.database.schema();
+                    behind =
+                        commands.and_then(|commands| Ready::ahead(schema, &mut after, &commands, clock.now()));
                     writing.await
                 }
             }?;

@@ -4,14 +4,10 @@
 //! of the last group; as long as the database has the same number, nobody else has written, and what it remembers holds. A
 //! group of postings is then one statement, which does nothing where the number is another one.
 
-use sqlx::Row;
-use sqlx::postgres::PgConnection;
-
-use super::columns::select_accounts;
-use crate::aurora::error::from_sqlx;
 use crate::ledger::book::Book;
 use crate::ledger::remembered::Remembered;
-use crate::ledger::rows::account;
+use crate::ledger::sql::rows::{Record as _, account};
+use crate::ledger::sql::{Session, select_accounts};
 use crate::ledger::{AccountId, Command};
 use crate::{Result, Timestamp};
 
@@ -51,11 +47,11 @@ impl Known {
     }
 
     /// Moves the accounts of these postings into the book; gives those that are not remembered.
-    pub(super) fn lend(&mut self, commands: &[&Command], book: &mut Book) -> Vec<String> {
+    pub(super) fn lend<'c>(&mut self, commands: &[&'c Command], book: &mut Book) -> Vec<&'c AccountId> {
         let mut missing = Vec::new();
         for account in accounts(commands) {
             if !self.accounts.load(account, book) {
-                missing.push(account.as_str().to_owned());
+                missing.push(account);
             }
         }
         missing
@@ -64,24 +60,23 @@ impl Known {
     /// Reads accounts into the book; says whether nobody else has written before.
     pub(super) async fn read(
         &self,
-        connection: &mut PgConnection,
-        missing: Vec<String>,
+        session: &mut impl Session,
+        missing: &[&AccountId],
         book: &mut Book,
     ) -> Result<bool> {
         if missing.is_empty() {
             return Ok(true);
         }
         let sql = select_accounts!(
-            ", s.groups, s.sequence",
-            "state s CROSS JOIN accounts a",
-            "WHERE a.id = ANY($1)"
+            ", s.groups, s.sequence AS newest",
+            "{state} s CROSS JOIN {texts} {join} {accounts} a ON a.id = j.value",
+            ""
         );
-        let rows = sqlx::query(sql).bind(missing).fetch_all(connection).await.map_err(from_sqlx)?;
-        for row in &rows {
-            if !self.is_of(row.get(15), row.get(16)) {
+        for row in session.rows(sql, vec![missing.iter().map(|id| id.as_str()).collect()]).await? {
+            if !self.is_of(row.number("groups")?, row.number("newest")?) {
                 return Ok(false);
             }
-            let held = account(row)?;
+            let held = account(&row)?;
             book.load_account(held.account, held.sequence, held.content);
         }
         Ok(true)

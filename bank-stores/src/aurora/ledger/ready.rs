@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::group::Failure;
 use super::known::Known;
 use super::statement::Statement;
 use super::write::statement;
+use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
 use crate::ledger::book::{Book, Outcome};
+use crate::ledger::sql::Session as _;
+use crate::ledger::sql::Value;
+use crate::ledger::sql::rows::Record as _;
 use crate::ledger::work::receipts;
 use crate::ledger::{Command, Receipt};
 use crate::{Result, Timestamp};
@@ -49,6 +52,7 @@ pub(super) enum Tried {
 impl Ready {
     /// Evaluates postings behind what is known; gives nothing where another process has written meanwhile.
     pub(super) async fn in_turn(
+        database: &Database,
         connection: &mut PgConnection,
         mut known: Known,
         commands: &[&Command],
@@ -56,20 +60,25 @@ impl Ready {
     ) -> Result<Option<Self>, Failure> {
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
         let missing = known.lend(commands, &mut book);
-        if !known.read(connection, missing, &mut book).await? {
+        if !known.read(&mut database.connected(connection), &missing, &mut book).await? {
             return Ok(None);
         }
-        Self::evaluate(known, book, commands).map(Some).map_err(Failure::of)
+        Self::evaluate(database.schema(), known, book, commands).map(Some).map_err(Failure::of)
     }
 
     /// Evaluates postings behind what is known, and takes it, where it is enough; leaves it otherwise.
-    pub(super) fn ahead(known: &mut Option<Known>, commands: &[&Command], now: Timestamp) -> Option<Self> {
+    pub(super) fn ahead(
+        schema: &str,
+        known: &mut Option<Known>,
+        commands: &[&Command],
+        now: Timestamp,
+    ) -> Option<Self> {
         let enough = |known: &mut Known| known.is_enough(now) && known.has_accounts_of(commands);
         let mut known = known.take_if(enough)?;
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
         known.lend(commands, &mut book);
         // What the driver cannot take is told when it is the group's turn.
-        Self::evaluate(known, book, commands).ok()
+        Self::evaluate(schema, known, book, commands).ok()
     }
 
     /// Whether it is of so many commands, and no hold has ended since it was made.
@@ -77,7 +86,7 @@ impl Ready {
         self.receipts.len() == commands && self.known.is_enough(now)
     }
 
-    fn evaluate(mut known: Known, mut book: Book, commands: &[&Command]) -> sqlx::Result<Self> {
+    fn evaluate(schema: &str, mut known: Known, mut book: Book, commands: &[&Command]) -> sqlx::Result<Self> {
         let (groups, sequence) = (known.groups, known.sequence);
         let outcomes = book.evaluate(commands);
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
@@ -96,7 +105,7 @@ impl Ready {
         }
         let mut written = None;
         if refused || book.sequence() > sequence {
-            written = Some(statement(commands, &outcomes, &book, (sequence, groups))?);
+            written = Some(statement(schema, commands, &outcomes, &book, (sequence, groups))?);
         }
         let receipts = receipts(outcomes, &HashMap::new());
         known.refusals |= refused;
@@ -109,20 +118,29 @@ impl Ready {
 impl Execution {
     /// Looks at what is to be refused or was refused before. A refusal is true of what is, not of what was; what happened before
     /// is no refusal, however poor its account is now; and what was refused for good does not happen.
-    pub(super) async fn look_up(&self, connection: &mut PgConnection) -> Result<Tried, Failure> {
+    pub(super) async fn look_up(
+        &self,
+        database: &Database,
+        connection: &mut PgConnection,
+    ) -> Result<Tried, Failure> {
         if self.once_refused.is_empty() {
             return Ok(Tried::Done);
         }
-        let sql = "SELECT groups, sequence, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)),
-                          EXISTS (SELECT 1 FROM refusals WHERE id = ANY($2)) FROM state";
-        let query = sqlx::query(sql).bind(&self.doubtful).bind(&self.once_refused);
-        let row = query.fetch_one(connection).await.map_err(Failure::of)?;
-        Ok(if (self.groups, self.sequence as i64) != (row.get(0), row.get(1)) {
+        let sql = "SELECT s.groups, s.sequence, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
+                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused FROM {state} s";
+        let values: Vec<Value<'_>> =
+            [&self.doubtful, &self.once_refused].map(|ids| ids.iter().map(String::as_str).collect()).into();
+        let Some(row) = database.connected(connection).row(sql, values).await? else {
+            return Ok(Tried::Late);
+        };
+        let state = (row.number("groups")?, row.number("sequence")?);
+        let found = [row.optional_number("posted")?, row.optional_number("refused")?];
+        Ok(if (self.groups, self.sequence as i64) != state {
             Tried::Late
-        } else if row.get(2) || row.get(3) {
-            Tried::Repeated
-        } else {
+        } else if found == [None, None] {
             Tried::Done
+        } else {
+            Tried::Repeated
         })
     }
 
