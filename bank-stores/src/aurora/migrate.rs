@@ -43,10 +43,17 @@ pub(super) async fn migrate(
         return Ok(());
     }
     lock(connection, schema).await?;
+    // Who owns the schema may not be allowed to make one, which is asked for before it is seen that there is one.
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)")
+        .bind(schema)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_sqlx)?;
+    let make = if there { String::new() } else { format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\";") };
     // The schema's name has been checked. Building an index takes as long as it takes.
     let prepare = format!(
         "SET statement_timeout = 0;
-         CREATE SCHEMA IF NOT EXISTS \"{schema}\";
+         {make}
          CREATE TABLE IF NOT EXISTS schema_version (one BOOLEAN PRIMARY KEY CHECK (one), version INTEGER NOT NULL);
          INSERT INTO schema_version VALUES (true, 0) ON CONFLICT DO NOTHING"
     );

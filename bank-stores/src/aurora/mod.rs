@@ -22,12 +22,12 @@
 //! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_in_transaction_timeout`] |
 //! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |
 //!
-//! Booking times and deadlines are by the clock of the process that commits, and never go back where another's is ahead: keep
-//! clocks in step (NTP). Where this process's and the server's differ by more than a second, the log says so.
+//! Booking times and deadlines are by the server's clock, and never go back. A process whose own clock is wrong does no harm.
 //!
 //! TLS with verification of certificate and name is used unless the server is on this machine (see
 //! [`requires_tls`](crate::connect::requires_tls)).
 
+mod clock;
 mod database;
 mod error;
 mod ledger;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::connect::requires_tls;
-use crate::{Clock, Error, ErrorKind, Result, SystemClock};
+use crate::{Error, ErrorKind, Result};
 
 /// Where the password comes from: IAM tokens of Aurora last fifteen minutes.
 ///
@@ -60,7 +60,6 @@ pub struct AuroraOptions {
     pub(super) password: Option<Arc<dyn PasswordProvider>>,
     pub(super) root_certificates: Option<PathBuf>,
     pub(super) schema: String,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) connections: u32,
     pub(super) group: usize,
     pub(super) connect_timeout: Duration,
@@ -84,7 +83,6 @@ impl AuroraOptions {
             password: None,
             root_certificates: None,
             schema: "bank_ledger".to_owned(),
-            clock: Arc::new(SystemClock::new()),
             connections: 8,
             group: 1_024,
             connect_timeout: Duration::from_secs(30),
@@ -132,12 +130,6 @@ impl AuroraOptions {
         }
         name.clone_into(&mut self.schema);
         Ok(self)
-    }
-
-    /// Where the time comes from; the system's clock otherwise.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
     }
 
     /// How many connections read from each endpoint, 1 to 256; eight otherwise. One more writes.

@@ -1,6 +1,5 @@
 //! A SQLite file: opening, schema versions, connections.
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +10,8 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::error::from_sqlx;
+use super::files::Lock;
+use super::steady::SteadyClock;
 use super::{SqliteOptions, files};
 use crate::{Error, ErrorKind, Result};
 
@@ -33,7 +34,8 @@ pub(super) struct Database {
     options: SqliteOptions,
     schema: Schema,
     /// Held by the writer for its life; none where the store is read only.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Lock>>,
+    clock: Arc<SteadyClock>,
 }
 
 impl Database {
@@ -45,7 +47,8 @@ impl Database {
             .acquire_timeout(Duration::from_secs(10))
             // The operating system keeps the pages as well; the writer has more of its own.
             .connect_lazy_with(connect_options(&options).read_only(true).pragma("cache_size", "-1024"));
-        let database = Arc::new(Self { readers, options, schema, lock: Mutex::new(lock) });
+        let clock = Arc::new(SteadyClock::new(options.clock.clone()));
+        let database = Arc::new(Self { readers, options, schema, lock: Mutex::new(lock), clock });
         if database.options.read_only {
             let mut connection = database.readers.acquire().await.map_err(from_sqlx)?;
             let version = database.schema.version(&mut connection).await?;
@@ -60,7 +63,7 @@ impl Database {
         Ok(database)
     }
 
-    async fn prepare(options: &SqliteOptions, schema: Schema) -> Result<File> {
+    async fn prepare(options: &SqliteOptions, schema: Schema) -> Result<Lock> {
         files::prepare(&options.path)?;
         let lock = files::lock(&options.path)?;
         let mut connection = connect_options(options).connect().await.map_err(from_sqlx)?;
@@ -71,6 +74,11 @@ impl Database {
 
     pub(super) fn options(&self) -> &SqliteOptions {
         &self.options
+    }
+
+    /// The time, which a clock that is set does not make leap.
+    pub(super) fn clock(&self) -> &Arc<SteadyClock> {
+        &self.clock
     }
 
     pub(super) fn readers(&self) -> &SqlitePool {

@@ -157,12 +157,16 @@ pub(crate) fn size(work: &Work) -> usize {
 }
 
 /// The outcomes of commands, where `stored` has the receipts of those that took effect before.
-pub(crate) fn receipts(outcomes: Vec<Outcome<'_>>, stored: &HashMap<u64, Receipt>) -> Vec<Result<Receipt>> {
+pub(crate) fn receipts(
+    outcomes: Vec<Outcome<'_>>,
+    stored: &HashMap<u64, Result<Receipt>>,
+) -> Vec<Result<Receipt>> {
     let receipt = |outcome| match outcome {
         Outcome::Fresh(receipt, _) | Outcome::Replayed(receipt) => Ok(receipt),
         Outcome::Refused(error) | Outcome::RefusedForGood(error) => Err(error),
         Outcome::RecallPosting(sequence) | Outcome::RecallChange(sequence) => match stored.get(&sequence) {
-            Some(receipt) => Ok(receipt.clone().replay()),
+            Some(Ok(receipt)) => Ok(receipt.clone().replay()),
+            Some(Err(error)) => Err(error.clone()),
             None => {
                 let message = format!("command {sequence} has no rows any more");
                 Err(Error::new(ErrorKind::Damaged, message))

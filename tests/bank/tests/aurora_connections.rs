@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -366,4 +368,85 @@ async fn s24_a_server_without_encryption_is_not_spoken_to() {
     certificates(directory.path(), "localhost", false);
     let outcome = verified(server, &directory.path().join("ca.pem"), &Postgres::fresh_schema()).await;
     assert_eq!(outcome, Err(ErrorKind::Unavailable));
+}
+
+/// A pooler that does what PgBouncer does with `ignore_startup_parameters = options`; gives its port.
+fn pooler_that_drops_options(server: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) =
+                (client.unwrap(), TcpStream::connect(("127.0.0.1", server)).unwrap());
+            std::thread::spawn(move || {
+                // A length, the protocol's version, and names and values that each end with a zero.
+                let mut length = [0; 4];
+                client.read_exact(&mut length).unwrap();
+                let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
+                client.read_exact(&mut body).unwrap();
+                let words: Vec<&[u8]> = body[4..].split(|byte| *byte == 0).collect();
+                let mut kept = body[..4].to_vec();
+                for pair in words.chunks(2).filter(|pair| pair.len() == 2 && !pair[0].is_empty()) {
+                    if pair[0] != b"options" {
+                        pair.iter().for_each(|word| kept.extend([*word, b"\0"].concat()));
+                    }
+                }
+                kept.push(0);
+                server.write_all(&(kept.len() as u32 + 4).to_be_bytes()).unwrap();
+                server.write_all(&kept).unwrap();
+                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to).is_ok());
+                let _ = std::io::copy(&mut client, &mut server);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_drops_settings_is_refused_unless_the_role_has_them() {
+    let Some(server) = blocking(|| Postgres::start("a pooler")).await else { return };
+    let port = pooler_that_drops_options(server.port());
+    let url = server.url().replace(&format!(":{}", server.port()), &format!(":{port}"));
+    let through = |schema: &str| AuroraOptions::new(&url).unwrap().schema(schema).unwrap();
+    let refused = AuroraLedger::open(through("bank_a")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    assert!(refused.to_string().contains("search_path is"), "{refused}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('accounts', 'schema_version')";
+    assert_eq!(tokio::task::block_in_place(|| server.sql(tables)), "0", "nothing is made elsewhere");
+    // What its documentation says to do.
+    let settings = [
+        ("search_path", "bank_a"),
+        ("statement_timeout", "'30s'"),
+        ("lock_timeout", "'10s'"),
+        ("idle_in_transaction_session_timeout", "'10s'"),
+        ("default_transaction_isolation", "'read committed'"),
+        ("jit", "off"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ];
+    for (name, value) in settings {
+        let role = format!("ALTER ROLE CURRENT_USER SET {name} = {value}");
+        tokio::task::block_in_place(|| server.sql(&role));
+    }
+    let ledger = AuroraLedger::open(through("bank_a")).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
+    let another = AuroraLedger::open(through("bank_b")).await.unwrap_err();
+    assert_eq!(another.kind(), ErrorKind::Denied, "its tables are not those of the role's schema");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_that_owns_the_schema_needs_no_right_to_make_one() {
+    let Some(server) = blocking(|| Postgres::start("least privilege")).await else { return };
+    let url = tokio::task::block_in_place(|| {
+        server.sql("CREATE ROLE teller LOGIN; CREATE SCHEMA till AUTHORIZATION teller");
+        assert_eq!(server.sql("SELECT has_database_privilege('teller', current_database(), 'CREATE')"), "f");
+        let (_, address) = server.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        format!("postgres://teller@{address}")
+    });
+    let ledger = AuroraLedger::open(AuroraOptions::new(&url).unwrap().schema("till").unwrap()).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
 }

@@ -97,14 +97,17 @@ impl LedgerGroup {
         let begin = self.database.sql(
             "BEGIN; SELECT sequence, booked_at, groups FROM {state} FOR UPDATE;
              SELECT EXISTS (SELECT 1 FROM {refusals}),
-                    (SELECT min(deadline) FROM {holds} WHERE status = 0 AND deadline IS NOT NULL)",
+                    (SELECT min(deadline) FROM {holds} WHERE status = 0 AND deadline IS NOT NULL),
+                    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
         );
         let begun = sqlx::raw_sql(begin).fetch_all(&mut *connection).await.map_err(Failure::of)?;
         let [state, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
+        let now = Timestamp::from_micros(facts.get(2));
+        self.database.clock().is(now);
         let begin = Begun {
             sequence: state.get::<i64, _>(0) as u64,
-            // Booking time never goes back, even where a clock does, or another process's is ahead.
-            booked_at: self.database.options().clock.now().max(Timestamp::from_micros(state.get(1))),
+            // Booking time never goes back, even where the server's clock does.
+            booked_at: now.max(Timestamp::from_micros(state.get(1))),
             groups: state.get(2),
             refusals: facts.get(0),
             deadline: facts.get::<Option<i64>, _>(1).map(Timestamp::from_micros),
@@ -148,7 +151,7 @@ impl LedgerGroup {
         next: &mut Next<'_, Self>,
     ) -> Result<Option<Vec<Result<Done>>>, Failure> {
         let (Some(connection), 0) = (&mut self.connection, self.wary) else { return Ok(None) };
-        let clock = &self.database.options().clock;
+        let clock = self.database.clock();
         let now = clock.now();
         let ready = match ready {
             Some(ready) if ready.still_holds(works.len(), now) => {

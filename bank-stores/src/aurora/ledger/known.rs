@@ -6,7 +6,8 @@
 
 use crate::ledger::book::Book;
 use crate::ledger::remembered::Remembered;
-use crate::ledger::sql::rows::{Record as _, account};
+use crate::ledger::sql::load::load_account;
+use crate::ledger::sql::rows::Record as _;
 use crate::ledger::sql::{Session, select_accounts};
 use crate::ledger::{AccountId, Command};
 use crate::{Result, Timestamp};
@@ -76,8 +77,7 @@ impl Known {
             if !self.is_of(row.number("groups")?, row.number("newest")?) {
                 return Ok(false);
             }
-            let held = account(&row)?;
-            book.load_account(held.account, held.sequence, held.content);
+            load_account(&row, book)?;
         }
         Ok(true)
     }

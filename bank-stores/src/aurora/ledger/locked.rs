@@ -58,7 +58,8 @@ async fn execute_commands(
     let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
     let mut groups = begun.groups;
     if refused || book.sequence() > begun.sequence {
-        let statement = statement(database.schema(), commands, &outcomes, &book, (begun.sequence, groups));
+        let statement =
+            statement(database.schema(), commands, &outcomes, &book, (begun.sequence, groups), None);
         let written = statement.map_err(Failure::of)?.execute(session.connection).await;
         if !written.map_err(Failure::of)? {
             let message = "the ledger's state has changed in spite of its lock";

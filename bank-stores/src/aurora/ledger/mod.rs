@@ -52,6 +52,7 @@ impl AuroraLedger {
     pub async fn open(options: AuroraOptions) -> Result<Self> {
         let limit = options.group;
         let database = Database::open(options, schema::STEPS).await?;
+        reads::check_currencies(&*database).await?;
         let writer = Arc::new(Writer::start(LedgerGroup::open(database.clone()).await?, limit));
         let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
         Ok(Self { database, writer, keeper })

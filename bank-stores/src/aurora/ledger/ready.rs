@@ -63,7 +63,7 @@ impl Ready {
         if !known.read(&mut database.connected(connection), &missing, &mut book).await? {
             return Ok(None);
         }
-        Self::evaluate(database.schema(), known, book, commands).map(Some).map_err(Failure::of)
+        Self::evaluate(database.schema(), known, book, commands, now).map(Some).map_err(Failure::of)
     }
 
     /// Evaluates postings behind what is known, and takes it, where it is enough; leaves it otherwise.
@@ -78,7 +78,7 @@ impl Ready {
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
         known.lend(commands, &mut book);
         // What the driver cannot take is told when it is the group's turn.
-        Self::evaluate(schema, known, book, commands).ok()
+        Self::evaluate(schema, known, book, commands, now).ok()
     }
 
     /// Whether it is of so many commands, and no hold has ended since it was made.
@@ -86,7 +86,13 @@ impl Ready {
         self.receipts.len() == commands && self.known.is_enough(now)
     }
 
-    fn evaluate(schema: &str, mut known: Known, mut book: Book, commands: &[&Command]) -> sqlx::Result<Self> {
+    fn evaluate(
+        schema: &str,
+        mut known: Known,
+        mut book: Book,
+        commands: &[&Command],
+        now: Timestamp,
+    ) -> sqlx::Result<Self> {
         let (groups, sequence) = (known.groups, known.sequence);
         let outcomes = book.evaluate(commands);
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
@@ -105,7 +111,7 @@ impl Ready {
         }
         let mut written = None;
         if refused || book.sequence() > sequence {
-            written = Some(statement(schema, commands, &outcomes, &book, (sequence, groups))?);
+            written = Some(statement(schema, commands, &outcomes, &book, (sequence, groups), Some(now))?);
         }
         let receipts = receipts(outcomes, &HashMap::new());
         known.refusals |= refused;

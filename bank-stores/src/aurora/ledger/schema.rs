@@ -14,6 +14,7 @@ pub(super) const STEPS: &[Step] = &[
 CREATE TABLE state (one BOOLEAN PRIMARY KEY CHECK (one), sequence BIGINT NOT NULL, booked_at BIGINT NOT NULL)
     WITH (fillfactor = 10);
 INSERT INTO state VALUES (true, 0, -9223372036854775808);
+CREATE TABLE currencies (code TEXT COLLATE \"C\" PRIMARY KEY, decimals SMALLINT NOT NULL);
 CREATE TABLE accounts (
     sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, owner TEXT COLLATE \"C\", name TEXT,
     currency TEXT NOT NULL, floor BIGINT, ceiling BIGINT, opened_at BIGINT NOT NULL, content BYTEA NOT NULL

@@ -1,19 +1,25 @@
 //! What a group did, sent as arrays: one statement for all tables, whatever the group's size.
 
 use super::statement::Statement;
+use crate::Timestamp;
 use crate::ledger::Command;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::sql::tables::{Column, How, Order, Rows, rows};
 
+/// The microseconds by which a process may think it later than it is on the server.
+const AHEAD: i64 = 1_000_000;
+
 /// A statement that writes what the group did, whose first sequence comes behind `before`, where no other group has written
 /// since the group number `groups`, which the last sequence must agree with; where one has, it gives no row and does nothing.
-/// Outside of a transaction it is one of its own.
+/// Outside of a transaction it is one of its own. Nor does it do anything where `now`, by which the group was evaluated, is
+/// later than it is on the server.
 pub(super) fn statement(
     schema: &str,
     commands: &[&Command],
     outcomes: &[Outcome<'_>],
     book: &Book,
     (before, groups): (u64, i64),
+    now: Option<Timestamp>,
 ) -> sqlx::Result<Statement> {
     let mut statement = Statement::default();
     let (sequence, at) =
@@ -21,9 +27,16 @@ pub(super) fn statement(
     let (last, groups) = (statement.value(before as i64)?, statement.value(groups)?);
     // The parts look at this one first: it locks the row that all groups lock, and when it finds another number in it, it
     // gives no row, and they do nothing.
+    let in_time = match now {
+        Some(now) => {
+            let now = statement.value(now.micros())?;
+            format!(" AND {now}::bigint <= extract(epoch FROM clock_timestamp()) * 1000000 + {AHEAD}")
+        }
+        None => String::new(),
+    };
     statement.part(format!(
         "UPDATE {schema}.state SET sequence = {sequence}, booked_at = {at}, groups = groups + 1
-         WHERE groups = {groups} AND sequence = {last} RETURNING 1"
+         WHERE groups = {groups} AND sequence = {last}{in_time} RETURNING 1"
     ));
     for rows in rows(commands, outcomes, book, before, Order::Account) {
         put(&mut statement, schema, rows)?;
@@ -53,6 +66,7 @@ fn put(statement: &mut Statement, schema: &str, rows: Rows) -> sqlx::Result<()> 
     );
     statement.part(match how {
         How::Insert => insert,
+        How::Keep => format!("{insert} ON CONFLICT ({key}) DO NOTHING"),
         How::Put => format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {}", set("excluded")),
         How::Update => format!(
             "UPDATE {schema}.{table} t SET {} FROM unnest({values}) AS v ({all})

@@ -1,6 +1,7 @@
 //! The ledger's writer: a group of commands in one database transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -8,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::session::SqliteSession;
 use super::write::write;
 use crate::embedded::error::from_sqlx;
+use crate::embedded::steady::SteadyClock;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::remembered::Remembered;
@@ -16,12 +18,12 @@ use crate::ledger::sql::tables::{Order, rows};
 use crate::ledger::sql::{Session as _, works};
 use crate::ledger::work::{Done, Work, receipts, size};
 use crate::ledger::{AccountId, Command, Receipt};
-use crate::{Clock, Result, Timestamp};
+use crate::{Result, Timestamp};
 
 /// What the writer keeps in memory.
 #[derive(Debug)]
 pub(super) struct LedgerEngine {
-    clock: Arc<dyn Clock>,
+    clock: Arc<SteadyClock>,
     sequence: u64,
     booked_at: Timestamp,
     /// Whether any refusal is remembered.
@@ -33,7 +35,7 @@ pub(super) struct LedgerEngine {
 }
 
 impl LedgerEngine {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(clock: Arc<SteadyClock>) -> Self {
         Self {
             clock,
             sequence: 0,
@@ -49,8 +51,11 @@ impl LedgerEngine {
         connection: &mut SqliteConnection,
         commands: &[&Command],
     ) -> Result<Vec<Result<Receipt>>> {
-        // Booking time never goes back, even where the clock does.
-        let booked_at = self.clock.now().max(self.booked_at);
+        let booked_at = match self.clock.checked() {
+            // Booking time never goes back, even where the clock does.
+            Ok(now) => now.max(self.booked_at),
+            Err(error) => return Ok(commands.iter().map(|_| Err(error.clone())).collect()),
+        };
         let mut session = SqliteSession(connection);
         let mut book = Book::new(self.sequence, booked_at);
         let due = self.deadline.is_some_and(|deadline| deadline <= booked_at);
@@ -90,6 +95,14 @@ impl Engine for LedgerEngine {
             Some(row) => (row.get::<i64, _>(0) as u64, Timestamp::from_micros(row.get(1))),
             None => (0, Timestamp::from_micros(i64::MIN)),
         };
+        let ahead = self.booked_at.since(self.clock.now());
+        if ahead > Duration::from_secs(1) {
+            let seconds = ahead.as_secs();
+            tracing::warn!(
+                seconds,
+                "the last booking lies ahead of the clock: booking time stands still until then"
+            );
+        }
         let mut session = SqliteSession(connection);
         self.deadline = earliest_deadline(&mut session).await?;
         self.refusals = session.row("SELECT 1 FROM {refusals} LIMIT 1", Vec::new()).await?.is_some();

@@ -42,12 +42,12 @@ pub struct SqliteLedger {
 impl SqliteLedger {
     /// Opens the ledger and starts its writer on the current tokio runtime.
     pub async fn open(options: SqliteOptions) -> Result<Self> {
-        let clock = options.clock.clone();
         let database = Database::open(options, schema::SCHEMA).await?;
+        reads::check_currencies(&*database).await?;
         if database.options().read_only {
             return Ok(Self { database, writer: None, keeper: None });
         }
-        let writer = Arc::new(start(database.clone(), LedgerEngine::new(clock)).await?);
+        let writer = Arc::new(start(database.clone(), LedgerEngine::new(database.clock().clone())).await?);
         let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
         Ok(Self { database, writer: Some(writer), keeper: Some(keeper) })
     }

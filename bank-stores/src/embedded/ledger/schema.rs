@@ -9,6 +9,7 @@ pub(super) const SCHEMA: Schema = Schema {
     name: "ledger",
     application: 0x6261_6c02,
     migrations: &["
+CREATE TABLE currencies (code TEXT PRIMARY KEY, decimals INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE accounts (
     sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT, name TEXT, currency TEXT NOT NULL,
     floor INTEGER, ceiling INTEGER, opened_at INTEGER NOT NULL, content BLOB NOT NULL

@@ -106,6 +106,6 @@ impl Store for Database {
     }
 
     fn now(&self) -> Timestamp {
-        self.options().clock.now()
+        self.clock().now()
     }
 }

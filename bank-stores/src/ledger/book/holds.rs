@@ -103,6 +103,8 @@ impl Book {
             .holds
             .values()
             .filter(|held| held.hold.is_due(self.booked_at))
+            // Where its account cannot be read, it stays as it is.
+            .filter(|held| self.accounts.contains_key(&held.hold.account))
             .map(|held| (held.hold.deadline, held.sequence, held.hold.id.clone()))
             .collect();
         due.sort();

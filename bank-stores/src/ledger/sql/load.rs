@@ -3,15 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use super::columns::{select_accounts, select_entries, select_holds};
-use super::rows::{Record as _, account, entry, hold};
+use super::rows::{Record, account, entry, hold};
 use super::{Session, Value, reads};
 use crate::error::damaged;
-use crate::ledger::book::{Book, HeldHold, Outcome, Target};
+use crate::ledger::book::{Book, HeldHold, Outcome, Target, Thing};
 use crate::ledger::work::SWEEP;
 use crate::ledger::{
-    Account, AccountId, ChangeId, Command, CommandId, HoldStatus, Leg, PostingId, Receipt, refusal,
+    Account, AccountId, ChangeId, Command, CommandId, HoldId, HoldStatus, Leg, PostingId, Receipt, refusal,
 };
-use crate::{Result, Timestamp};
+use crate::{Error, Result, Timestamp};
 
 /// What commands name.
 #[derive(Default)]
@@ -93,8 +93,10 @@ pub(crate) async fn load(
     if !named.holds.is_empty() {
         let sql = select_holds!("{texts} {join} {holds} h ON h.id = j.value", "");
         for row in session.rows(sql, vec![named.holds.iter().copied().collect()]).await? {
-            let held = hold(&row)?;
-            holds.insert(held.hold.id.clone(), held);
+            match hold(&row) {
+                Ok(held) => drop(holds.insert(held.hold.id.clone(), held)),
+                Err(error) => damaged_row(book, Thing::Hold(HoldId::new(row.text("id")?)?), error),
+            }
         }
     }
     if due {
@@ -112,17 +114,33 @@ pub(crate) async fn load(
     }
     let sql = select_accounts!("{texts} {join} {accounts} a ON a.id = j.value", "");
     for row in session.rows(sql, vec![named.accounts.iter().map(AccountId::as_str).collect()]).await? {
-        let held = account(&row)?;
-        book.load_account(held.account, held.sequence, held.content);
+        load_account(&row, book)?;
     }
     Ok(())
+}
+
+/// Loads an account of a row; one that cannot be read is the refusal of the commands that need it.
+pub(crate) fn load_account(row: &impl Record, book: &mut Book) -> Result<()> {
+    match account(row) {
+        Ok(held) => book.load_account(held.account, held.sequence, held.content),
+        Err(error) => damaged_row(book, Thing::Account(AccountId::new(row.text("id")?)?), error),
+    }
+    Ok(())
+}
+
+fn damaged_row(book: &mut Book, thing: Thing, error: Error) {
+    tracing::error!(?thing, error = ?error, "a row of the ledger cannot be read");
+    book.load_damaged(thing, error);
 }
 
 async fn load_postings(session: &mut impl Session, ids: &[&str], book: &mut Book) -> Result<()> {
     let sql = "SELECT p.id, p.sequence, p.content FROM {texts} {join} {postings} p ON p.id = j.value";
     for row in session.rows(sql, vec![ids.iter().copied().collect()]).await? {
         let id = PostingId::new(row.text("id")?).map_err(damaged)?;
-        book.load_posting(id, row.sequence("sequence")?, row.hash("content")?);
+        match row.hash("content") {
+            Ok(content) => book.load_posting(id, row.sequence("sequence")?, content),
+            Err(error) => damaged_row(book, Thing::Command(CommandId::Posting(id)), error),
+        }
     }
     Ok(())
 }
@@ -137,10 +155,14 @@ async fn load_targets(
                FROM {texts} {join} {postings} p ON p.id = j.value";
     let rows = session.rows(sql, vec![named.targets.iter().copied().collect()]).await?;
     let sequences = rows.iter().map(|row| row.sequence("sequence")).collect::<Result<Vec<_>>>()?;
-    let mut receipts = recall(session, &sequences).await?;
+    let (mut receipts, mut unreadable) = recall(session, &sequences).await?;
     let mut touched = Vec::new();
     for (row, sequence) in rows.iter().zip(sequences) {
         let id = PostingId::new(row.text("id")?).map_err(damaged)?;
+        if let Some(error) = unreadable.remove(&sequence) {
+            damaged_row(book, Thing::Target(id), error);
+            continue;
+        }
         let entries = receipts.remove(&sequence).map(|receipt| receipt.entries).unwrap_or_default();
         touched.extend(entries.iter().map(|entry| entry.account.clone()));
         let legs = entries.into_iter().map(|entry| Leg::new(entry.account, entry.amount)).collect();
@@ -156,7 +178,10 @@ async fn load_changes(session: &mut impl Session, ids: &[&str], book: &mut Book)
     let sql = "SELECT c.id, c.sequence, c.content FROM {texts} {join} {changes} c ON c.id = j.value";
     for row in session.rows(sql, vec![ids.iter().copied().collect()]).await? {
         let id = ChangeId::new(row.text("id")?).map_err(damaged)?;
-        book.load_change(id, row.sequence("sequence")?, row.hash("content")?);
+        match row.hash("content") {
+            Ok(content) => book.load_change(id, row.sequence("sequence")?, content),
+            Err(error) => damaged_row(book, Thing::Command(CommandId::Change(id)), error),
+        }
     }
     Ok(())
 }
@@ -167,8 +192,12 @@ async fn load_refusals(session: &mut impl Session, commands: &[&Command], book: 
     let sql = "SELECT r.id, r.content, r.error FROM {texts} {join} {refusals} r ON r.id = j.value";
     for row in session.rows(sql, vec![ids.keys().map(String::as_str).collect()]).await? {
         if let Some(id) = ids.get(row.text("id")?) {
-            let error = refusal::from_text(row.text("error")?).map_err(damaged)?;
-            book.load_refusal(id.clone(), row.hash("content")?, error);
+            let read =
+                || Ok((row.hash("content")?, refusal::from_text(row.text("error")?).map_err(damaged)?));
+            match read() {
+                Ok((content, error)) => book.load_refusal(id.clone(), content, error),
+                Err(error) => damaged_row(book, Thing::Command(id.clone()), error),
+            }
         }
     }
     Ok(())
@@ -189,7 +218,9 @@ async fn due_holds(
     let sql =
         select_holds!("{holds} h", "WHERE h.status = 0 AND h.deadline <= $1 ORDER BY h.deadline LIMIT $2");
     rows.extend(session.rows(sql, vec![now.into(), (SWEEP as i64).into()]).await?);
-    rows.iter().map(hold).collect()
+    let readable =
+        |row| hold(row).inspect_err(|error| tracing::error!(error = ?error, "a hold cannot be read"));
+    Ok(rows.iter().filter_map(|row| readable(row).ok()).collect())
 }
 
 /// The earliest deadline of an open hold.
@@ -199,35 +230,47 @@ pub(crate) async fn earliest_deadline(session: &mut impl Session) -> Result<Opti
     Ok(session.number(sql, Vec::new()).await?.map(Timestamp::from_micros))
 }
 
+/// What is stored of commands, by sequence: receipts, and why one cannot be read.
+type Stored = (HashMap<u64, Receipt>, HashMap<u64, Error>);
+
 /// The receipts of the commands that took effect before this group, by sequence.
 pub(crate) async fn recalled(
     session: &mut impl Session,
     outcomes: &[Outcome<'_>],
-) -> Result<HashMap<u64, Receipt>> {
+) -> Result<HashMap<u64, Result<Receipt>>> {
     let (postings, changes) = Outcome::recalled(outcomes);
     let mut stored = HashMap::new();
+    let mut keep = |(receipts, unreadable): Stored| {
+        stored.extend(receipts.into_iter().map(|(sequence, receipt)| (sequence, Ok(receipt))));
+        stored.extend(unreadable.into_iter().map(|(sequence, error)| (sequence, Err(error))));
+    };
     if !postings.is_empty() {
-        stored.extend(recall(session, &postings).await?);
+        keep(recall(session, &postings).await?);
     }
     if !changes.is_empty() {
-        stored.extend(recall_changes(session, &changes).await?);
+        keep(recall_changes(session, &changes).await?);
     }
     Ok(stored)
 }
 
-/// The receipts of postings that are stored, by sequence.
-async fn recall(session: &mut impl Session, sequences: &[u64]) -> Result<HashMap<u64, Receipt>> {
+/// The receipts of postings that are stored.
+async fn recall(session: &mut impl Session, sequences: &[u64]) -> Result<Stored> {
     let wanted = numbers(sequences);
     let sql =
         select_entries!("{numbers} {join} {entries} e ON e.posting = j.value", "ORDER BY e.posting, e.leg");
-    let mut receipts: HashMap<u64, Receipt> = HashMap::new();
+    let (mut receipts, mut unreadable) = Stored::default();
     for row in &session.rows(sql, vec![wanted.clone()]).await? {
-        let (entry, sequence) = (entry(row)?, row.sequence("sequence")?);
-        receipts
-            .entry(sequence)
-            .or_insert_with(|| Receipt::posted(entry.posting.clone(), sequence, entry.booked_at, Vec::new()))
-            .entries
-            .push(entry);
+        let sequence = row.sequence("sequence")?;
+        match entry(row) {
+            Ok(entry) => receipts
+                .entry(sequence)
+                .or_insert_with(|| {
+                    Receipt::posted(entry.posting.clone(), sequence, entry.booked_at, Vec::new())
+                })
+                .entries
+                .push(entry),
+            Err(error) => drop(unreadable.insert(sequence, error)),
+        }
     }
     // The hold as each capture left it.
     let sql = select_holds!(
@@ -237,30 +280,47 @@ async fn recall(session: &mut impl Session, sequences: &[u64]) -> Result<HashMap
     );
     for row in &session.rows(sql, vec![wanted]).await? {
         let sequence = row.sequence("posting")?;
-        if let Some(receipt) = receipts.remove(&sequence) {
+        let read = || {
             let status = HoldStatus::from_number(row.number("status_then")?);
-            let then = hold(row)?.hold.with(row.number("captured_then")?, status);
-            receipts.insert(sequence, receipt.with_hold(then));
+            Ok(hold(row)?.hold.with(row.number("captured_then")?, status))
+        };
+        match (read(), receipts.remove(&sequence)) {
+            (Ok(then), Some(receipt)) => drop(receipts.insert(sequence, receipt.with_hold(then))),
+            (Ok(_), None) => {}
+            (Err(error), _) => drop(unreadable.insert(sequence, error)),
         }
     }
-    Ok(receipts)
+    receipts.retain(|sequence, _| !unreadable.contains_key(sequence));
+    Ok((receipts, unreadable))
 }
 
-/// The receipts of changes that are stored, by sequence.
-async fn recall_changes(session: &mut impl Session, sequences: &[u64]) -> Result<HashMap<u64, Receipt>> {
+/// The receipts of changes that are stored.
+async fn recall_changes(session: &mut impl Session, sequences: &[u64]) -> Result<Stored> {
     let sql = "SELECT c.sequence, c.id, c.booked_at, c.state
                FROM {numbers} {join} {changes} c ON c.sequence = j.value";
-    let rows = session.rows(sql, vec![numbers(sequences)]).await?;
-    rows.iter()
-        .map(|row| {
-            let sequence = row.sequence("sequence")?;
+    let (mut receipts, mut unreadable) = Stored::default();
+    for row in &session.rows(sql, vec![numbers(sequences)]).await? {
+        let sequence = row.sequence("sequence")?;
+        let read = || {
             let id = ChangeId::new(row.text("id")?).map_err(damaged)?;
-            let account: Account = serde_json::from_str(row.text("state")?).map_err(|source| {
-                damaged(crate::Error::invalid("state", "not an account").with_source(source))
-            })?;
-            Ok((sequence, Receipt::changed(id, sequence, row.time("booked_at")?, account)))
-        })
-        .collect()
+            let account: Account = serde_json::from_str(row.text("state")?)
+                .map_err(|source| damaged(Error::invalid("state", "not an account").with_source(source)))?;
+            Ok(Receipt::changed(id, sequence, row.time("booked_at")?, account))
+        };
+        match read() {
+            Ok(receipt) => drop(receipts.insert(sequence, receipt)),
+            Err(error) => drop(unreadable.insert(sequence, error)),
+        }
+    }
+    Ok((receipts, unreadable))
+}
+
+/// The one receipt among what is stored.
+fn only((mut receipts, mut unreadable): Stored, sequence: i64) -> Result<Option<Receipt>> {
+    match unreadable.remove(&(sequence as u64)) {
+        Some(error) => Err(error),
+        None => Ok(receipts.remove(&(sequence as u64))),
+    }
 }
 
 /// The outcome of a command as it stands; a refusal that is remembered is given as that error.
@@ -273,14 +333,14 @@ pub(crate) async fn find(session: &mut impl Session, id: &CommandId) -> Result<O
         CommandId::Posting(id) => {
             let sql = "SELECT sequence AS number FROM {postings} WHERE id = $1";
             match session.number(sql, vec![id.as_str().into()]).await? {
-                Some(found) => recall(session, &[found as u64]).await?.remove(&(found as u64)),
+                Some(found) => only(recall(session, &[found as u64]).await?, found)?,
                 None => None,
             }
         }
         CommandId::Change(id) => {
             let sql = "SELECT sequence AS number FROM {changes} WHERE id = $1";
             match session.number(sql, vec![id.as_str().into()]).await? {
-                Some(found) => recall_changes(session, &[found as u64]).await?.remove(&(found as u64)),
+                Some(found) => only(recall_changes(session, &[found as u64]).await?, found)?,
                 None => None,
             }
         }

@@ -10,7 +10,9 @@ use crate::ledger::{
     Account, AccountId, AsOf, ConsumerId, CurrencyTotal, Entry, Hold, HoldId, HoldStatus, OwnerId, Period,
     Statement, TrialBalance,
 };
-use crate::{Consistency, Cursor, Direction, Money, Page, PageRequest, Position, Result};
+use crate::{
+    Consistency, Currency, Cursor, Direction, Error, ErrorKind, Money, Page, PageRequest, Position, Result,
+};
 
 pub(crate) async fn account(store: &impl Store, id: &AccountId, read: Consistency) -> Result<Account> {
     let mut session = store.session(read).await?;
@@ -109,6 +111,27 @@ pub(crate) async fn trial_balance(session: &mut impl Session) -> Result<TrialBal
         totals.currencies.push(total);
     }
     Ok(totals)
+}
+
+/// Refuses a ledger whose amounts this program would read as other ones.
+pub(crate) async fn check_currencies(store: &impl Store) -> Result<()> {
+    let mut session = store.session(Consistency::Current).await?;
+    let sql = "SELECT code, CAST(decimals AS bigint) AS decimals FROM {currencies} ORDER BY code";
+    for row in session.rows(sql, Vec::new()).await? {
+        let (code, decimals) = (row.text("code")?, row.number("decimals")?);
+        let message = match code.parse::<Currency>() {
+            Ok(known) if i64::from(known.minor_units()) == decimals => continue,
+            Ok(known) => {
+                let ours = known.minor_units();
+                format!("the ledger's amounts in {code} have {decimals} decimals, this program's have {ours}")
+            }
+            Err(_) => format!(
+                "the ledger has accounts in {code}, which this program does not know: use a newer program"
+            ),
+        };
+        return Err(Error::new(ErrorKind::Denied, message));
+    }
+    Ok(())
 }
 
 /// The position that is kept for a consumer.

@@ -20,6 +20,8 @@ pub(crate) enum Column {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
     Insert,
+    /// Inserts, unless there is a row whose first column is the same.
+    Keep,
     /// Inserts or replaces the row whose first column is the same.
     Put,
     /// Replaces the row whose first column is the same, which is there.
@@ -62,6 +64,7 @@ fn values<T: Into<U>, U>(values: Vec<T>) -> Vec<U> {
 }
 
 tables! {
+    Currencies currencies Keep { code: Texts String, decimals: Numbers i64 }
     Accounts accounts Insert {
         sequence: Numbers i64, id: Texts String, owner: Texts Option<String>, name: Texts Option<String>,
         currency: Texts String, floor: Numbers Option<i64>, ceiling: Numbers Option<i64>, opened_at: Numbers i64,
@@ -116,6 +119,7 @@ pub(crate) enum Order {
 /// What a group did, whose first sequence comes behind `before`.
 #[derive(Default)]
 struct Tables {
+    currencies: Currencies,
     accounts: Accounts,
     opened: OpenedBalances,
     moved: MovedBalances,
@@ -150,6 +154,7 @@ pub(crate) fn rows(
         entries.row(posting, leg, account, number, amount, balance);
     }
     let rows = [
+        tables.currencies.rows(),
         tables.accounts.rows(),
         tables.opened.rows(),
         tables.moved.rows(),
@@ -267,6 +272,10 @@ impl Tables {
             receipt.booked_at.micros(),
             open.content(),
         );
+        let code = open.currency.code();
+        if !self.currencies.code.iter().any(|known| known == code) {
+            self.currencies.row(code.to_owned(), i64::from(open.currency.minor_units()));
+        }
     }
 
     fn posted(&mut self, made: &MadePosting<'_>, receipt: &Receipt, book: &Book) {
