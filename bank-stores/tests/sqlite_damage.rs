@@ -1,5 +1,5 @@
 //! What is wrong around a ledger's file harms as few as it can: a row that cannot be read, a clock that is set, another name of
-//! the file.
+//! the file, many reports at once.
 
 #![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -217,12 +217,42 @@ async fn what_another_hand_wrote_is_read_before_anything_is_refused() {
         &path,
         "INSERT INTO postings (sequence, id, kind, booked_at, value_at, content) VALUES (4, 'b', 'x', 0, 0, zeroblob(32));
          INSERT INTO entries VALUES (4, 0, 1, 2, -500, -501), (4, 1, 2, 2, 500, 501);
-         UPDATE balances SET balance = -501, entries = 2 WHERE account = 1;
-         UPDATE balances SET balance = 501, entries = 2 WHERE account = 2;
          INSERT INTO outbox VALUES (4, 'posting:b', 'posting.x', 0, '{}')",
     )
     .await;
     let receipt = ledger.post(posting("p2", "alice", "cash", 400).remember_refusal()).await.unwrap();
     assert_eq!((receipt.sequence, receipt.entries[0].balance_after.minor()), (5, 101));
     ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_balance_is_read_beside_forty_reports() {
+    let options = SqliteOptions::temporary().unwrap().readers(1);
+    let ledger = Arc::new(SqliteLedger::open(options).await.unwrap());
+    customers(&ledger, &["alice"]).await;
+    for batch in 0..4 {
+        let many = (0..500).map(|n| posting(&format!("p{batch}.{n}"), "cash", "alice", 1).into()).collect();
+        ledger.execute(many).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    }
+    let reports: Vec<_> = (0..40)
+        .map(|n| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                if n % 2 == 0 {
+                    ledger.trial_balance(Consistency::Current).await.is_ok_and(|totals| totals.is_balanced())
+                } else {
+                    ledger.verify(None, &mut |_| ()).await.is_ok_and(|verified| verified.is_intact())
+                }
+            })
+        })
+        .collect();
+    let mut beside = 0;
+    while reports.iter().any(|report| !report.is_finished()) {
+        assert_eq!(balance(&ledger, "alice").await, 2_000);
+        beside += 1;
+    }
+    assert!(beside >= 40, "{beside} balances were read meanwhile");
+    for report in reports {
+        assert!(report.await.unwrap());
+    }
 }

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use super::AuroraOptions;
 use super::clock::ServerClock;
 use super::error::{WrongSetting, from_sqlx};
-use super::ledger::{DIALECT, PgSession};
+use super::ledger::{DIALECT, Groups, PgSession};
 use super::migrate::{Step, migrate};
 use crate::ledger::sql::Session as _;
 use crate::{Consistency, Error, ErrorKind, Result, Timestamp};
@@ -21,14 +21,20 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long a connection to a reader is waited for before the writer is asked.
 const READERS: Duration = Duration::from_secs(2);
 
+/// How long a report waits for those before it.
+const REPORT: Duration = Duration::from_secs(300);
+
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Database {
     options: AuroraOptions,
     writer: PgPool,
+    /// One connection for what reads much.
+    reports: PgPool,
     readers: Option<PgPool>,
-    /// As it stands in statements.
+    /// The schema, and the lock that its groups take turns by, as they stand in statements.
     schema: Arc<str>,
+    lock: Arc<str>,
     clock: ServerClock,
 }
 
@@ -40,9 +46,9 @@ impl Database {
             Some(provider) => Some(provider.password().await?),
             None => None,
         };
-        let pool = |endpoint: &PgConnectOptions, wait: Duration, current: bool| {
+        let pool = |endpoint: &PgConnectOptions, connections: u32, wait: Duration, current: bool| {
             PgPoolOptions::new()
-                .max_connections(options.connections)
+                .max_connections(connections)
                 .acquire_timeout(wait)
                 .after_connect({
                     let settings = Arc::new(options.settings());
@@ -58,16 +64,23 @@ impl Database {
                 .connect_lazy_with(options.connect_options(endpoint, password.as_deref()))
         };
         let wait = options.connect_timeout;
-        let readers = options.readers.as_ref().map(|endpoint| pool(endpoint, wait.min(READERS), false));
-        let writer = pool(&options.writer, wait, true);
+        let readers = options
+            .readers
+            .as_ref()
+            .map(|endpoint| pool(endpoint, options.connections, wait.min(READERS), false));
+        let writer = pool(&options.writer, options.connections, wait, true);
+        let reports = pool(&options.writer, 1, wait.max(REPORT), true);
         let schema = format!("\"{}\"", options.schema).into();
-        let database = Arc::new(Self { options, writer, readers, schema, clock: ServerClock::default() });
+        let lock = format!("hashtextextended('bank-stores.groups.{}', 7146)", options.schema).into();
+        let database =
+            Arc::new(Self { options, writer, reports, readers, schema, lock, clock: ServerClock::default() });
         if let Some(lifetime) = database.options.password.as_ref().and_then(|provider| provider.lifetime()) {
             tokio::spawn(refresh(Arc::downgrade(&database), lifetime));
         }
         // It may take longer than a password lasts.
         let mut connection = database.connect_writer().await?;
-        migrate(&mut connection, &database.writer, &database.options.schema, steps).await?;
+        let steps = [steps, database.options.further].concat();
+        migrate(&mut connection, &database.writer, &database.options.schema, &steps).await?;
         connection.close().await.map_err(from_sqlx)?;
         Ok(database)
     }
@@ -76,18 +89,22 @@ impl Database {
         &self.options
     }
 
+    pub(super) fn reports(&self) -> &PgPool {
+        &self.reports
+    }
+
     pub(super) fn clock(&self) -> &ServerClock {
         &self.clock
     }
 
-    /// The schema as it stands in statements.
-    pub(super) fn schema(&self) -> &str {
-        &self.schema
+    /// Where groups are written.
+    pub(super) fn groups(&self) -> Groups {
+        Groups { schema: self.schema.clone(), lock: self.lock.clone() }
     }
 
     /// A text of ours, as this database's SQL: it has only our own words in it.
     pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<String> {
-        AssertSqlSafe(DIALECT.sql(Some(&self.schema), text))
+        AssertSqlSafe(DIALECT.sql(Some(&self.schema), &text.replace("{lock}", &self.lock)))
     }
 
     /// A connection of this database, whose statements name the schema.
@@ -97,6 +114,7 @@ impl Database {
 
     pub(super) async fn close(&self) {
         self.writer.close().await;
+        self.reports.close().await;
         if let Some(readers) = &self.readers {
             readers.close().await;
         }
@@ -248,6 +266,7 @@ async fn refresh(database: std::sync::Weak<Database>, lifetime: Duration) {
             Ok(password) => {
                 let options = |endpoint| database.options.connect_options(endpoint, Some(&password));
                 database.writer.set_connect_options(options(&database.options.writer));
+                database.reports.set_connect_options(options(&database.options.writer));
                 if let (Some(pool), Some(endpoint)) = (&database.readers, &database.options.readers) {
                     pool.set_connect_options(options(endpoint));
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::migrate::Step;
 use crate::connect::requires_tls;
 use crate::{Error, ErrorKind, Result};
 
@@ -66,6 +67,8 @@ pub struct AuroraOptions {
     pub(super) statement_timeout: Duration,
     pub(super) lock_timeout: Duration,
     pub(super) idle_in_transaction_timeout: Duration,
+    /// Steps behind the ledger's own.
+    pub(super) further: &'static [Step],
 }
 
 impl AuroraOptions {
@@ -89,6 +92,7 @@ impl AuroraOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(10),
+            further: &[],
         })
     }
 
@@ -141,6 +145,13 @@ impl AuroraOptions {
     /// How many commands are committed together at most, 1 to 8,192; 1,024 otherwise.
     pub fn group(mut self, group: usize) -> Self {
         self.group = group.clamp(1, 8_192);
+        self
+    }
+
+    /// Steps of the tables behind the ledger's own, as a later version would have them: to test how steps are taken.
+    #[cfg(feature = "conformance")]
+    pub const fn further_steps(mut self, steps: &'static [Step]) -> Self {
+        self.further = steps;
         self
     }
 

@@ -15,6 +15,9 @@ use super::steady::SteadyClock;
 use super::{SqliteOptions, files};
 use crate::{Error, ErrorKind, Result};
 
+/// How long a report waits for those before it.
+const REPORT: Duration = Duration::from_secs(300);
+
 /// What a kind of store keeps in its file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schema {
@@ -31,6 +34,8 @@ pub(super) struct Schema {
 #[derive(Debug)]
 pub(super) struct Database {
     readers: SqlitePool,
+    /// One connection for what reads much.
+    reports: SqlitePool,
     options: SqliteOptions,
     schema: Schema,
     /// Held by the writer for its life; none where the store is read only.
@@ -42,13 +47,17 @@ impl Database {
     /// Opens the file; creates and migrates it unless it is only read.
     pub(super) async fn open(options: SqliteOptions, schema: Schema) -> Result<Arc<Self>> {
         let lock = if options.read_only { None } else { Some(Self::prepare(&options, schema).await?) };
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers)
-            .acquire_timeout(Duration::from_secs(10))
-            // The operating system keeps the pages as well; the writer has more of its own.
-            .connect_lazy_with(connect_options(&options).read_only(true).pragma("cache_size", "-1024"));
+        let pool = |connections: u32, wait: Duration| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(wait)
+                // The operating system keeps the pages as well; the writer has more of its own.
+                .connect_lazy_with(connect_options(&options).read_only(true).pragma("cache_size", "-1024"))
+        };
+        let readers = pool(options.readers, Duration::from_secs(10));
+        let reports = pool(1, REPORT);
         let clock = Arc::new(SteadyClock::new(options.clock.clone()));
-        let database = Arc::new(Self { readers, options, schema, lock: Mutex::new(lock), clock });
+        let database = Arc::new(Self { readers, reports, options, schema, lock: Mutex::new(lock), clock });
         if database.options.read_only {
             let mut connection = database.readers.acquire().await.map_err(from_sqlx)?;
             let version = database.schema.version(&mut connection).await?;
@@ -83,6 +92,15 @@ impl Database {
 
     pub(super) fn readers(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    pub(super) fn reports(&self) -> &SqlitePool {
+        &self.reports
+    }
+
+    pub(super) async fn close_readers(&self) {
+        self.readers.close().await;
+        self.reports.close().await;
     }
 
     pub(super) fn name(&self) -> &'static str {

@@ -90,7 +90,7 @@ impl<E: Engine> Group for SqliteGroup<E> {
         if let Some(connection) = self.connection.take() {
             checkpoint(connection, self.database.name()).await;
         }
-        self.database.readers().close().await;
+        self.database.close_readers().await;
         self.database.release();
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::book::Outcome;
 use super::chain::{due_holds, next_blocks};
 use super::sql::Store;
+use super::sql::totals::{Moved, moved};
 use super::{Command, ConsumerId, MAX_LINKED, Receipt};
 use crate::writer::{Group, Writer};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -21,6 +22,8 @@ pub(crate) enum Work {
     Chain {
         after: u64,
         blocks: Vec<(u64, [u8; 32])>,
+        /// What the commands in them moved.
+        moved: Vec<Moved>,
     },
     /// That a consumer has seen the events up to this position.
     Consumed(ConsumerId, i64),
@@ -217,8 +220,9 @@ where
         one(writer, Work::Expire).await?;
     }
     let (after, blocks, behind) = next_blocks(store, told).await?;
-    if !blocks.is_empty() {
-        one(writer, Work::Chain { after, blocks }).await?;
+    if let Some((last, _)) = blocks.last() {
+        let moved = moved(store, after, *last).await?;
+        one(writer, Work::Chain { after, blocks, moved }).await?;
     }
     Ok(behind || due > SWEEP)
 }

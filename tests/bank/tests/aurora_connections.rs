@@ -67,7 +67,10 @@ async fn a_failover_behind_a_cached_name_loses_nothing_and_shows_nothing_old() {
     customers(&ledger, &["a"]).await;
     let posted = ledger.post(transfer("before", "cash", "a", 1)).await.unwrap();
     tokio::task::block_in_place(|| {
-        let caught_up = format!("SELECT sequence >= {} FROM bank_ledger.state", posted.sequence);
+        let caught_up = format!(
+            "SELECT sequence >= {} FROM bank_ledger.groups ORDER BY number DESC LIMIT 1",
+            posted.sequence
+        );
         replica.until(&caught_up, "t");
         // It stands still from here on, so that what it shows is old.
         replica.pause_replay();
@@ -86,7 +89,10 @@ async fn a_failover_behind_a_cached_name_loses_nothing_and_shows_nothing_old() {
     // It catches up and becomes the writer, and everything goes on as it was.
     tokio::task::block_in_place(|| {
         replica.sql("SELECT pg_wal_replay_resume()");
-        let caught_up = format!("SELECT sequence > {} FROM bank_ledger.state", posted.sequence);
+        let caught_up = format!(
+            "SELECT sequence > {} FROM bank_ledger.groups ORDER BY number DESC LIMIT 1",
+            posted.sequence
+        );
         replica.until(&caught_up, "t");
         server.kill();
         assert_eq!(replica.sql("SELECT pg_promote()"), "t");
@@ -142,7 +148,8 @@ async fn who_holds_the_ledger_for_too_long_is_not_waited_for() {
     let ledger = AuroraLedger::open(options).await.unwrap();
     customers(&ledger, &["a"]).await;
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
-    let lock = format!("BEGIN; SELECT * FROM {schema}.state FOR UPDATE");
+    let lock =
+        format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('bank-stores.groups.{schema}', 7146))");
     other.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
     let refused = ledger.post(transfer("p", "cash", "a", 1)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
@@ -271,7 +278,13 @@ async fn a_read_from_a_replica_is_never_older_than_what_its_caller_wrote() {
     assert_eq!(balance(&ledger, "a", Consistency::AtLeast(first.freshness)).await, 1_001);
     tokio::task::block_in_place(|| {
         // Whoever answered: the replica knows of it too before it stands still.
-        replica.until(&format!("SELECT sequence >= {} FROM lagging.state", first.sequence), "t");
+        replica.until(
+            &format!(
+                "SELECT sequence >= {} FROM lagging.groups ORDER BY number DESC LIMIT 1",
+                first.sequence
+            ),
+            "t",
+        );
         replica.pause_replay();
     });
     let second = ledger.post(transfer("p2", "cash", "a", 1)).await.unwrap();

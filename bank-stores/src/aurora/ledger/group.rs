@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::known::Known;
+use super::known::{Known, LastGroup};
 use super::locked::{Begun, execute};
 use super::ready::{Ready, Tried};
 use crate::aurora::database::Database;
@@ -24,6 +24,9 @@ const TRIES: u32 = 3;
 /// After a group that another process came before, so many are executed under the lock at once.
 const WARY: u32 = 32;
 
+/// So many rows of groups are kept at least.
+const KEPT: i64 = 1_000;
+
 /// The writer's connection, and what it knows of the ledger.
 pub(super) struct LedgerGroup {
     database: Arc<Database>,
@@ -34,8 +37,10 @@ pub(super) struct LedgerGroup {
     known: Option<Known>,
     /// So many groups are executed under the lock before another tries without.
     wary: u32,
-    /// Whether a group may still be on its way to the server whose answer nobody waits for: the next moves `groups` on.
+    /// Whether a group may still be on its way to the server whose answer nobody waits for: the next adds a group in any case.
     adrift: bool,
+    /// Below which number groups were removed.
+    pruned: i64,
 }
 
 /// Why a group failed.
@@ -76,6 +81,7 @@ impl LedgerGroup {
             known: None,
             wary: 0,
             adrift: false,
+            pruned: i64::MIN,
         })
     }
 
@@ -92,23 +98,24 @@ impl LedgerGroup {
             Some(connection) => connection,
             None => self.connection.insert(self.database.connect_writer().await?),
         };
-        // One round trip: a row that every group locks first, so that groups of all processes take turns. What is read from
+        // One round trip: a lock that every group takes first, so that groups of all processes take turns. What is read from
         // here on is read in later statements, and sees all that the groups before have done.
         let begin = self.database.sql(
-            "BEGIN; SELECT sequence, booked_at, groups FROM {state} FOR UPDATE;
+            "BEGIN; SELECT pg_advisory_xact_lock({lock});
+             SELECT number, nonce, sequence, booked_at FROM {groups} ORDER BY number DESC LIMIT 1;
              SELECT EXISTS (SELECT 1 FROM {refusals}),
                     (SELECT min(deadline) FROM {holds} WHERE status = 0 AND deadline IS NOT NULL),
                     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
         );
         let begun = sqlx::raw_sql(begin).fetch_all(&mut *connection).await.map_err(Failure::of)?;
-        let [state, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
+        let [_, last, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
         let now = Timestamp::from_micros(facts.get(2));
         self.database.clock().is(now);
         let begin = Begun {
-            sequence: state.get::<i64, _>(0) as u64,
+            sequence: last.get::<i64, _>(2) as u64,
             // Booking time never goes back, even where the server's clock does.
-            booked_at: now.max(Timestamp::from_micros(state.get(1))),
-            groups: state.get(2),
+            booked_at: now.max(Timestamp::from_micros(last.get(3))),
+            last: LastGroup { number: last.get(0), nonce: last.get(1) },
             refusals: facts.get(0),
             deadline: facts.get::<Option<i64>, _>(1).map(Timestamp::from_micros),
         };
@@ -120,13 +127,24 @@ impl LedgerGroup {
         let known = self.known.take();
         let (outcomes, mut after) = execute(&self.database, connection, works, &begin, known).await?;
         let fence = self.adrift || works.iter().any(|work| matches!(work, Work::Fence));
-        if fence && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
-            // What may still be on its way, of any process, is to find another number: what is not there now never comes of it.
-            let query = sqlx::query(self.database.sql("UPDATE {state} SET groups = groups + 1"));
-            query.execute(&mut *connection).await.map_err(Failure::of)?;
+        if fence && after.as_ref().is_none_or(|after| after.last == begin.last) {
+            // What may still be on its way, of any process, is to find another group: what is not there now never comes of it.
+            let next = begin.last.next();
+            let sql = "INSERT INTO {groups} (number, nonce, sequence, booked_at)
+                       SELECT $1, $2, sequence, booked_at FROM {groups} ORDER BY number DESC LIMIT 1";
+            let values = vec![next.number.into(), next.nonce.into()];
+            self.database.connected(&mut *connection).execute(sql, values).await?;
             if let Some(after) = &mut after {
-                after.groups += 1;
+                after.last = next;
             }
+        }
+        if works.iter().any(|work| matches!(work, Work::Chain { .. })) {
+            // Only from where it ended last: what is deleted is still in the way of whoever comes past it.
+            let sql = "DELETE FROM {groups} WHERE number >= $1 AND number < $2";
+            let until = begin.last.number.saturating_sub(KEPT).max(self.pruned);
+            let values = vec![self.pruned.into(), until.into()];
+            self.database.connected(&mut *connection).execute(sql, values).await?;
+            self.pruned = until;
         }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
@@ -179,9 +197,9 @@ impl LedgerGroup {
                 tried = &mut writing => tried,
                 works = next.group() => {
                     let commands = only_postings(works);
-                    let schema = self.database.schema();
+                    let groups = self.database.groups();
                     behind =
-                        commands.and_then(|commands| Ready::ahead(schema, &mut after, &commands, clock.now()));
+                        commands.and_then(|commands| Ready::ahead(&groups, &mut after, &commands, clock.now()));
                     writing.await
                 }
             }?;
@@ -204,7 +222,7 @@ impl LedgerGroup {
 }
 
 fn no_state() -> Error {
-    Error::invalid("state", "no row")
+    Error::invalid("groups", "no row")
 }
 
 /// The commands, where they are postings and nothing else is asked for.

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::group::Failure;
-use super::known::Known;
+use super::known::{Known, LastGroup};
 use super::write::statement;
 use crate::aurora::database::Database;
 use crate::ledger::book::{Book, Outcome};
@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result, Timestamp};
 pub(super) struct Begun {
     pub(super) sequence: u64,
     pub(super) booked_at: Timestamp,
-    pub(super) groups: i64,
+    pub(super) last: LastGroup,
     /// Whether any refusal is remembered.
     pub(super) refusals: bool,
     /// The earliest deadline of an open hold.
@@ -33,8 +33,7 @@ pub(super) async fn execute(
     known: Option<Known>,
 ) -> Result<(Vec<Result<Done>>, Option<Known>), Failure> {
     let commands = works::commands(works);
-    let (mut done, mut known) =
-        (Vec::new(), known.filter(|known| known.is_of(begun.groups, begun.sequence as i64)));
+    let (mut done, mut known) = (Vec::new(), known.filter(|known| known.last == begun.last));
     if !commands.is_empty() || works.iter().any(|work| matches!(work, Work::Expire)) {
         (done, known) = execute_commands(database, connection, &commands, begun, known).await?;
     }
@@ -56,16 +55,17 @@ async fn execute_commands(
     load(&mut session, commands, &mut book, remembered, (begun.refusals, due)).await?;
     let outcomes = book.evaluate(commands);
     let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
-    let mut groups = begun.groups;
+    let mut last = begun.last;
     if refused || book.sequence() > begun.sequence {
+        let next = last.next();
         let statement =
-            statement(database.schema(), commands, &outcomes, &book, (begun.sequence, groups), None);
+            statement(&database.groups(), commands, &outcomes, &book, begun.sequence, (last, next), None);
         let written = statement.map_err(Failure::of)?.execute(session.connection).await;
         if !written.map_err(Failure::of)? {
-            let message = "the ledger's state has changed in spite of its lock";
+            let message = "another group was committed in spite of the lock";
             return Err(Failure::For(Error::new(ErrorKind::Unavailable, message)));
         }
-        groups += 1;
+        last = next;
     }
     let stored = recalled(&mut session, &outcomes).await?;
     let placed = book.changed_holds().filter_map(|held| held.hold.deadline);
@@ -73,6 +73,6 @@ async fn execute_commands(
     known.deadline = begun.deadline.into_iter().chain(placed).min();
     known.refusals = begun.refusals || refused;
     let receipts = receipts(outcomes, &stored);
-    known.keep(groups, book);
+    known.keep(last, book);
     Ok((receipts, Some(known)))
 }

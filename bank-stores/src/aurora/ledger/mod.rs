@@ -23,7 +23,8 @@ use crate::ledger::chain::{self, verify};
 use crate::ledger::reading::stored_position;
 use crate::ledger::sql::events::events;
 use crate::ledger::sql::load::find;
-use crate::ledger::sql::{Store as _, reads};
+use crate::ledger::sql::totals::trial_balance;
+use crate::ledger::sql::{Reports, Store as _, reads};
 use crate::ledger::work::{Work, execute, forget, keep, one};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
@@ -33,6 +34,7 @@ use crate::writer::Writer;
 use crate::{Consistency, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp};
 use group::LedgerGroup;
 pub(super) use session::{DIALECT, PgSession};
+pub(super) use write::Groups;
 
 /// The ledger in a PostgreSQL database. Any number of processes may open one.
 #[derive(Debug)]
@@ -130,11 +132,13 @@ impl Ledger for AuroraLedger {
         reads::statement(&*self.database, account, period, page, read).await
     }
 
-    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
-        let mut connection = self.database.reader(read).await?;
-        let mut transaction = connection.begin().await.map_err(from_sqlx)?;
-        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await.map_err(from_sqlx)?;
-        reads::trial_balance(&mut self.database.connected(&mut *transaction)).await
+    async fn trial_balance(&self, _read: Consistency) -> Result<TrialBalance> {
+        let mut session = self.database.report().await?;
+        let mut transaction = session.connection.begin().await.map_err(from_sqlx)?;
+        // Only what is not in the chain yet is read of large tables, by its keys.
+        let by_keys = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+        sqlx::raw_sql(by_keys).execute(&mut *transaction).await.map_err(from_sqlx)?;
+        trial_balance(&mut self.database.connected(&mut *transaction)).await
     }
 
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
@@ -167,6 +171,6 @@ impl Ledger for AuroraLedger {
         kept: Option<&ChainHead>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
-        verify(&*self.database, kept, progress).await
+        verify(&Reports(self.database.clone()), kept, progress).await
     }
 }

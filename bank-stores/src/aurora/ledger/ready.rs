@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use sqlx::postgres::PgConnection;
 
 use super::group::Failure;
-use super::known::Known;
+use super::known::{Known, LastGroup};
 use super::statement::Statement;
-use super::write::statement;
+use super::write::{Groups, statement};
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
 use crate::ledger::book::{Book, Outcome};
@@ -29,9 +29,8 @@ pub(super) struct Ready {
 
 /// What the server is asked.
 pub(super) struct Execution {
-    /// The number of the last group and the last sequence, which have to be true still.
-    groups: i64,
-    sequence: u64,
+    /// The last group, which has to be the last one still.
+    last: LastGroup,
     /// None where nothing changes.
     statement: Option<Statement>,
     /// Postings that are refused, unless they are in the ledger already.
@@ -63,12 +62,12 @@ impl Ready {
         if !known.read(&mut database.connected(connection), &missing, &mut book).await? {
             return Ok(None);
         }
-        Self::evaluate(database.schema(), known, book, commands, now).map(Some).map_err(Failure::of)
+        Self::evaluate(&database.groups(), known, book, commands, now).map(Some).map_err(Failure::of)
     }
 
     /// Evaluates postings behind what is known, and takes it, where it is enough; leaves it otherwise.
     pub(super) fn ahead(
-        schema: &str,
+        groups: &Groups,
         known: &mut Option<Known>,
         commands: &[&Command],
         now: Timestamp,
@@ -78,7 +77,7 @@ impl Ready {
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
         known.lend(commands, &mut book);
         // What the driver cannot take is told when it is the group's turn.
-        Self::evaluate(schema, known, book, commands, now).ok()
+        Self::evaluate(groups, known, book, commands, now).ok()
     }
 
     /// Whether it is of so many commands, and no hold has ended since it was made.
@@ -87,13 +86,14 @@ impl Ready {
     }
 
     fn evaluate(
-        schema: &str,
+        groups: &Groups,
         mut known: Known,
         mut book: Book,
         commands: &[&Command],
         now: Timestamp,
     ) -> sqlx::Result<Self> {
-        let (groups, sequence) = (known.groups, known.sequence);
+        let (last, sequence) = (known.last, known.sequence);
+        let next = last.next();
         let outcomes = book.evaluate(commands);
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
         let is_refused =
@@ -111,12 +111,12 @@ impl Ready {
         }
         let mut written = None;
         if refused || book.sequence() > sequence {
-            written = Some(statement(schema, commands, &outcomes, &book, (sequence, groups), Some(now))?);
+            written = Some(statement(groups, commands, &outcomes, &book, sequence, (last, next), Some(now))?);
         }
         let receipts = receipts(outcomes, &HashMap::new());
         known.refusals |= refused;
-        known.keep(groups + i64::from(written.is_some()), book);
-        let execution = Execution { groups, sequence, statement: written, doubtful, once_refused };
+        known.keep(if written.is_some() { next } else { last }, book);
+        let execution = Execution { last, statement: written, doubtful, once_refused };
         Ok(Self { execution, receipts, known })
     }
 }
@@ -132,16 +132,18 @@ impl Execution {
         if self.once_refused.is_empty() {
             return Ok(Tried::Done);
         }
-        let sql = "SELECT s.groups, s.sequence, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
-                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused FROM {state} s";
+        let sql =
+            "SELECT g.number, g.nonce, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
+                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused
+                   FROM {groups} g ORDER BY g.number DESC LIMIT 1";
         let values: Vec<Value<'_>> =
             [&self.doubtful, &self.once_refused].map(|ids| ids.iter().map(String::as_str).collect()).into();
         let Some(row) = database.connected(connection).row(sql, values).await? else {
             return Ok(Tried::Late);
         };
-        let state = (row.number("groups")?, row.number("sequence")?);
+        let last = LastGroup { number: row.number("number")?, nonce: row.number("nonce")? };
         let found = [row.optional_number("posted")?, row.optional_number("refused")?];
-        Ok(if (self.groups, self.sequence as i64) != state {
+        Ok(if self.last != last {
             Tried::Late
         } else if found == [None, None] {
             Tried::Done

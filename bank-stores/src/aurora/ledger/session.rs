@@ -17,7 +17,7 @@ pub(crate) static DIALECT: Dialect = Dialect {
     texts: "unnest($1::text[]) AS j (value)",
     numbers: "unnest($1::bigint[]) AS j (value)",
     greatest: "greatest(",
-    newest: "(SELECT sequence FROM {state})",
+    newest: "(SELECT sequence FROM {groups} ORDER BY number DESC LIMIT 1)",
     // Each subquery is read for the one row of `chosen`, and not at all where its condition on that row does not hold.
     valued: as_booked!(
         ", chosen AS MATERIALIZED (
@@ -40,21 +40,6 @@ pub(crate) static DIALECT: Dialect = Dialect {
           SELECT currency, balance, div(dated, 4294967296)::bigint AS high, mod(dated, 4294967296)::bigint AS low
           FROM summed"
     ),
-    totals: "WITH moved AS (
-                 SELECT a.currency, sum(e.amount) FILTER (WHERE e.amount < 0) AS debits,
-                        sum(e.amount) FILTER (WHERE e.amount > 0) AS credits, count(DISTINCT e.posting) AS postings
-                 FROM {entries} e JOIN {accounts} a ON a.sequence = e.account GROUP BY a.currency
-             ), summed AS (
-                 SELECT a.currency, count(*) AS accounts, sum(b.balance) AS total, coalesce(max(m.debits), 0) AS debits,
-                        coalesce(max(m.credits), 0) AS credits, coalesce(max(m.postings), 0) AS postings
-                 FROM {accounts} a JOIN {balances} b ON b.account = a.sequence LEFT JOIN moved m USING (currency)
-                 GROUP BY a.currency
-             )
-             SELECT currency, accounts, postings, {newest} AS sequence,
-                    div(total, 4294967296)::bigint AS total_high, mod(total, 4294967296)::bigint AS total_low,
-                    div(debits, 4294967296)::bigint AS debits_high, mod(debits, 4294967296)::bigint AS debits_low,
-                    div(credits, 4294967296)::bigint AS credits_high, mod(credits, 4294967296)::bigint AS credits_low
-             FROM summed ORDER BY currency COLLATE \"C\"",
 };
 
 /// A connection, the writer's own or a pool's, and the schema of its tables.
@@ -105,6 +90,10 @@ impl Store for Database {
 
     async fn session(&self, read: Consistency) -> Result<Self::Session> {
         self.reader(read).await.map(|connection| self.connected(connection))
+    }
+
+    async fn report(&self) -> Result<Self::Session> {
+        self.reports().acquire().await.map(|connection| self.connected(connection)).map_err(from_sqlx)
     }
 
     fn now(&self) -> Timestamp {

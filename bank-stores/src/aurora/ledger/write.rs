@@ -1,5 +1,8 @@
 //! What a group did, sent as arrays: one statement for all tables, whatever the group's size.
 
+use std::sync::Arc;
+
+use super::known::LastGroup;
 use super::statement::Statement;
 use crate::Timestamp;
 use crate::ledger::Command;
@@ -9,24 +12,31 @@ use crate::ledger::sql::tables::{Column, How, Order, Rows, rows};
 /// The microseconds by which a process may think it later than it is on the server.
 const AHEAD: i64 = 1_000_000;
 
-/// A statement that writes what the group did, whose first sequence comes behind `before`, where no other group has written
-/// since the group number `groups`, which the last sequence must agree with; where one has, it gives no row and does nothing.
-/// Outside of a transaction it is one of its own. Nor does it do anything where `now`, by which the group was evaluated, is
-/// later than it is on the server.
+/// Where groups are written.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    /// The schema, and the lock of its groups, as they stand in statements.
+    pub(crate) schema: Arc<str>,
+    pub(crate) lock: Arc<str>,
+}
+
+/// A statement that writes what the group `next` did, whose first sequence comes behind `before`, where `last` is still the last
+/// group; where another one is, it gives no row and does nothing. Outside of a transaction it is one of its own. Nor does it do
+/// anything where `now`, by which the group was evaluated, is later than it is on the server.
 pub(super) fn statement(
-    schema: &str,
+    Groups { schema, lock }: &Groups,
     commands: &[&Command],
     outcomes: &[Outcome<'_>],
     book: &Book,
-    (before, groups): (u64, i64),
+    before: u64,
+    (last, next): (LastGroup, LastGroup),
     now: Option<Timestamp>,
 ) -> sqlx::Result<Statement> {
     let mut statement = Statement::default();
     let (sequence, at) =
         (statement.value(book.sequence() as i64)?, statement.value(book.booked_at().micros())?);
-    let (last, groups) = (statement.value(before as i64)?, statement.value(groups)?);
-    // The parts look at this one first: it locks the row that all groups lock, and when it finds another number in it, it
-    // gives no row, and they do nothing.
+    let (number, nonce) = (statement.value(next.number)?, statement.value(next.nonce)?);
+    let (last, last_nonce) = (statement.value(last.number)?, statement.value(last.nonce)?);
     let in_time = match now {
         Some(now) => {
             let now = statement.value(now.micros())?;
@@ -34,9 +44,14 @@ pub(super) fn statement(
         }
         None => String::new(),
     };
+    // The other parts look at this one's row, and do nothing without it. What is seen was committed before the statement began, and
+    // so before the lock was had: that no group came since, the number says, which no two groups have.
     statement.part(format!(
-        "UPDATE {schema}.state SET sequence = {sequence}, booked_at = {at}, groups = groups + 1
-         WHERE groups = {groups} AND sequence = {last}{in_time} RETURNING 1"
+        "INSERT INTO {schema}.groups (number, nonce, sequence, booked_at)
+         SELECT {number}, {nonce}, {sequence}, {at}
+         FROM {schema}.groups g CROSS JOIN (SELECT pg_advisory_xact_lock({lock}) OFFSET 0) AS turn
+         WHERE g.number = {last} AND g.nonce = {last_nonce}{in_time}
+         ON CONFLICT (number) DO NOTHING RETURNING 1"
     ));
     for rows in rows(commands, outcomes, book, before, Order::Account) {
         put(&mut statement, schema, rows)?;

@@ -19,7 +19,8 @@ use crate::ledger::chain::{self, verify};
 use crate::ledger::reading::stored_position;
 use crate::ledger::sql::events::events;
 use crate::ledger::sql::load::find;
-use crate::ledger::sql::{Store as _, reads};
+use crate::ledger::sql::totals::trial_balance;
+use crate::ledger::sql::{Reports, Store as _, reads};
 use crate::ledger::work::{Work, execute, forget, keep, one};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
@@ -59,7 +60,7 @@ impl SqliteLedger {
         }
         match &self.writer {
             Some(writer) => writer.close().await,
-            None => self.database.readers().close().await,
+            None => self.database.close_readers().await,
         }
     }
 
@@ -138,8 +139,8 @@ impl Ledger for SqliteLedger {
         reads::statement(&*self.database, account, period, page, read).await
     }
 
-    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
-        reads::trial_balance(&mut self.database.session(read).await?).await
+    async fn trial_balance(&self, _read: Consistency) -> Result<TrialBalance> {
+        trial_balance(&mut self.database.report().await?).await
     }
 
     async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
@@ -174,6 +175,6 @@ impl Ledger for SqliteLedger {
         kept: Option<&ChainHead>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
-        verify(&*self.database, kept, progress).await
+        verify(&Reports(self.database.clone()), kept, progress).await
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::embedded::database::Schema;
 
-/// Sequences name accounts, postings and holds inside the file. The balance stands apart from the account, since it is what
-/// changes: a short row that is replaced by its key. An account's row stays as it was opened; rules that were changed since
-/// stand beside it.
+/// Sequences name accounts, postings and holds inside the file. An account's balance is that of its newest entry; what is held on it
+/// stands beside, for accounts that had holds. An account's row stays as it was opened; rules that were changed since stand beside
+/// it. `totals` are those of the commands in the chain.
 pub(super) const SCHEMA: Schema = Schema {
     name: "ledger",
     application: 0x6261_6c02,
@@ -18,10 +18,7 @@ CREATE INDEX accounts_by_owner ON accounts (owner, sequence) WHERE owner IS NOT 
 CREATE TABLE rules (
     account INTEGER PRIMARY KEY REFERENCES accounts, status INTEGER NOT NULL, floor INTEGER, ceiling INTEGER
 ) STRICT;
-CREATE TABLE balances (
-    account INTEGER PRIMARY KEY REFERENCES accounts, balance INTEGER NOT NULL, held INTEGER NOT NULL,
-    entries INTEGER NOT NULL
-) STRICT;
+CREATE TABLE held (account INTEGER PRIMARY KEY REFERENCES accounts, held INTEGER NOT NULL) STRICT;
 CREATE TABLE postings (
     sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, reference TEXT, metadata TEXT,
     booked_at INTEGER NOT NULL, value_at INTEGER NOT NULL, reverses INTEGER REFERENCES postings,
@@ -52,5 +49,9 @@ CREATE TABLE outbox (
     position INTEGER PRIMARY KEY, id TEXT NOT NULL, topic TEXT NOT NULL, at INTEGER NOT NULL, payload TEXT NOT NULL
 ) STRICT;
 CREATE TABLE consumers (id TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE chain (sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT"],
+CREATE TABLE chain (sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+CREATE TABLE totals (
+    currency TEXT PRIMARY KEY, accounts INTEGER NOT NULL, postings INTEGER NOT NULL, debits_high INTEGER NOT NULL,
+    debits_low INTEGER NOT NULL, credits_high INTEGER NOT NULL, credits_low INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"],
 };

@@ -37,24 +37,6 @@ static DIALECT: Dialect = Dialect {
          SELECT currency, balance, coalesce((SELECT sum(sign * high) FROM halves), 0) AS high,
                 coalesce((SELECT sum(sign * low) FROM halves), 0) AS low FROM booked"
     ),
-    totals: "WITH moved AS (
-                 SELECT account, amount < 0 AS debit, sum(amount >> 32) AS high, sum(amount & 4294967295) AS low
-                 FROM {entries} GROUP BY account, debit
-             ), touched AS (
-                 SELECT currency, count(*) AS postings FROM (
-                     SELECT DISTINCT e.posting, a.currency FROM {entries} e JOIN {accounts} a ON a.sequence = e.account
-                 ) GROUP BY currency
-             )
-             SELECT a.currency, count(*) AS accounts, sum(b.balance >> 32) AS total_high,
-                    sum(b.balance & 4294967295) AS total_low,
-                    coalesce(sum(d.high), 0) AS debits_high, coalesce(sum(d.low), 0) AS debits_low,
-                    coalesce(sum(c.high), 0) AS credits_high, coalesce(sum(c.low), 0) AS credits_low,
-                    coalesce((SELECT postings FROM touched t WHERE t.currency = a.currency), 0) AS postings,
-                    {newest} AS sequence
-             FROM {accounts} a JOIN {balances} b ON b.account = a.sequence
-             LEFT JOIN moved d ON d.account = a.sequence AND d.debit = 1
-             LEFT JOIN moved c ON c.account = a.sequence AND c.debit = 0
-             GROUP BY a.currency ORDER BY a.currency",
 };
 
 /// A connection, the writer's own or a pool's.
@@ -103,6 +85,10 @@ impl Store for Database {
 
     async fn session(&self, _read: Consistency) -> Result<Self::Session> {
         self.readers().acquire().await.map(SqliteSession).map_err(from_sqlx)
+    }
+
+    async fn report(&self) -> Result<Self::Session> {
+        self.reports().acquire().await.map(SqliteSession).map_err(from_sqlx)
     }
 
     fn now(&self) -> Timestamp {

@@ -46,8 +46,7 @@ fn statement(rows: &Rows, json: usize) -> String {
     if rows.how == How::Keep {
         return format!("{insert} WHERE true ON CONFLICT ({key}) DO NOTHING");
     }
-    if table == "balances" || rows.how == How::Put {
-        // Rows that are there are replaced sooner so than by an update, which finds them first.
+    if rows.how == How::Put {
         let set: Vec<String> = names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
         return format!("{insert} WHERE true ON CONFLICT ({key}) DO UPDATE SET {}", set.join(", "));
     }

@@ -22,7 +22,7 @@ impl Book {
         self.sequence += 1;
         let account = Account::opened(open, self.booked_at);
         let receipt = Receipt::opened(self.sequence, account.clone());
-        let held = HeldAccount { account, sequence: self.sequence, content, moved: true, changed: false };
+        let held = HeldAccount { account, sequence: self.sequence, content, holding: false, changed: false };
         if let Some(undo) = &mut self.undo {
             undo.account(&open.id, None);
         }

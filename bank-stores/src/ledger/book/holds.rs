@@ -148,7 +148,7 @@ impl Book {
             let account = &mut held.account;
             let kept = account.held.minor() - minor;
             account.set_balance(account.balance.minor(), kept, account.entry_count);
-            held.moved = true;
+            held.holding = true;
         }
     }
 }

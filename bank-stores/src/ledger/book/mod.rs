@@ -27,8 +27,8 @@ pub(crate) struct HeldAccount {
     /// The sequence of its opening, by which engines know it.
     pub(crate) sequence: u64,
     pub(crate) content: [u8; 32],
-    /// Whether this group changed its balance, its holds or how many entries it has.
-    pub(crate) moved: bool,
+    /// Whether this group changed what is held on it.
+    pub(crate) holding: bool,
     /// Whether this group changed its rules.
     pub(crate) changed: bool,
 }
@@ -204,7 +204,7 @@ impl Book {
     }
 
     pub(crate) fn load_account(&mut self, account: Account, sequence: u64, content: [u8; 32]) {
-        let held = HeldAccount { account, sequence, content, moved: false, changed: false };
+        let held = HeldAccount { account, sequence, content, holding: false, changed: false };
         self.accounts.insert(held.account.id.clone(), held);
     }
 

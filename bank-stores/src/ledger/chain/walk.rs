@@ -3,8 +3,9 @@
 use super::facts::facts;
 use super::verifier::{BLOCK, Rules, Verifier, block_hash};
 use super::{Breach, ChainHead, Progress, Verified};
+use crate::ledger::CurrencyTotal;
 use crate::ledger::sql::rows::Record as _;
-use crate::ledger::sql::{Session, Store};
+use crate::ledger::sql::{Session, Store, totals};
 use crate::{Error, Result};
 
 /// So many blocks are added at once.
@@ -107,11 +108,14 @@ pub(crate) async fn verify(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Verified> {
     let no_outliers = outliers(store).await;
+    // Before the head, so that they are of no later command.
+    let kept_totals = totals::kept(store).await;
     // What is committed while it reads is left for the next time.
     let head = head(store).await?;
     let checked = async {
         no_outliers?;
-        let verifier = commands(store, &head, kept.filter(|kept| kept.sequence > 0), progress).await?;
+        let verifier =
+            commands(store, &head, kept.filter(|kept| kept.sequence > 0), kept_totals?, progress).await?;
         beside(store, verifier, head.sequence + head.pending).await
     };
     match checked.await {
@@ -151,6 +155,7 @@ async fn commands(
     store: &impl Store,
     head: &ChainHead,
     kept: Option<&ChainHead>,
+    (chained, totals): (u64, Vec<CurrencyTotal>),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Verifier, Stop> {
     let last = head.sequence + head.pending;
@@ -165,6 +170,9 @@ async fn commands(
         };
         let facts = facts(store, from, to.min(from + 2 * BLOCK)).await?;
         verifier.block(to, &facts, expected)?;
+        if to == chained {
+            verifier.totals(&totals)?;
+        }
         match kept {
             Some(kept) if from < kept.sequence && kept.sequence <= to => verifier.kept(kept)?,
             _ => {}
@@ -182,15 +190,12 @@ async fn commands(
 
 /// Checks what is kept beside the commands, as far as it has not moved behind the command `last`.
 async fn beside(store: &impl Store, mut verifier: Verifier, last: u64) -> Result<(), Stop> {
-    let balances = "SELECT b.account AS sequence, b.balance, b.entries, b.held,
-                           (SELECT e.posting FROM {entries} e WHERE e.account = b.account AND e.number = b.entries) AS newest,
-                           CAST((SELECT sum(h.amount - h.captured) FROM {holds} h
-                                 WHERE h.account = b.account AND h.status = 0) AS bigint) AS kept
-                    FROM {balances} b WHERE b.account > $1 AND b.account <= $2 ORDER BY b.account LIMIT $3";
-    each(store, balances, last, |row, account| {
-        let moved = row.optional_number("newest")?.is_some_and(|posting| posting as u64 > last);
-        let kept = (row.number("balance")?, row.sequence("entries")?);
-        verifier.balance(account, (!moved).then_some(kept))?;
+    let held =
+        "SELECT a.sequence, coalesce((SELECT k.held FROM {held} k WHERE k.account = a.sequence), 0) AS held,
+                       CAST((SELECT sum(h.amount - h.captured) FROM {holds} h
+                             WHERE h.account = a.sequence AND h.status = 0) AS bigint) AS kept
+                FROM {accounts} a WHERE a.sequence > $1 AND a.sequence <= $2 ORDER BY a.sequence LIMIT $3";
+    each(store, held, last, |row, account| {
         // Both of one moment.
         if row.number("held")? != row.optional_number("kept")?.unwrap_or_default() {
             let what = "what is held on an account is not what its open holds keep";
@@ -199,6 +204,10 @@ async fn beside(store: &impl Store, mut verifier: Verifier, last: u64) -> Result
         Ok(())
     })
     .await?;
+    let of_nothing = "SELECT k.account AS number FROM {held} k WHERE k.account NOT IN (SELECT sequence FROM {accounts}) LIMIT 1";
+    if let Some(account) = number(store, of_nothing, &[]).await? {
+        found(account as u64, account as u64, "something is held on no account")?;
+    }
     let rules = "SELECT r.account AS sequence, CAST(r.status AS bigint) AS status, r.floor, r.ceiling,
                         CASE WHEN r.account IN (SELECT c.account FROM {changes} c WHERE c.sequence > $2)
                              THEN r.account END AS changed

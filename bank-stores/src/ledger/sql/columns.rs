@@ -12,11 +12,15 @@ macro_rules! select_accounts {
             "CAST(coalesce(r.status, 0) AS bigint) AS status, ",
             "CASE WHEN r.account IS NULL THEN a.floor ELSE r.floor END AS floor, ",
             "CASE WHEN r.account IS NULL THEN a.ceiling ELSE r.ceiling END AS ceiling, ",
-            "b.balance, b.held, b.entries",
+            "coalesce((SELECT n.balance FROM {entries} n WHERE n.account = a.sequence
+                       ORDER BY n.number DESC LIMIT 1), 0) AS balance, ",
+            "coalesce((SELECT n.number FROM {entries} n WHERE n.account = a.sequence
+                       ORDER BY n.number DESC LIMIT 1), 0) AS entries, ",
+            "coalesce(k.held, 0) AS held",
             $more,
             " FROM ",
             $from,
-            " {join} {balances} b ON b.account = a.sequence LEFT JOIN {rules} r ON r.account = a.sequence ",
+            " LEFT JOIN {held} k ON k.account = a.sequence LEFT JOIN {rules} r ON r.account = a.sequence ",
             $rest
         )
     };

@@ -14,8 +14,9 @@ macro_rules! as_booked {
     ($rest:literal) => {
         concat!(
             "WITH RECURSIVE own (account, currency, entries) AS (
-                 SELECT a.sequence, a.currency, b.entries FROM {accounts} a JOIN {balances} b ON b.account = a.sequence
-                 WHERE a.id = $1
+                 SELECT a.sequence, a.currency, coalesce((
+                     SELECT n.number FROM {entries} n WHERE n.account = a.sequence ORDER BY n.number DESC LIMIT 1), 0)
+                 FROM {accounts} a WHERE a.id = $1
              ), look (low, high) AS (
                  SELECT CAST(0 AS bigint), entries FROM own
                  UNION ALL

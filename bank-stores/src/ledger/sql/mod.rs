@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod reads;
 pub(crate) mod rows;
 pub(crate) mod tables;
+pub(crate) mod totals;
 pub(crate) mod works;
 
 #[cfg(feature = "aurora")]
@@ -33,8 +34,6 @@ pub(crate) struct Dialect {
     pub(crate) newest: &'static str,
     /// The balance of an account as of a value date, of `as_booked`.
     pub(crate) valued: &'static str,
-    /// The trial balance; sums as high and low halves, since they may leave 64 bits.
-    pub(crate) totals: &'static str,
 }
 
 impl Dialect {
@@ -144,6 +143,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// A connection for reads that have to be as fresh as this.
     fn session(&self, read: Consistency) -> impl Future<Output = Result<Self::Session>> + Send;
 
+    /// The one connection for what reads much, which is waited for, so that it is in nobody's way.
+    fn report(&self) -> impl Future<Output = Result<Self::Session>> + Send;
+
     /// The time that deadlines are held against.
     fn now(&self) -> Timestamp;
 
@@ -158,6 +160,26 @@ pub(crate) trait Store: Send + Sync + 'static {
     }
 }
 
+/// A store whose every read is a part of a report.
+#[derive(Debug)]
+pub(crate) struct Reports<S>(pub(crate) std::sync::Arc<S>);
+
+impl<S: Store> Store for Reports<S> {
+    type Session = S::Session;
+
+    async fn session(&self, _read: Consistency) -> Result<S::Session> {
+        self.0.report().await
+    }
+
+    async fn report(&self) -> Result<S::Session> {
+        self.0.report().await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +191,6 @@ mod tests {
         greatest: "max(",
         newest: "(SELECT max(sequence) FROM {chain})",
         valued: "",
-        totals: "",
     };
 
     #[test]

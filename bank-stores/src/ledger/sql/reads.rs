@@ -7,8 +7,7 @@ use super::{Session, Store};
 use crate::ledger::book::HeldHold;
 use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
 use crate::ledger::{
-    Account, AccountId, AsOf, ConsumerId, CurrencyTotal, Entry, Hold, HoldId, HoldStatus, OwnerId, Period,
-    Statement, TrialBalance,
+    Account, AccountId, AsOf, ConsumerId, Entry, Hold, HoldId, HoldStatus, OwnerId, Period, Statement,
 };
 use crate::{
     Consistency, Currency, Cursor, Direction, Error, ErrorKind, Money, Page, PageRequest, Position, Result,
@@ -91,26 +90,6 @@ pub(crate) async fn statement(
     period.validate()?;
     page.validate()?;
     statement_of(&mut store.session(read).await?, account, period, &page).await
-}
-
-/// One statement, so that it is one moment; it reads everything, and takes as long as that does.
-pub(crate) async fn trial_balance(session: &mut impl Session) -> Result<TrialBalance> {
-    let rows = session.rows(session.dialect().totals, Vec::new()).await?;
-    let mut totals = TrialBalance::default();
-    for row in &rows {
-        let whole = |high: &str, low: &str| -> Result<i128> {
-            Ok(i128::from(row.number(high)?) * (1 << 32) + i128::from(row.number(low)?))
-        };
-        let mut total = CurrencyTotal::zero(rows::currency(row)?);
-        total.accounts = row.sequence("accounts")?;
-        total.total = whole("total_high", "total_low")?;
-        total.debits = -whole("debits_high", "debits_low")?;
-        total.credits = whole("credits_high", "credits_low")?;
-        total.postings = row.sequence("postings")?;
-        totals.sequence = row.sequence("sequence")?;
-        totals.currencies.push(total);
-    }
-    Ok(totals)
 }
 
 /// Refuses a ledger whose amounts this program would read as other ones.

@@ -90,7 +90,7 @@ pub(crate) fn account(row: &impl Record) -> Result<HeldAccount> {
     account.status = AccountStatus::from_number(row.number("status")?);
     account.set_balance(row.number("balance")?, row.number("held")?, row.sequence("entries")?);
     let (sequence, content) = (row.sequence("sequence")?, row.hash("content")?);
-    Ok(HeldAccount { account, sequence, content, moved: false, changed: false })
+    Ok(HeldAccount { account, sequence, content, holding: false, changed: false })
 }
 
 /// The currency of a row that has one.

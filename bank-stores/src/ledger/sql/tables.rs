@@ -70,8 +70,7 @@ tables! {
         currency: Texts String, floor: Numbers Option<i64>, ceiling: Numbers Option<i64>, opened_at: Numbers i64,
         content: Hashes [u8; 32],
     }
-    OpenedBalances balances Insert { account: Numbers i64, balance: Numbers i64, held: Numbers i64, entries: Numbers i64 }
-    MovedBalances balances Update { account: Numbers i64, balance: Numbers i64, held: Numbers i64, entries: Numbers i64 }
+    Held held Put { account: Numbers i64, held: Numbers i64 }
     Rules rules Put {
         account: Numbers i64, status: Numbers i64, floor: Numbers Option<i64>, ceiling: Numbers Option<i64>,
     }
@@ -121,8 +120,7 @@ pub(crate) enum Order {
 struct Tables {
     currencies: Currencies,
     accounts: Accounts,
-    opened: OpenedBalances,
-    moved: MovedBalances,
+    held: Held,
     rules: Rules,
     holds: Holds,
     changed_holds: ChangedHolds,
@@ -156,8 +154,7 @@ pub(crate) fn rows(
     let rows = [
         tables.currencies.rows(),
         tables.accounts.rows(),
-        tables.opened.rows(),
-        tables.moved.rows(),
+        tables.held.rows(),
         tables.rules.rows(),
         tables.holds.rows(),
         tables.changed_holds.rows(),
@@ -193,14 +190,8 @@ impl Tables {
         for held in book.accounts() {
             let account = &held.account;
             let number = held.sequence as i64;
-            if held.moved {
-                let (balance, kept, entries) =
-                    (account.balance.minor(), account.held.minor(), account.entry_count as i64);
-                if held.sequence > before {
-                    tables.opened.row(number, balance, kept, entries);
-                } else {
-                    tables.moved.row(number, balance, kept, entries);
-                }
+            if held.holding {
+                tables.held.row(number, account.held.minor());
             }
             if held.changed {
                 let bound = |money: Option<Money>| money.map(Money::minor);

@@ -1,6 +1,6 @@
 //! What a ledger's writer does that is no command.
 
-use super::{Session, Value};
+use super::{Session, Value, totals};
 use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest};
 use crate::ledger::{Command, Receipt};
 use crate::{Error, Result};
@@ -31,7 +31,13 @@ pub(crate) async fn outcomes(
                 None => Err(Error::invalid("command", "has no outcome")),
             },
             Work::Expire | Work::Fence => Ok(Done::Count(0)),
-            Work::Chain { after, blocks } => Ok(Done::Count(chain(session, *after, blocks).await?)),
+            Work::Chain { after, blocks, moved } => {
+                let added = chain(session, *after, blocks).await?;
+                if added > 0 {
+                    totals::add(session, moved).await?;
+                }
+                Ok(Done::Count(added))
+            }
             Work::Consumed(consumer, position) => {
                 // `WHERE` tells SQLite that `ON` does not belong to a join.
                 let sql = "INSERT INTO {consumers} AS c (id, position) SELECT $1, $2 WHERE $2 <= {newest}
