@@ -19,6 +19,7 @@ mod json;
 mod ledger;
 mod options;
 mod outbox;
+mod steady;
 mod writer;
 
 pub use cache::MemoryCache;
