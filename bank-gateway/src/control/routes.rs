@@ -331,6 +331,14 @@ impl Common<'_> {
         let info = self.info(behind, declared, &operation, &access, &policy);
         let nobody_is_known = matches!(access, Access::Public | Access::Login);
         let is_own = matches!(behind.target, Target::Own(_));
+        for (class, _, by, _) in &policy.limits {
+            if nobody_is_known && matches!(by, LimitBy::Principal(_)) {
+                faults.push(format!(
+                    "{who}: counts `{class}` by who calls, whom nobody knows there; count by LimitBy::Address, or let the \
+                     route ask for a credential"
+                ));
+            }
+        }
         let limit = self.limit(&who, &info.limit_class, policy.limits, &mut faults);
         let schemes = match policy.schemes {
             Some(schemes) => {

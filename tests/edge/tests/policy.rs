@@ -674,6 +674,12 @@ fn a_class_without_a_quota_or_with_two_does_not_build_and_says_what_to_add() {
         builder.route(open("/x").limit_class("dear").policy(policy), there())
     });
     assert!(text.contains("counts a request in the class `dear` twice"), "{text}");
+    // Nobody would be counted.
+    let text = faults(|builder| {
+        let policy = Policy::new().limit("dear", Quota::per_hour(2), LimitBy::tenant());
+        builder.route(open("/x").policy(policy), there())
+    });
+    assert!(text.contains("counts `dear` by who calls"), "{text}");
     let text = faults(|builder| {
         let policy = Policy::new().limit_with_cost("dear", Quota::per_hour(3), LimitBy::Address, 4);
         builder.route(open("/x").policy(policy), there())
