@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
-use bank_benches::arguments::Arguments;
+use bank_benches::arguments::{Arguments, program};
 use bank_benches::load::{Load, Measured};
 use bank_benches::process::{Process, Usage, unless_signalled};
 use bank_benches::sample::Sample;
@@ -42,27 +42,10 @@ The contestants, each until its standard input ends:
   against_peers bare|full|full-in-axum|full-in-tokio|lean|handwritten-bare|handwritten-full --upstream ADDR";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("against_peers: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program("against_peers", HELP, run)
 }
 
-fn run() -> Result<bool, Failure> {
-    let mut arguments = std::env::args().skip(1).peekable();
-    let role = match arguments.peek() {
-        Some(word) if word == "--help" => {
-            println!("{HELP}");
-            return Ok(true);
-        }
-        Some(word) if !word.starts_with("--") => arguments.next(),
-        _ => None,
-    };
-    let mut arguments = Arguments::parse(arguments)?;
+fn run(role: Option<String>, mut arguments: Arguments) -> Result<bool, Failure> {
     let Some(role) = role else {
         let plan = Plan::take(&mut arguments)?;
         arguments.finish()?;

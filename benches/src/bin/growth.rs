@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bank_benches::arguments::Arguments;
+use bank_benches::arguments::{Arguments, program};
 use bank_benches::load::Load;
 use bank_benches::process::{Process, unless_signalled};
 use bank_benches::sample::Sample;
@@ -43,26 +43,10 @@ const ONE_IN: usize = 10;
 const MOST: usize = 100_000;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("growth: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program("growth", HELP, run)
 }
 
-fn run() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1).peekable();
-    let role = match arguments.peek() {
-        Some(word) if word == "--help" => {
-            println!("{HELP}");
-            return Ok(());
-        }
-        Some(word) if !word.starts_with("--") => arguments.next(),
-        _ => None,
-    };
-    let mut arguments = Arguments::parse(arguments)?;
+fn run(role: Option<String>, mut arguments: Arguments) -> Result<bool, Failure> {
     match role.as_deref() {
         None => {
             let plan = Plan {
@@ -73,12 +57,12 @@ fn run() -> Result<(), Failure> {
                 reloads: arguments.take("--reloads")?.unwrap_or(10_000),
             };
             arguments.finish()?;
-            one_thread()?.block_on(unless_signalled(plan.measure()))
+            one_thread()?.block_on(unless_signalled(plan.measure())).map(|()| true)
         }
         Some("upstream") => one_thread()?.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             println!("listening on {}", listener.local_addr()?);
-            bank_benches::serving::until_parent_ends(upstream::serve(listener)).await
+            bank_benches::serving::until_parent_ends(upstream::serve(listener)).await.map(|()| true)
         }),
         Some("gateway") => {
             let behind: SocketAddr =
@@ -94,7 +78,7 @@ fn run() -> Result<(), Failure> {
                 for _ in 0..reloads {
                     gateway.reload(describe()?)?;
                 }
-                thread_a_core(gateway).await
+                thread_a_core(gateway).await.map(|()| true)
             })
         }
         Some(role) => Err(format!("`{role}` is not known; see --help").into()),
