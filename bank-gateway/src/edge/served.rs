@@ -66,7 +66,7 @@ pub(crate) fn serve<T: Step>(
     facts: Facts,
     exchange: &mut Option<Exchange>,
 ) -> OnRoute<T> {
-    facts.set_route(entry.info.clone());
+    facts.set_route(entry.matcher.info.clone());
     Passage::begin(Held(entry.clone()), facts, exchange, entry.payload.target.clone())
 }
 

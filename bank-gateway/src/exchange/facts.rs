@@ -51,7 +51,7 @@ struct Known {
     /// Whether the caller asked for less time than the route gives.
     shortened: AtomicBool,
     upload: AtomicU8,
-    /// Nanoseconds after the start at which the caller's body had come to its end.
+    /// Nanoseconds after the start at which the caller's body had come to its end, or was read last.
     uploaded: AtomicU64,
     tries: AtomicU8,
     panicked: AtomicBool,
@@ -64,12 +64,14 @@ struct Known {
 pub(crate) enum Upload {
     /// There is none, or it has been read to its end.
     Done = 0,
-    /// More of it is to come.
+    /// More of it is to come, and is waited for.
     Open = 1,
     /// The caller broke it off.
     Broken = 2,
     /// It was larger than it may be.
     TooLarge = 3,
+    /// More of it is to come, or has come, and nobody asks for it.
+    Unread = 4,
 }
 
 impl Facts {
@@ -331,19 +333,20 @@ impl Facts {
             1 => Upload::Open,
             2 => Upload::Broken,
             3 => Upload::TooLarge,
+            4 => Upload::Unread,
             _ => Upload::Done,
         }
     }
 
     pub(crate) fn set_upload(&self, upload: Upload) {
-        if upload == Upload::Done {
+        if matches!(upload, Upload::Done | Upload::Unread) {
             let nanos = u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.0.uploaded.store(nanos, Ordering::Relaxed);
         }
         self.0.upload.store(upload as u8, Ordering::Relaxed);
     }
 
-    /// When the caller's body had come to its end; the start, where there was none.
+    /// When the caller's body had come to its end, or to where the service stopped reading; the start, where there was none.
     pub(crate) fn uploaded_at(&self) -> Instant {
         self.0.start + Duration::from_nanos(self.0.uploaded.load(Ordering::Relaxed))
     }
@@ -354,10 +357,10 @@ impl Facts {
         match self.upload() {
             Upload::Open => return Outcome::Abandoned(Abandoned::SlowUpload),
             Upload::Broken | Upload::TooLarge => return Outcome::CallerBroke,
-            Upload::Done if self.caller_shortened_it() => {
+            Upload::Done | Upload::Unread if self.caller_shortened_it() => {
                 return Outcome::Abandoned(Abandoned::ByItsDeadline);
             }
-            Upload::Done => {}
+            Upload::Done | Upload::Unread => {}
         }
         // A service that was given the last moments only, after a long upload or a long wait, has not failed.
         let given = Duration::from_nanos(self.0.deadline.load(Ordering::Relaxed));

@@ -124,7 +124,11 @@ impl<T> Retry<T> {
             Err(failure) if failure.outcome() == Outcome::Unsent(Unsent::Unreachable) => {
                 return self.budget.withdraw();
             }
-            Err(failure) if !matches!(failure.outcome(), Outcome::Failed(_)) => return false,
+            Err(failure)
+                if !matches!(failure.outcome(), Outcome::Failed(_) | Outcome::Unsent(Unsent::Refused)) =>
+            {
+                return false;
+            }
             _ => {}
         }
         let Some(again) = replay.and_then(Replay::again) else { return false };

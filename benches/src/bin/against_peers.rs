@@ -17,7 +17,7 @@ use bank_benches::sample::Sample;
 use bank_benches::serving::{one_thread, thread_a_core, until_parent_ends};
 use bank_benches::tokens::Issuer;
 use bank_benches::{Failure, gateways, handwritten, lean, nginx, upstream};
-use bank_sdk::client::{ConnectOptions, Connections, TransportError};
+use bank_sdk::client::{ConnectOptions, Connections};
 use bank_sdk::http::Body;
 use http::{Request, StatusCode, Uri};
 use tokio::net::TcpListener;
@@ -269,7 +269,7 @@ impl Contestant {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let connections = Connections::new(&address, ConnectOptions::default())?;
-        let response = connections.send(request.body(Body::empty())?).await.map_err(TransportError::from)?;
+        let response = connections.send(request.body(Body::empty())?).await?;
         let (status, told) = (response.status(), response.headers().contains_key(upstream::IDENTITY_SEEN));
         Ok((status, response.into_body().read(64 * 1_024).await?.len(), told))
     }

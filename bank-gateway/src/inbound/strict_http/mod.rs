@@ -141,6 +141,11 @@ impl StrictHttp {
         self
     }
 
+    /// Whether it removes a field of this name.
+    pub(crate) fn removes(&self, name: &str) -> bool {
+        self.reserved.has(&name.to_ascii_lowercase().replace('_', "-"))
+    }
+
     fn apply(&self, request: &mut Request<Body>) -> Result<Read, Problem> {
         self.check_method(request.method())?;
         check_path(request.uri().path())?;

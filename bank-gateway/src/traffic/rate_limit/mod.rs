@@ -176,6 +176,10 @@ impl Counted {
         }
         Ok(Self { limit, by, cost })
     }
+
+    pub(crate) fn class(&self) -> &str {
+        &self.limit.class
+    }
 }
 
 /// Counts a request against one quota or several: all are taken, or none. Where none says otherwise it is counted for its
@@ -255,9 +259,14 @@ impl RateLimit {
     /// Counts against another quota too.
     ///
     /// # Errors
-    /// A quota that lets nothing pass.
+    /// A quota that lets nothing pass, or a class that is counted already.
     pub fn and(mut self, class: &str, quota: Quota, by: LimitBy) -> Result<Self, BuildError> {
         let counted = Counted::new(class, quota, by, 1).map_err(BuildError::one)?;
+        if self.counted.iter().any(|other| other.class() == class) {
+            return Err(BuildError::one(format!(
+                "the class `{class}` is counted already; give this one another name"
+            )));
+        }
         self.counted = self.counted.iter().cloned().chain([counted]).collect();
         Ok(self)
     }
