@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use bank_benches::arguments::Arguments;
 use bank_benches::load::{Load, Measured};
 use bank_benches::process::{Process, Usage, unless_signalled};
@@ -38,7 +39,7 @@ Options:
 
 The contestants, each until its standard input ends:
   against_peers upstream
-  against_peers bare|full|full-in-tokio|lean|handwritten-bare|handwritten-full --upstream ADDR";
+  against_peers bare|full|full-in-axum|full-in-tokio|lean|handwritten-bare|handwritten-full --upstream ADDR";
 
 fn main() -> ExitCode {
     match run() {
@@ -97,6 +98,18 @@ fn contest(role: &str, behind: Option<SocketAddr>) -> Result<(), Failure> {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 println!("listening on {}", listener.local_addr()?);
                 until_parent_ends(tokio::spawn(async { bank_gateway::serve(listener, gateway).await })).await
+            })
+        }
+        "full-in-axum" => {
+            let issuer = Issuer::new()?;
+            println!("token {}", issuer.token("cus_bench")?);
+            let application = axum::Router::new().fallback_service(gateways::full(issuer.keys(), behind()?)?);
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await?;
+                println!("listening on {}", listener.local_addr()?);
+                let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+                until_parent_ends(tokio::spawn(async { axum::serve(listener, application).await })).await
             })
         }
         "lean" => one_thread()?.block_on(lean::play(behind()?)),
@@ -193,9 +206,10 @@ async fn measure(plan: &Plan) -> Result<bool, Failure> {
 }
 
 /// Those of our own: their names and their parts.
-const OURS: [(&str, &str); 6] = [
+const OURS: [(&str, &str); 7] = [
     (FULL, "full"),
     ("full, in tokio", "full-in-tokio"),
+    ("full, in axum", "full-in-axum"),
     ("gateway, bare", "bare"),
     ("lean hyper, bare", "lean"),
     ("by hand, bare", "handwritten-bare"),
