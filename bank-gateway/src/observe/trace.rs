@@ -81,8 +81,12 @@ impl Step for TraceContext {
         if found.is_none() && !facts.lacks(Sought::Tracestate) {
             exchange.request.headers_mut().remove(TRACESTATE);
         }
-        let id = advance(&mut exchange.request, found, &*self.random, self.sampling);
-        exchange.facts.set_trace(id);
+        let (id, parent) = advance(found, &*self.random, self.sampling);
+        // Hexadecimal digits always fit.
+        if let Some(parent) = field_copy(&parent) {
+            facts.set_field(exchange.request.headers_mut(), Sought::Traceparent, TRACEPARENT, parent);
+        }
+        facts.set_trace(id);
         Ok(Flow::Pass)
     }
 }
@@ -101,13 +105,8 @@ pub(crate) fn next_span(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets the `traceparent` that goes to the service.
-fn advance(
-    request: &mut Request<Body>,
-    found: Option<(TraceId, bool)>,
-    random: &dyn Random,
-    sampling: Sampling,
-) -> TraceId {
+/// The trace, and the `traceparent` that goes to the service.
+fn advance(found: Option<(TraceId, bool)>, random: &dyn Random, sampling: Sampling) -> (TraceId, [u8; 55]) {
     let mut bytes = [0; 24];
     random.fill(&mut bytes);
     // An id of zeros means none.
@@ -126,11 +125,7 @@ fn advance(
     hex(&id.0, &mut text[3..35]);
     hex(&bytes[16..], &mut text[36..52]);
     text[54] += u8::from(is_sampled);
-    // Hexadecimal digits always fit.
-    if let Some(value) = field_copy(&text) {
-        request.headers_mut().insert(TRACEPARENT, value);
-    }
-    id
+    (id, text)
 }
 
 /// The trace of a request that belongs to one, and whether its caller wants it recorded.

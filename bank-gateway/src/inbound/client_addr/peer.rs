@@ -1,15 +1,19 @@
-//! What is made of a peer's address once, for all requests of its connection.
+//! What is found out once, for all requests of a connection.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
+use bank_sdk::serve::Connection;
 use bank_stores::limit::LimitSubject;
 use http::HeaderValue;
 
 use crate::exchange::Facts;
 
-/// A client that is the peer of its connection.
+/// The peer of a connection.
 pub(crate) struct Peer {
     address: IpAddr,
+    /// The first `Host` that was found to be one: most requests of a connection have the same.
+    pub(crate) host: OnceLock<Box<[u8]>>,
     /// The address as the value of a header field.
     pub(crate) field: Option<HeaderValue>,
     /// Whom its requests are counted for.
@@ -19,14 +23,17 @@ pub(crate) struct Peer {
 impl Peer {
     /// The client of this request, where no proxy stands between.
     pub(crate) fn of(facts: &Facts) -> Option<&Self> {
-        let connection = facts.connection()?;
-        let peer = connection.kept(|| {
+        Self::on(facts.connection()?).filter(|peer| Some(peer.address) == facts.client_ip())
+    }
+
+    /// The peer of this connection.
+    pub(crate) fn on(connection: &Connection) -> Option<&Self> {
+        connection.kept(|| {
             let address = connection.peer.ip().to_canonical();
             // Memory of its own: it lasts as long as the connection.
             let field = HeaderValue::try_from(address.to_string()).ok();
-            Self { address, field, subject: subject_of(Some(address)) }
-        });
-        peer.filter(|peer| Some(peer.address) == facts.client_ip())
+            Self { address, host: OnceLock::new(), field, subject: subject_of(Some(address)) }
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `Host` and `:authority` as RFC 3986 §3.2.2 writes a host and a port (S1).
 
 use std::net::Ipv6Addr;
+use std::sync::OnceLock;
 
 use bank_sdk::Problem;
 use http::{HeaderValue, Uri, Version};
@@ -8,11 +9,12 @@ use http::{HeaderValue, Uri, Version};
 use crate::problem::ambiguous;
 
 /// Refuses a request whose host is missing, given in two ways, or no host. `fields` are the first `Host` and whether there
-/// is another.
+/// is another; `known` is the host that was found to be one before.
 pub(super) fn check_host(
     fields: (Option<&HeaderValue>, bool),
     uri: &Uri,
     version: Version,
+    known: Option<&OnceLock<Box<[u8]>>>,
 ) -> Result<(), Problem> {
     let refuse = |what: &'static str| Err(ambiguous("ambiguous_host", what));
     if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
@@ -36,12 +38,27 @@ pub(super) fn check_host(
             }
         }
         (None, Some(_)) => refuse("the request has no `Host`"),
-        (Some(host), _) if !is_host(host.as_bytes()) => refuse("`Host` is not a host with an optional port"),
+        (Some(host), _) if !is_host_again(host.as_bytes(), known) => {
+            refuse("`Host` is not a host with an optional port")
+        }
         (Some(host), Some(authority)) if !authority.eq_ignore_ascii_case(host.as_bytes()) => {
             refuse("the target names another host than `Host`")
         }
         (Some(_), _) => Ok(()),
     }
+}
+
+/// The same as [`is_host`], which is not asked about a host that is known.
+fn is_host_again(text: &[u8], known: Option<&OnceLock<Box<[u8]>>>) -> bool {
+    let Some(known) = known else { return is_host(text) };
+    if known.get().is_some_and(|known| **known == *text) {
+        return true;
+    }
+    let is_host = is_host(text);
+    if is_host {
+        let _ = known.set(text.into());
+    }
+    is_host
 }
 
 /// Whether this is a host with an optional port: a name, an IPv4 address, or an IPv6 address in brackets without a zone.

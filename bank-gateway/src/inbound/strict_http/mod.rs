@@ -32,11 +32,13 @@ mod reserved;
 use std::sync::Arc;
 
 use bank_sdk::http::{Body, Upgrade};
+use bank_sdk::serve::Connection;
 use bank_sdk::{Problem, method_not_allowed};
 use http::header::{CONNECTION, HOST, TRAILER};
 use http::{HeaderValue, Method, Request, Version};
 use http_body::Body as _;
 
+use super::client_addr::Peer;
 use super::trailers::JudgeTrailers;
 use super::upgrade::UpgradeRequest;
 use crate::exchange::Exchange;
@@ -151,7 +153,9 @@ impl StrictHttp {
         check_path(request.uri().path())?;
         let version = request.version();
         let found = check_fields(request.headers(), version, &self.reserved)?;
-        check_host(found.host, request.uri(), version)?;
+        let connection = request.extensions().get::<Arc<Connection>>();
+        let known = connection.and_then(|connection| Peer::on(connection)).map(|peer| &peer.host);
+        check_host(found.host, request.uri(), version, known)?;
         let (is_hostless, hop_by_hop, has_unwanted) =
             (found.host.0.is_none(), found.hop_by_hop, found.has_unwanted);
         let protocols = found.upgrade.cloned();
