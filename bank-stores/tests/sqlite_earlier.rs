@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
-    AccountId, AccountStatus, AsOf, Capture, Command, CommandId, ConsumerId, HoldId, HoldStatus, Posting,
-    PostingId, Reversal,
+    AccountId, AccountStatus, AsOf, Capture, Command, CommandId, HoldId, HoldStatus, Posting, PostingId,
+    Reversal,
 };
-use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, PageRequest, Timestamp};
+use bank_stores::{
+    Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, Outbox, PageRequest, Timestamp,
+};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::Instant;
@@ -109,7 +111,7 @@ async fn a_ledger_of_the_second_version_opens_and_goes_on() {
     let rest = Capture::new(PostingId::new("c2").unwrap(), hold("kept"), account("cash"));
     ledger.execute_one(rest).await.unwrap();
     assert_eq!(ledger.hold(&hold("kept"), now).await.unwrap().status, HoldStatus::Captured);
-    let read = ledger.position(&ConsumerId::new("notices").unwrap()).await.unwrap();
-    assert_eq!(read.number(), 5);
+    let read = ledger.positions("notices").await.unwrap();
+    assert_eq!(read[0].number(), 5);
     assert!(ledger.verify(None, &mut |_| {}).await.unwrap().is_intact());
 }

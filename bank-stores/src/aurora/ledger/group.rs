@@ -9,6 +9,7 @@ use sqlx::{Connection, Row};
 
 use super::known::Known;
 use super::locked::{Begun, execute};
+use super::outbox::begin_epoch;
 use super::ready::{Ready, Tried};
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
@@ -65,6 +66,7 @@ impl From<Error> for Failure {
 impl LedgerGroup {
     pub(super) async fn open(database: Arc<Database>) -> Result<Self> {
         let mut connection = database.connect_writer().await?;
+        begin_epoch(&mut connection).await?;
         let sequence: i64 = sqlx::query_scalar("SELECT sequence FROM state")
             .fetch_one(&mut connection)
             .await

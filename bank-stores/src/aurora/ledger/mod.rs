@@ -6,6 +6,7 @@ mod history;
 mod known;
 mod load;
 mod locked;
+mod outbox;
 mod ready;
 mod schema;
 mod statement;
@@ -13,35 +14,27 @@ mod verify;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::AuroraOptions;
 use super::database::Database;
 use super::error::{damaged, from_sqlx};
 use crate::ledger::chain::{self, verify};
-use crate::ledger::reading::{direction_name, no_account, no_hold, page_start, stored_position, without_gap};
+use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
 use crate::ledger::rows;
-use crate::ledger::work::{Work, execute, forget, keep, one};
+use crate::ledger::work::{Work, execute, keep, one};
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, CurrencyTotal, Entry, Hold, HoldId,
-    HoldStatus, OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, CurrencyTotal, Entry, Hold, HoldId, HoldStatus,
+    OwnerId, Period, Progress, Receipt, Statement, TrialBalance, Verified, refusal,
 };
 use crate::writer::Writer;
-use crate::{
-    Consistency, Cursor, Direction, Error, Event, Ledger, Money, NewEvent, Page, PageRequest, Position,
-    Result, Timestamp,
-};
+use crate::{Consistency, Cursor, Direction, Error, Ledger, Money, Page, PageRequest, Result, Timestamp};
 use columns::{select_accounts, select_holds};
 use group::LedgerGroup;
-
-/// How often the events of other processes are looked for.
-const POLL: Duration = Duration::from_millis(50);
 
 /// The ledger in a PostgreSQL database. Any number of processes may open one.
 #[derive(Debug)]
@@ -79,26 +72,6 @@ impl AuroraLedger {
 
     fn now(&self) -> Timestamp {
         self.database.options().clock.now()
-    }
-
-    async fn events_now(&self, after: i64, limit: u32) -> Result<Vec<Event>> {
-        let rows = sqlx::query(
-            "SELECT position, id, topic, at, payload FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
-        )
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(self.database.current())
-        .await
-        .map_err(from_sqlx)?;
-        rows.iter()
-            .map(|row| {
-                let payload = serde_json::from_str(row.get(4))
-                    .map_err(|source| damaged(Error::invalid("payload", "not JSON").with_source(source)))?;
-                let event = NewEvent::new(row.get::<String, _>(1), row.get::<String, _>(2), payload);
-                let position = Position::new(row.get::<i64, _>(0) as u64);
-                Ok(Event::new(position, Timestamp::from_micros(row.get(3)), event))
-            })
-            .collect()
     }
 }
 
@@ -288,45 +261,6 @@ impl Ledger for AuroraLedger {
             totals.currencies.push(total);
         }
         Ok(totals)
-    }
-
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
-        PageRequest::first(limit).validate()?;
-        let from = stored_position("after", after)?;
-        let Some(deadline) = Instant::now().checked_add(wait) else {
-            return Err(Error::invalid("wait", "longer than can be waited"));
-        };
-        let mut position = self.writer.position();
-        loop {
-            let events = without_gap(after, self.events_now(from, limit).await?)?;
-            let now = Instant::now();
-            if !events.is_empty() || now >= deadline {
-                return Ok(events);
-            }
-            // What this process commits wakes at once; what others commit is looked for.
-            let own = position.wait_for(|position| *position > after.number());
-            let _ = tokio::time::timeout_at(deadline.min(now + POLL), own).await;
-        }
-    }
-
-    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
-        let position = stored_position("position", position)?;
-        self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
-    }
-
-    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
-        let query =
-            sqlx::query_scalar("SELECT position FROM consumers WHERE id = $1").bind(consumer.as_str());
-        let found: Option<i64> = query.fetch_optional(self.database.current()).await.map_err(from_sqlx)?;
-        Ok(found.map_or(Position::START, |position| Position::new(position as u64)))
-    }
-
-    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        self.work(Work::Leave(consumer.clone())).await.map(drop)
-    }
-
-    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        forget(&self.writer, before).await
     }
 
     async fn chain(&self) -> Result<ChainHead> {

@@ -62,4 +62,6 @@ CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL)",
         name: "postings_dated",
         on: "postings (greatest(booked_at, value_at)) WHERE booked_at <> value_at",
     },
+    // The histories that positions of events are told apart by, each by the number of its first event.
+    Step::Short("CREATE TABLE epochs (number BIGINT PRIMARY KEY, epoch BIGINT NOT NULL)"),
 ];

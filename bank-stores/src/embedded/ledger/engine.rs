@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::load::{load, recall, recall_changes};
 use super::write::write;
 use crate::embedded::error::from_sqlx;
+use crate::embedded::outbox::begin_epoch;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::remembered::Remembered;
@@ -97,6 +98,10 @@ impl Engine for LedgerEngine {
             .await
             .map_err(from_sqlx)?;
         Ok(())
+    }
+
+    async fn begin(&mut self, connection: &mut SqliteConnection) -> Result<()> {
+        begin_epoch(connection, self.sequence).await
     }
 
     async fn apply(

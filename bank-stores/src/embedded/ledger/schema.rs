@@ -1,6 +1,7 @@
 //! The ledger's tables.
 
 use crate::embedded::database::Schema;
+use crate::embedded::outbox::epochs_table;
 
 /// Sequences name accounts, postings and holds inside the file. The balance stands apart from the account, since it is what
 /// changes: a short row that is replaced by its key. An account's row stays as it was opened; rules that were changed since
@@ -61,5 +62,7 @@ CREATE TABLE consumers (id TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, 
 CREATE TABLE chain (sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT",
         // Postings that count from another time than they were booked at, by the later of the two.
         "CREATE INDEX postings_dated ON postings (max(booked_at, value_at)) WHERE booked_at <> value_at",
+        // The histories that positions of events are told apart by.
+        epochs_table!(),
     ],
 };
