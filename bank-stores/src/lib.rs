@@ -26,6 +26,7 @@ mod schema;
 pub mod seal;
 
 mod canonical;
+mod shared;
 mod text;
 #[cfg(any(feature = "embedded", feature = "aurora"))]
 mod writer;
@@ -38,6 +39,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use items::{Items, ItemsExt};
 pub use ledger::{Ledger, LedgerExt};
 pub use money::{Currency, Money};
-pub use outbox::{Event, NewEvent, Position};
+pub use outbox::Outbox;
 pub use page::{Cursor, Direction, Page, PageRequest};
 pub use random::{Random, SystemRandom};

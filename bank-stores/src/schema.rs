@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::{Currency, Event, Money, Position, Timestamp};
+use crate::outbox::{Event, Position, ShardId, StreamKey};
+use crate::{Currency, Money, Timestamp};
 
 impl JsonSchema for Money {
     fn schema_name() -> Cow<'static, str> {
@@ -57,7 +58,27 @@ impl JsonSchema for Position {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]+$", "description": "A place in an outbox." })
+        json_schema!({ "type": "string", "pattern": r"^[0-9a-f]+\.[0-9]+\.[0-9]+$", "description": "A place in a shard of a store's events." })
+    }
+}
+
+impl JsonSchema for ShardId {
+    fn schema_name() -> Cow<'static, str> {
+        "ShardId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": 65_535, "description": "A part of a store's events." })
+    }
+}
+
+impl JsonSchema for StreamKey {
+    fn schema_name() -> Cow<'static, str> {
+        "StreamKey".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "What events are ordered by." })
     }
 }
 
@@ -69,10 +90,11 @@ impl JsonSchema for Event {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "required": ["position", "id", "topic", "at", "payload"],
+            "required": ["position", "id", "stream", "topic", "at", "payload"],
             "properties": {
                 "position": generator.subschema_for::<Position>(),
                 "id": { "type": "string" },
+                "stream": generator.subschema_for::<StreamKey>(),
                 "topic": { "type": "string" },
                 "at": generator.subschema_for::<Timestamp>(),
                 "payload": true,

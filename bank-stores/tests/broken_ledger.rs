@@ -13,13 +13,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
-    Account, AccountId, AccountStatus, AsOf, Ceiling, ChainHead, Command, CommandId, ConsumerId, Entry,
-    Floor, Hold, HoldId, HoldStatus, OwnerId, Period, Posting, PostingId, Progress, REVERSAL, Receipt,
-    Reversal, Statement, TrialBalance, Verified,
+    Account, AccountId, AccountStatus, AsOf, Ceiling, ChainHead, Command, CommandId, Entry, Floor, Hold,
+    HoldId, HoldStatus, OwnerId, Period, Posting, PostingId, Progress, REVERSAL, Receipt, Reversal,
+    Statement, TrialBalance, Verified,
 };
+use bank_stores::outbox::{Edge, Events, Position, ShardId};
 use bank_stores::{
-    Consistency, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp,
-    conformance,
+    Consistency, Error, ErrorKind, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp, conformance,
 };
 use tokio::time::Instant;
 
@@ -341,25 +341,6 @@ impl Ledger for BrokenLedger {
         }
         Ok(statement)
     }
-    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
-        self.count.store(position.number(), Ordering::Relaxed);
-        self.inner.consumed(consumer, position).await
-    }
-    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
-        if self.has(Fault::ConsumersGoBack) {
-            return Ok(Position::new(self.count.load(Ordering::Relaxed)));
-        }
-        self.inner.position(consumer).await
-    }
-    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        self.inner.forget_consumer(consumer).await
-    }
-    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        if self.has(Fault::ForgetsTheYoung) {
-            return self.inner.forget_events(Timestamp::from_micros(i64::MAX)).await;
-        }
-        self.inner.forget_events(before).await
-    }
     async fn chain(&self) -> Result<ChainHead> {
         let mut head = self.inner.chain().await?;
         if self.has(Fault::ChainStopsShort) {
@@ -380,32 +361,65 @@ impl Ledger for BrokenLedger {
         }
         self.inner.verify(kept, progress).await
     }
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
+}
+
+#[async_trait]
+impl Outbox for BrokenLedger {
+    async fn shards(&self) -> Result<Vec<ShardId>> {
+        self.inner.shards().await
+    }
+    async fn edge(&self, shard: ShardId, edge: Edge) -> Result<Position> {
+        self.inner.edge(shard, edge).await
+    }
+    async fn consumed(&self, consumer: &str, position: &Position) -> Result<()> {
+        self.count.store(position.number(), Ordering::Relaxed);
+        self.inner.consumed(consumer, position).await
+    }
+    async fn positions(&self, consumer: &str) -> Result<Vec<Position>> {
+        let kept = self.inner.positions(consumer).await?;
+        if self.has(Fault::ConsumersGoBack) {
+            let told = self.count.load(Ordering::Relaxed);
+            return Ok(kept.iter().map(|kept| Position::new(kept.epoch(), kept.shard(), told)).collect());
+        }
+        Ok(kept)
+    }
+    async fn forget_consumer(&self, consumer: &str) -> Result<()> {
+        self.inner.forget_consumer(consumer).await
+    }
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        if self.has(Fault::ForgetsTheYoung) {
+            return self.inner.forget_events(Timestamp::from_micros(i64::MAX)).await;
+        }
+        self.inner.forget_events(before).await
+    }
+    async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
         let wait = if self.has(Fault::NeverWaits) { Duration::ZERO } else { wait };
-        let mut events = match self.inner.events(after, limit, wait).await {
-            Err(error) if self.has(Fault::HidesGaps) && error.field() == Some("after") => Vec::new(),
-            events => events?,
+        let mut read = match self.inner.events(after, limit, wait).await {
+            Err(error) if self.has(Fault::HidesGaps) && error.field() == Some("after") => {
+                Events::new(Vec::new(), *after)
+            }
+            read => read?,
         };
         match self.fault {
-            Fault::LosesEvents if events.len() > 2 => drop(events.remove(1)),
-            Fault::EventsLoseMetadata => events.iter_mut().for_each(|event| {
+            Fault::LosesEvents if read.events.len() > 2 => drop(read.events.remove(1)),
+            Fault::EventsLoseMetadata => read.events.iter_mut().for_each(|event| {
                 for field in ["metadata", "reference"] {
                     if let Some(lost) = event.payload.get_mut(field) {
                         *lost = serde_json::Value::Null;
                     }
                 }
             }),
-            Fault::EventsLoseCauses => events.iter_mut().for_each(|event| {
+            Fault::EventsLoseCauses => read.events.iter_mut().for_each(|event| {
                 let payload = event.payload.as_object_mut().unwrap();
                 if event.topic.starts_with("posting.") {
                     payload.remove("hold");
                     payload.remove("reverses");
                 }
             }),
-            Fault::HoldsHaveNoEvents => events.retain(|event| !event.topic.starts_with("hold.")),
+            Fault::HoldsHaveNoEvents => read.events.retain(|event| !event.topic.starts_with("hold.")),
             _ => {}
         }
-        Ok(events)
+        Ok(read)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::together;
-use crate::items::{Change, Condition, Key, MAX_VALUE, Query, Transaction};
+use super::{outbox, together};
+use crate::items::{Change, Condition, Key, MAX_VALUE, Query, Settled, Transaction};
+use crate::outbox::NewEvent;
 use crate::{
-    Clock, Consistency, Direction, ErrorKind, Items, ItemsExt, NewEvent, PageRequest, Position, Result,
-    SystemClock, Timestamp,
+    Clock, Consistency, Direction, ErrorKind, Items, ItemsExt, PageRequest, Result, SystemClock, Timestamp,
 };
 
 const NOW: Consistency = Consistency::Current;
@@ -17,6 +17,10 @@ fn key(sort: &str) -> Key {
 
 fn put(sort: &str, value: impl Into<String>) -> Change {
     Change::put_bytes(key(sort), value.into())
+}
+
+fn event(id: &str) -> NewEvent {
+    NewEvent::new(id, "s", "x", serde_json::json!({}))
 }
 
 async fn text(items: &dyn Items, sort: &str) -> Option<String> {
@@ -54,6 +58,12 @@ pub async fn what_was_put_is_read(items: &dyn Items) {
 pub async fn conditions_hold_or_name_the_change(items: &dyn Items) {
     let done = items.commit_one(Transaction::new("a").change(put("there", "1"))).await.expect("it is put");
     let version = done.versions[0];
+    let hour = SystemClock::new().now().saturating_add(Duration::from_secs(3_600));
+    let dated = Transaction::new("b")
+        .change(put("expired", "1").expires_at(Timestamp::from_seconds(1)))
+        .change(put("later", "1").expires_at(hour));
+    let dated = items.commit_one(dated).await.expect("they are put");
+    let (gone, later) = (dated.versions[0], dated.versions[1]);
     let cases = [
         ("there", Condition::Absent, Some(ErrorKind::AlreadyExists)),
         ("there", Condition::Exists, None),
@@ -63,6 +73,12 @@ pub async fn conditions_hold_or_name_the_change(items: &dyn Items) {
         ("missing", Condition::Exists, Some(ErrorKind::Conflict)),
         ("missing", Condition::Version(version), Some(ErrorKind::Conflict)),
         ("missing", Condition::Version(0), Some(ErrorKind::Conflict)),
+        ("expired", Condition::Absent, None),
+        ("expired", Condition::Exists, Some(ErrorKind::Conflict)),
+        ("expired", Condition::Version(gone), Some(ErrorKind::Conflict)),
+        ("later", Condition::Absent, Some(ErrorKind::AlreadyExists)),
+        ("later", Condition::Exists, None),
+        ("later", Condition::Version(later), None),
     ];
     for (index, (sort, condition, refusal)) in cases.into_iter().enumerate() {
         let transaction = Transaction::new(format!("c{index}"))
@@ -76,6 +92,15 @@ pub async fn conditions_hold_or_name_the_change(items: &dyn Items) {
             (outcome, refusal) => panic!("case {index}: {outcome:?}, expected {refusal:?}"),
         }
     }
+    // Of several that do not hold, the first is named.
+    let several = Transaction::new("several")
+        .change(put("new", "1"))
+        .change(Change::check(key("missing"), Condition::Exists))
+        .change(Change::check(key("there"), Condition::Absent));
+    let error = items.commit_one(several).await.expect_err("two do not hold");
+    assert_eq!((error.kind(), error.change()), (ErrorKind::Conflict, Some(1)));
+    let checked = Transaction::new("checked").change(Change::check(key("there"), Condition::Exists));
+    assert_eq!(items.commit_one(checked).await.expect("it holds").versions, [0], "a check finds no version");
 }
 
 /// One condition that does not hold stops all changes and events of its transaction, and of no other.
@@ -86,7 +111,7 @@ pub async fn a_transaction_happens_whole_or_not_at_all(items: &dyn Items) {
             .change(put("a", "2"))
             .change(Change::delete(key("b")))
             .change(put("c", "2").when(Condition::Exists))
-            .event(NewEvent::new("e", "x", serde_json::json!({}))),
+            .event(event("e")),
         Transaction::new("t3").change(put("c", "3")).change(Change::check(key("a"), Condition::Exists)),
     ];
     let outcomes = items.commit(transactions).await;
@@ -96,7 +121,7 @@ pub async fn a_transaction_happens_whole_or_not_at_all(items: &dyn Items) {
     assert_eq!(text(items, "a").await.as_deref(), Some("1"));
     assert_eq!(text(items, "b").await.as_deref(), Some("1"));
     assert_eq!(text(items, "c").await.as_deref(), Some("3"));
-    assert!(items.events(Position::START, 10, Duration::ZERO).await.expect("events are read").is_empty());
+    assert!(outbox::all(items).await.is_empty());
 }
 
 /// A transaction that is sent again has one effect, and the first outcome, marked as replayed.
@@ -137,7 +162,12 @@ pub async fn versions_never_come_back(items: &dyn Items) {
             .commit_one(Transaction::new(format!("p{n}")).change(put("k", "1")))
             .await
             .expect("it is put");
-        assert!(!seen.contains(&done.versions[0]));
+        assert!(!seen.contains(&done.versions[0]) && done.versions[0] != 0);
+        for stale in &seen {
+            let late = put("k", "late").when(Condition::Version(*stale));
+            let late = items.commit_one(Transaction::new(format!("l{n}.{stale}")).change(late)).await;
+            assert_eq!(kind(&late), ErrorKind::Conflict, "a stale writer won");
+        }
         seen.push(done.versions[0]);
         let delete = Change::delete(key("k")).when(Condition::Version(done.versions[0]));
         items.commit_one(Transaction::new(format!("d{n}")).change(delete)).await.expect("it is deleted");
@@ -184,14 +214,12 @@ pub async fn a_compare_and_set_race_loses_no_update(items: &dyn Items) {
 
 /// However many send the same transaction at once, it happens once.
 pub async fn racers_with_one_id_have_one_effect(items: &dyn Items) {
-    let transaction = Transaction::new("w")
-        .change(put("k", "1").when(Condition::Absent))
-        .event(NewEvent::new("e", "x", serde_json::json!({})));
+    let transaction = Transaction::new("w").change(put("k", "1").when(Condition::Absent)).event(event("e"));
     let outcomes = together((0..30).map(|_| items.commit_one(transaction.clone()))).await;
     let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("it happens")).collect();
     assert_eq!(outcomes.iter().filter(|outcome| !outcome.replayed).count(), 1);
-    assert!(outcomes.iter().all(|outcome| outcome.sequence == outcomes[0].sequence));
-    assert_eq!(items.events(Position::START, 10, Duration::ZERO).await.expect("events are read").len(), 1);
+    assert!(outcomes.iter().all(|outcome| outcome.versions == outcomes[0].versions));
+    assert_eq!(outbox::all(items).await.len(), 1);
 }
 
 /// A query gives its range in byte order, forward and backward, each item once over all pages.
@@ -238,10 +266,21 @@ pub async fn queries_page_in_order_both_ways(items: &dyn Items) {
 pub async fn bad_input_is_refused_and_named(items: &dyn Items) {
     let many =
         (0..101).fold(Transaction::new("w"), |transaction, n| transaction.change(put(&n.to_string(), "x")));
+    let large = NewEvent::new("e", "s", "x", serde_json::json!("x".repeat(65 * 1_024)));
+    let heavy = (0..9).fold(Transaction::new("w"), |transaction, n| {
+        transaction.change(Change::put_bytes(key(&n.to_string()), vec![0; MAX_VALUE]))
+    });
     let cases = [
         (Transaction::new("").change(put("k", "x")), "id"),
         (Transaction::new("w"), "changes"),
         (many, "changes"),
+        (
+            (0..50).fold(Transaction::new("w").change(put("k", "x")), |t, n| t.event(event(&n.to_string()))),
+            "events",
+        ),
+        (Transaction::new("w").change(put("k", "x")).event(event("")), "event.id"),
+        (Transaction::new("w").change(put("k", "x")).event(large), "event.payload"),
+        (heavy, "transaction"),
         (Transaction::new("w").change(put("k", "x")).change(put("k", "y")), "key"),
         (Transaction::new("w").change(put("", "x")), "key.sort"),
         (Transaction::new("w").change(Change::put_bytes(key("k"), vec![0; MAX_VALUE + 1])), "value"),
@@ -258,36 +297,79 @@ pub async fn bad_input_is_refused_and_named(items: &dyn Items) {
     assert!(items.query(&Query::partition("p")).await.expect("it is queried").items.is_empty());
 }
 
-/// Events come once, in commit order, with their payload as it was; who waits is woken.
-pub async fn events_are_complete_and_in_order(items: &dyn Items) {
-    let payload = serde_json::json!({"text": "ä\"", "list": [1, null], "big": 9_007_199_254_740_993_i64});
-    let transaction = |n: u32| {
-        Transaction::new(format!("w{n}"))
-            .change(put(&n.to_string(), "x"))
-            .event(NewEvent::new(format!("{n}.a"), "first", payload.clone()))
-            .event(NewEvent::new(format!("{n}.b"), "second", serde_json::json!("text")))
-    };
-    let done = together((0..20).map(|n| items.commit_one(transaction(n)))).await;
-    let mut order: Vec<(u64, usize)> =
-        done.into_iter().enumerate().map(|(n, done)| (done.expect("it happens").sequence, n)).collect();
-    order.sort_unstable();
-    let expected: Vec<String> =
-        order.iter().flat_map(|(_, n)| [format!("{n}.a"), format!("{n}.b")]).collect();
-    let mut events = Vec::new();
-    let mut after = Position::START;
-    while events.len() < expected.len() {
-        let more = items.events(after, 7, Duration::ZERO).await.expect("events are read");
-        after = more.last().expect("there are more").position;
-        events.extend(more);
+/// A transaction that was settled has an outcome for good: what had happened by then, or nothing for ever.
+pub async fn what_is_settled_stays_so(items: &dyn Items) {
+    let transaction =
+        |id: &str| Transaction::new(id).change(put(id, "1").when(Condition::Absent)).event(event(id));
+    let done = items.commit_one(transaction("done")).await.expect("it happens");
+    assert_eq!(items.settle(&"done".into()).await.expect("it is settled"), Settled::Committed(done));
+    for _ in 0..2 {
+        assert_eq!(items.settle(&"never".into()).await.expect("it is settled"), Settled::Never);
+        let late = items.commit_one(transaction("never")).await.expect_err("it was settled");
+        assert_eq!((late.kind(), late.field()), (ErrorKind::Rejected, Some("id")));
     }
-    assert_eq!(events.iter().map(|event| event.id.clone()).collect::<Vec<_>>(), expected);
-    assert_eq!(events[0].payload, payload);
-    assert_eq!(events[1].payload, serde_json::json!("text"));
-    let (woken, _) = tokio::join!(items.events(after, 7, Duration::from_secs(30)), async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        items.commit_one(transaction(99)).await
-    });
-    assert_eq!(woken.expect("events are read").len(), 2);
+    assert_eq!(items.committed(&"never".into()).await.expect("it is looked up"), None);
+    assert_eq!(text(items, "never").await, None);
+    // Writers and two who settle, at once: all are told the same, and so it stays.
+    for round in 0..40_u64 {
+        let id = format!("race{round}");
+        let named = id.as_str().into();
+        let write = async {
+            tokio::time::sleep(Duration::from_micros(round * 20)).await;
+            items.commit_one(transaction(&id)).await
+        };
+        let settle = async {
+            tokio::time::sleep(Duration::from_micros(400)).await;
+            items.settle(&named).await.expect("it is settled")
+        };
+        let (written, copied, one, two) =
+            tokio::join!(write, items.commit_one(transaction(&id)), settle, items.settle(&named));
+        assert_eq!(one, two.expect("it is settled"), "round {round}");
+        let happened = matches!(one, Settled::Committed(_));
+        assert_eq!((written.is_ok(), copied.is_ok()), (happened, happened), "round {round}");
+        assert_eq!(items.commit_one(transaction(&id)).await.is_ok(), happened, "round {round}");
+        assert_eq!(text(items, &id).await.is_some(), happened, "round {round}");
+    }
+}
+
+/// A partition in which nearly all has expired is read to its end, and nothing is missing.
+pub async fn pages_end_where_nearly_all_has_expired(items: &dyn Items) {
+    for batch in 0..10 {
+        let mut transaction = Transaction::new(format!("w{batch}"));
+        for n in 0..50 {
+            let number = batch * 50 + n;
+            let change = put(&format!("{number:04}"), "x");
+            let living = number % 97 == 0;
+            transaction = transaction.change(if living {
+                change
+            } else {
+                change.expires_at(Timestamp::from_seconds(1))
+            });
+        }
+        items.commit_one(transaction).await.expect("they are put");
+    }
+    let expected: Vec<String> = (0..500).filter(|n| n % 97 == 0).map(|n| format!("{n:04}")).collect();
+    for limit in [1, 2, 100] {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let mut found = Vec::new();
+            let mut page = PageRequest { direction, ..PageRequest::first(limit) };
+            for asked in 0.. {
+                assert!(asked < 2_000, "the pages do not end");
+                let read =
+                    items.query(&Query::partition("p").page(page.clone())).await.expect("it is queried");
+                assert!(read.items.len() <= limit as usize);
+                found.extend(read.items.into_iter().map(|item| item.key.sort));
+                match read.next {
+                    Some(cursor) => page = page.after(cursor),
+                    None => break,
+                }
+            }
+            if direction == Direction::Backward {
+                found.reverse();
+            }
+            assert_eq!(found, expected, "in pages of {limit}");
+        }
+    }
 }
 
 /// A call that is dropped half way has its whole effect or none.
@@ -298,9 +380,10 @@ pub async fn a_cancelled_caller_leaves_no_half_effect(items: &dyn Items) {
             .change(put(&format!("b{n}"), "x"));
         let _ = tokio::time::timeout(Duration::from_micros(n * 25), items.commit_one(transaction)).await;
     }
-    items.commit_one(Transaction::new("last").change(put("last", "x"))).await.expect("it happens");
     for n in 0..30 {
-        let done = items.committed(&format!("w{n}").into()).await.expect("it is looked up").is_some();
+        // It may still be on its way until it is settled.
+        let settled = items.settle(&format!("w{n}").into()).await.expect("it is settled");
+        let done = matches!(settled, Settled::Committed(_));
         for half in ["a", "b"] {
             assert_eq!(text(items, &format!("{half}{n}")).await.is_some(), done, "{half}{n}");
         }

@@ -23,8 +23,11 @@
 pub mod cache;
 pub mod documents;
 pub mod items;
+pub mod items_history;
+pub mod items_model;
 pub mod ledger;
 pub mod model;
+pub mod outbox;
 pub mod unreliable;
 
 use std::future::Future;
@@ -67,6 +70,11 @@ impl Numbers {
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % bound
     }
+}
+
+/// What the random tests of a role begin with: `BANK_STORES_SEED`, where it is set, so that a failure can be had again.
+pub(crate) fn seed() -> u64 {
+    std::env::var("BANK_STORES_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(42)
 }
 
 /// What makes a store for a test: a store and what has to outlive it, or nothing where there is no server for it.
@@ -161,7 +169,7 @@ macro_rules! ledger_conformance {
     };
 }
 
-/// A test for each promise of [`Items`](crate::Items); the expression is a future of a fresh store and its guard.
+/// A test for each promise of [`Items`](crate::Items) and its [`Outbox`](crate::Outbox); the expression is a future of a fresh store and its guard.
 #[macro_export]
 macro_rules! items_conformance {
     ($factory:expr) => {
@@ -178,8 +186,24 @@ macro_rules! items_conformance {
             racers_with_one_id_have_one_effect
             queries_page_in_order_both_ways
             bad_input_is_refused_and_named
-            events_are_complete_and_in_order
+            what_is_settled_stays_so
+            pages_end_where_nearly_all_has_expired
             a_cancelled_caller_leaves_no_half_effect
+        }
+        $crate::__conformance! { items_history, $factory,
+            random_transactions_match_the_model
+            a_history_of_racers_replays_through_the_model
+        }
+        $crate::__conformance! { outbox, $factory,
+            an_event_comes_as_it_was_told
+            events_of_a_stream_keep_their_commit_order
+            a_stream_stays_in_its_shard
+            a_reader_goes_on_at_next
+            a_waiting_reader_wakes_at_commit
+            a_position_of_another_history_is_refused
+            consumers_keep_their_positions
+            events_are_forgotten_when_every_consumer_has_passed
+            bad_questions_are_refused_and_named
         }
     };
 }

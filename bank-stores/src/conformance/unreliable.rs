@@ -11,12 +11,11 @@ use tokio::sync::watch;
 
 use super::Numbers;
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
-    Period, Progress, Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
+    Receipt, Statement, TrialBalance, Verified,
 };
-use crate::{
-    Consistency, Error, ErrorKind, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp,
-};
+use crate::outbox::{Edge, Events, Position, ShardId};
+use crate::{Consistency, Error, ErrorKind, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp};
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,26 +236,6 @@ impl<L: Ledger> Ledger for Unreliable<L> {
         self.read(self.inner.trial_balance(read)).await
     }
 
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
-        self.read(self.inner.events(after, limit, wait)).await
-    }
-
-    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
-        self.write(self.inner.consumed(consumer, position)).await
-    }
-
-    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
-        self.read(self.inner.position(consumer)).await
-    }
-
-    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        self.write(self.inner.forget_consumer(consumer)).await
-    }
-
-    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        self.write(self.inner.forget_events(before)).await
-    }
-
     async fn chain(&self) -> Result<ChainHead> {
         self.read(self.inner.chain()).await
     }
@@ -267,5 +246,36 @@ impl<L: Ledger> Ledger for Unreliable<L> {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
         self.read(self.inner.verify(kept, progress)).await
+    }
+}
+
+#[async_trait]
+impl<L: Ledger> Outbox for Unreliable<L> {
+    async fn shards(&self) -> Result<Vec<ShardId>> {
+        self.read(self.inner.shards()).await
+    }
+
+    async fn edge(&self, shard: ShardId, edge: Edge) -> Result<Position> {
+        self.read(self.inner.edge(shard, edge)).await
+    }
+
+    async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
+        self.read(self.inner.events(after, limit, wait)).await
+    }
+
+    async fn consumed(&self, consumer: &str, position: &Position) -> Result<()> {
+        self.write(self.inner.consumed(consumer, position)).await
+    }
+
+    async fn positions(&self, consumer: &str) -> Result<Vec<Position>> {
+        self.read(self.inner.positions(consumer)).await
+    }
+
+    async fn forget_consumer(&self, consumer: &str) -> Result<()> {
+        self.write(self.inner.forget_consumer(consumer)).await
+    }
+
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        self.write(self.inner.forget_events(before)).await
     }
 }

@@ -14,7 +14,6 @@ mod error;
 mod files;
 mod filter;
 mod items;
-mod items_engine;
 mod json;
 mod ledger;
 mod options;

@@ -13,6 +13,7 @@ pub struct SqliteOptions {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) readers: u32,
     pub(super) group: usize,
+    pub(super) shards: u16,
     pub(super) read_only: bool,
     /// Removed when the last store that uses it is gone.
     pub(super) temporary: Option<Arc<Temporary>>,
@@ -26,6 +27,7 @@ impl SqliteOptions {
             clock: Arc::new(SystemClock::new()),
             readers: 2,
             group: 1_024,
+            shards: 1,
             read_only: false,
             temporary: None,
         }
@@ -57,6 +59,14 @@ impl SqliteOptions {
     #[must_use]
     pub fn group(mut self, group: usize) -> Self {
         self.group = group.clamp(1, 8_192);
+        self
+    }
+
+    /// How many shards the events of a new store of items have, 1 to 256; one otherwise. A store keeps the number it was made with,
+    /// and a ledger has one.
+    #[must_use]
+    pub fn shards(mut self, shards: u16) -> Self {
+        self.shards = shards.clamp(1, 256);
         self
     }
 

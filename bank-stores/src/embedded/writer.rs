@@ -19,6 +19,11 @@ pub(super) trait Engine: Send + 'static {
     /// Reads what the engine keeps in memory, at the start and after a failure.
     fn load(&mut self, connection: &mut SqliteConnection) -> impl Future<Output = Result<()>> + Send;
 
+    /// Does what each opening of the store does once, when it has been loaded.
+    fn begin(&mut self, _connection: &mut SqliteConnection) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Executes commands in order within an open transaction; an error undoes them all.
     fn apply(
         &mut self,
@@ -61,6 +66,7 @@ pub(super) async fn start<E: Engine>(
     let mut connection = database.connect_writer().await?;
     let others = changes_by_others(&mut connection, "PRAGMA data_version").await?;
     engine.load(&mut connection).await?;
+    engine.begin(&mut connection).await?;
     let limit = database.options().group;
     let group = SqliteGroup { database, engine, connection: Some(connection), others, adrift: false };
     Ok(Writer::start(group, limit))

@@ -9,10 +9,14 @@ use serde::Serialize;
 use super::Key;
 use super::key::{MAX_KEY, MAX_VALUE};
 use crate::canonical::Canonical;
-use crate::{Error, Freshness, NewEvent, Result, Timestamp};
+use crate::outbox::NewEvent;
+use crate::{Error, Result, Timestamp};
 
-/// The most changes of a transaction.
-pub const MAX_CHANGES: usize = 100;
+/// The most changes of a transaction that has no events. Each event takes the place of two: changes and twice the events are
+/// together at most so many.
+pub const MAX_CHANGES: usize = 99;
+/// The most bytes of a transaction: keys, values and events together.
+pub const MAX_TRANSACTION: usize = 3 * 1_024 * 1_024;
 
 /// What has to hold for an item, or the whole transaction does not happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -137,7 +141,7 @@ impl fmt::Debug for Change {
 
 /// Names a transaction: the same id again is the same transaction, whoever sends it.
 ///
-/// 1 to 1,024 bytes, checked when it is used. Remembered for seven days at least.
+/// 1 to 1,024 bytes, checked when it is used. Remembered for seven days at least, by a time that no clock's jump moves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WriteId(String);
 
@@ -183,7 +187,8 @@ impl fmt::Display for WriteId {
 /// Changes that happen together or not at all, with the events that tell of them.
 ///
 /// The id makes it safe to send again: the same id and content gives the first outcome, marked as replayed; the same id
-/// with other content is a `Conflict`. A transaction that was refused is not remembered: its id may be tried again.
+/// with other content is a `Conflict`. A transaction that was refused is not remembered: its id may be tried again, unless it was
+/// [settled](super::Items::settle) in the meantime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transaction {
@@ -224,8 +229,15 @@ impl Transaction {
                 format!("1 to {MAX_CHANGES} changes, not {}", self.changes.len()),
             ));
         }
-        if self.events.len() > MAX_CHANGES {
-            return Err(Error::invalid("events", format!("at most {MAX_CHANGES} events")));
+        if self.changes.len() + 2 * self.events.len() > MAX_CHANGES {
+            let message = format!("changes and twice the events are together at most {MAX_CHANGES}");
+            return Err(Error::invalid("events", message));
+        }
+        self.events.iter().try_for_each(NewEvent::validate)?;
+        let size = self.size();
+        if size > MAX_TRANSACTION {
+            let message = format!("a transaction has at most {MAX_TRANSACTION} bytes, not {size}");
+            return Err(Error::invalid("transaction", message));
         }
         for (index, change) in self.changes.iter().enumerate() {
             change.key().validate().map_err(|error| error.with_change(index))?;
@@ -245,9 +257,22 @@ impl Transaction {
         }
     }
 
+    /// How many bytes it carries.
+    pub(crate) fn size(&self) -> usize {
+        let change = |change: &Change| {
+            let value = match change {
+                Change::Put { value, .. } => value.len(),
+                _ => 0,
+            };
+            change.key().partition.len() + change.key().sort.len() + value
+        };
+        let events = self.events.iter().map(NewEvent::size);
+        self.id.as_str().len() + self.changes.iter().map(change).chain(events).sum::<usize>()
+    }
+
     /// What tells this content from any other under the same id.
     pub fn content(&self) -> [u8; 32] {
-        let mut form = Canonical::new("items.1").text(self.id.as_str()).count(self.changes.len());
+        let mut form = Canonical::new("items.2").text(self.id.as_str()).count(self.changes.len());
         for change in &self.changes {
             form = form.text(&change.key().partition).text(&change.key().sort);
             form = match change.condition() {
@@ -266,7 +291,8 @@ impl Transaction {
         }
         form = form.count(self.events.len());
         for event in &self.events {
-            form = form.text(&event.id).text(&event.topic).text(&event.payload.to_string());
+            form = form.text(&event.id).text(event.stream.as_str()).text(&event.topic);
+            form = form.text(&event.payload.to_string());
         }
         form.finish()
     }
@@ -278,22 +304,16 @@ impl Transaction {
 pub struct Committed {
     /// The transaction.
     pub id: WriteId,
-    /// Its place in the store's commit order.
-    pub sequence: u64,
-    /// The version of each changed item, in the order of the changes: the new one for a put, 0 for a delete, the one that
-    /// was found for a check (0 where there was none).
+    /// The version of each changed item, in the order of the changes: the new one for a put, 0 for a delete and a check.
     pub versions: Vec<u64>,
     /// Whether the effect is an earlier one, of the same transaction sent before.
     pub replayed: bool,
-    /// A read with this token sees the effect.
-    pub freshness: Freshness,
 }
 
 impl Committed {
     /// Made by an adapter.
-    pub fn new(id: WriteId, sequence: u64, versions: Vec<u64>) -> Self {
-        let freshness = Freshness::from_sequence(sequence);
-        Self { id, sequence, versions, replayed: false, freshness }
+    pub fn new(id: WriteId, versions: Vec<u64>) -> Self {
+        Self { id, versions, replayed: false }
     }
 
     /// The same outcome for a transaction that had been committed before.
@@ -304,9 +324,23 @@ impl Committed {
     }
 }
 
+/// How a transaction ended, for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It took effect.
+    Committed(Committed),
+    /// It did not, and never will: its id is refused.
+    Never,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn event(number: u32) -> NewEvent {
+        NewEvent::new(number.to_string(), "s", "t", json!({}))
+    }
 
     fn put() -> Change {
         Change::put(Key::new("p", "s"), &1).unwrap()
@@ -322,11 +356,20 @@ mod tests {
             (Transaction::new("t").change(Change::delete(Key::new("", "s"))), "key.partition"),
             (Transaction::new("t").change(Change::delete(Key::new("p", "x".repeat(1_025)))), "key.sort"),
             (Transaction::new("t").change(big), "value"),
+            ((0..50).fold(Transaction::new("t").change(put()), |t, n| t.event(event(n))), "events"),
+            (Transaction::new("t").change(put()).event(NewEvent::new("", "s", "t", json!(1))), "event.id"),
+            (
+                (0..9).fold(Transaction::new("t"), |t, n| {
+                    t.change(Change::put_bytes(Key::new("p", n.to_string()), vec![0; MAX_VALUE]))
+                }),
+                "transaction",
+            ),
         ];
         for (transaction, field) in cases {
             assert_eq!(transaction.validate().unwrap_err().field(), Some(field));
         }
-        assert!(Transaction::new("t").change(put()).validate().is_ok());
+        let full = (0..49).fold(Transaction::new("t").change(put()), |t, n| t.event(event(n)));
+        assert!(full.validate().is_ok());
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub struct Item {
     pub key: Key,
     /// What it holds.
     pub value: Bytes,
-    /// Another number after each write, deleting and putting again included; never 0.
+    /// Another number after each write, deleting and putting again included; never 0. It is drawn at random: two are equal or
+    /// different, and neither is the later one.
     pub version: u64,
     /// From when on it counts as absent.
     pub expires_at: Option<Timestamp>,

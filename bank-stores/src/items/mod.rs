@@ -23,27 +23,27 @@
 //! # }).unwrap();
 //! ```
 
-use std::fmt;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 mod change;
 mod key;
 
-pub use change::{Change, Committed, Condition, MAX_CHANGES, Transaction, WriteId};
+pub use change::{Change, Committed, Condition, MAX_CHANGES, MAX_TRANSACTION, Settled, Transaction, WriteId};
 pub use key::{Item, Key, MAX_KEY, MAX_VALUE, Query, SortRange};
 
-use crate::{Consistency, Error, ErrorKind, Event, Page, Position, Result};
+use crate::{Consistency, Error, ErrorKind, Outbox, Page, Result};
 
-/// Keyed items.
+/// Keyed items, with an [`Outbox`] of the events of their transactions.
+///
+/// Whether an item has expired is asked of the clock of whoever reads or writes: two callers whose clocks differ may disagree. What
+/// has expired is removed later, and not before its time because a clock has jumped.
 ///
 /// Cancelling a call never leaves half an effect: a transaction that had been handed over happens whole or not at all,
 /// and its id tells later which.
 #[async_trait]
-pub trait Items: fmt::Debug + Send + Sync + 'static {
-    /// The item, if there is one that has not expired.
+pub trait Items: Outbox {
+    /// The item, if there is one that has not expired by the caller's clock.
     async fn get(&self, key: &Key, read: Consistency) -> Result<Option<Item>>;
 
     /// Executes transactions; each is atomic and has its own outcome, in the order given.
@@ -52,15 +52,18 @@ pub trait Items: fmt::Debug + Send + Sync + 'static {
     /// [`Condition::Absent`] and `Conflict` for the others.
     async fn commit(&self, transactions: Vec<Transaction>) -> Vec<Result<Committed>>;
 
-    /// Looks up the outcome of a transaction, after [`ErrorKind::Indeterminate`] say. It is always current, since it decides
-    /// whether the transaction is sent again.
+    /// The outcome of a transaction, if it is known by now. `None` is not final: it may still be on its way; see
+    /// [`Items::settle`].
     async fn committed(&self, id: &WriteId) -> Result<Option<Committed>>;
 
-    /// The items of one partition, in the order of `sort`.
-    async fn query(&self, query: &Query) -> Result<Page<Item>>;
+    /// The outcome of a transaction for good, after [`ErrorKind::Indeterminate`] say.
+    ///
+    /// Where it has not taken effect, it never will: its id is refused from now on (`Rejected`, field `id`), for seven days at
+    /// least. Whoever wants to try again takes a new id.
+    async fn settle(&self, id: &WriteId) -> Result<Settled>;
 
-    /// Up to `limit` events after `after`, in commit order and without gaps; waits up to `wait` for the first.
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>>;
+    /// The items of one partition, in the order of `sort`. A page may be short or empty while it has `next`.
+    async fn query(&self, query: &Query) -> Result<Page<Item>>;
 }
 
 /// Conveniences for every [`Items`].

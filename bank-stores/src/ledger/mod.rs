@@ -42,9 +42,6 @@
 //! event in the same transaction, at the position that equals its sequence: `account.opened`, `account.changed`, `hold.placed`,
 //! `hold.voided`, or `posting.` and the posting's kind. The end of a hold by its deadline has one too: `hold.expired`.
 
-use std::fmt;
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 mod account;
@@ -85,14 +82,20 @@ pub use receipt::{CurrencyTotal, Receipt, TrialBalance};
 pub use reversal::{REVERSAL, Reversal};
 pub use statement::{AsOf, Period, Statement};
 
-use crate::{Consistency, Error, ErrorKind, Event, Money, Page, PageRequest, Position, Result, Timestamp};
+use crate::{Consistency, Error, ErrorKind, Money, Outbox, Page, PageRequest, Result};
+
+/// What all events of a ledger are ordered by.
+pub const STREAM: &str = "ledger";
 
 /// A double-entry ledger.
+///
+/// Its [`Outbox`] has one shard. Each command that took effect has one event there, whose number is its sequence; the newest event
+/// is never forgotten.
 ///
 /// Cancelling a call never leaves half an effect: a command that had been handed over is executed whole or not at all,
 /// and its id tells later which.
 #[async_trait]
-pub trait Ledger: fmt::Debug + Send + Sync + 'static {
+pub trait Ledger: Outbox {
     /// Executes commands; each has its own outcome, in the order given.
     ///
     /// Commands take effect in this order, so that a later one sees what an earlier one did. What waits, of all
@@ -135,28 +138,6 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
 
     /// The totals of the whole ledger.
     async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance>;
-
-    /// Up to `limit` events after `after`, 1 to 1,000, in commit order and without gaps; waits up to `wait` for the first.
-    ///
-    /// `Rejected`, field `after`, where the next event was forgotten. Who starts then takes the state as it is, of a
-    /// [`TrialBalance`] say, and the events behind its `sequence`.
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>>;
-
-    /// Keeps the position of a consumer, who has handled every event up to it; it never goes back, and is `Invalid` behind the
-    /// newest event. From the first call on, with
-    /// [`Position::START`] say, no event behind it is forgotten.
-    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()>;
-
-    /// The position that was kept for a consumer; the start where none was.
-    async fn position(&self, consumer: &ConsumerId) -> Result<Position>;
-
-    /// Forgets a consumer who will not come again, so that events need not wait for it.
-    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()>;
-
-    /// Forgets events from before a time that every consumer whose position is kept has passed; the newest always stays.
-    /// Gives how many were forgotten. It goes on in portions beside other commands; where it fails, what it forgot stays
-    /// forgotten.
-    async fn forget_events(&self, before: Timestamp) -> Result<u64>;
 
     /// Where the hash chain stands.
     async fn chain(&self) -> Result<ChainHead>;

@@ -1,7 +1,7 @@
 //! What reads of every engine have in common.
 
 use super::{AccountId, HoldId};
-use crate::{Direction, Error, ErrorKind, Event, PageRequest, Position, Result};
+use crate::{Direction, Error, ErrorKind, PageRequest, Result};
 
 /// A balance by value date looks through the account's entries, unless they are more than this and the postings of all accounts
 /// whose two times differ, the later of them after the date, are fewer than this.
@@ -19,23 +19,6 @@ pub(crate) fn direction_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Forward => "forward",
         Direction::Backward => "backward",
-    }
-}
-
-/// A position as a store holds it; `Invalid`, with the field, where none is so great.
-pub(crate) fn stored_position(field: &'static str, position: Position) -> Result<i64> {
-    let great = |_| Error::invalid(field, "greater than any position of a ledger");
-    i64::try_from(position.number()).map_err(great)
-}
-
-/// The events behind `after`; `Rejected` where the first of them was forgotten.
-pub(crate) fn without_gap(after: Position, events: Vec<Event>) -> Result<Vec<Event>> {
-    match events.first().map(|event| event.position.number()) {
-        Some(first) if first != after.number() + 1 => {
-            let message = format!("the events before position {first} were forgotten");
-            Err(Error::new(ErrorKind::Rejected, message).with_field("after"))
-        }
-        _ => Ok(events),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) const FORGET: u64 = 5_000;
 
 /// The refusal of a consumer's position that no event has yet.
 pub(crate) fn beyond_the_newest() -> Error {
-    Error::invalid("position", "behind the newest event")
+    crate::outbox::not_in_history("position", "the position lies beyond the newest event")
 }
 
 /// What it did.

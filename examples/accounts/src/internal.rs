@@ -31,8 +31,7 @@ impl Accounts {
     }
 
     pub(crate) async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
-        let (after, limit, wait) = call.input.bounded()?;
-        Ok(EventList { items: self.ledger.events(after, limit, wait.min(LONGEST_WAIT)).await? })
+        call.input.read(&self.ledger, LONGEST_WAIT).await
     }
 }
 

@@ -338,7 +338,7 @@ async fn s30_internal_calls_are_for_the_services_named() {
     let list = bank.transactions().call(endpoints::OWNED, &owned).send().await.unwrap();
     assert_eq!(list.items, [record]);
 
-    let after = EventsAfter { after: None, limit: None, wait_ms: None };
+    let after = EventsAfter::default();
     let partners = bank.harness.client(Principal::service("partners"));
     let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
     let topics: Vec<_> = events.iter().map(|event| &*event.topic).collect();

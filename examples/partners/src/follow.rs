@@ -1,11 +1,10 @@
-//! Follows the events of transactions and accounts, with a position that outlives the process.
-
-use std::time::Duration;
+//! Follows the events of transactions and accounts, with positions that outlive the process.
 
 use bank_sdk::Endpoint;
-use bank_sdk::events::{EventList, EventsAfter, follow};
+use bank_sdk::events::{Consumer, EventList, EventsAfter, follow};
 use bank_stores::documents::{DocumentChange, DocumentWrite};
-use bank_stores::{Consistency, DocumentsExt, ErrorKind, Event, Position, Result};
+use bank_stores::outbox::{Event, Position, ShardId};
+use bank_stores::{Consistency, DocumentsExt, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::notice::notices;
@@ -34,69 +33,74 @@ impl Source {
     }
 }
 
-/// Up to where the events of a source were taken.
+/// Up to where the events of a shard were taken.
 #[derive(Debug, Serialize, Deserialize)]
 struct Taken {
     position: Position,
+}
+
+/// This service as the consumer of one source.
+#[derive(Clone, Debug)]
+struct Follower {
+    partners: Partners,
+    source: Source,
 }
 
 impl Partners {
     /// Follows both services' events for ever, from where the store says that they were taken. It survives every error:
     /// what could not be done is asked for again.
     pub async fn follow_events(self) {
-        tokio::join!(self.follow_source(Source::Transactions), self.follow_source(Source::Accounts));
-    }
-
-    async fn follow_source(&self, source: Source) {
-        let mut pause = Duration::from_millis(50);
-        let start = loop {
-            match self.taken(source).await {
-                Ok((position, _)) => break position,
-                Err(error) => {
-                    tracing::warn!(%error, source = source.name(), "the position cannot be read now")
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(3));
+        let follow = |source: Source| {
+            let follower = Follower { partners: self.clone(), source };
+            follow(self.client.clone(), source.endpoint(), follower)
         };
-        follow(self.client.clone(), source.endpoint(), start, |events| self.take(source, events)).await;
+        tokio::join!(follow(Source::Transactions), follow(Source::Accounts));
+    }
+}
+
+impl Consumer for Follower {
+    async fn kept(&self, shard: ShardId) -> Result<Option<Position>> {
+        Ok(self.taken(shard).await?.map(|(position, _)| position))
     }
 
     /// The effect first, then the position: what is taken twice has its effect once, since each notification's id is
     /// derived from its event.
-    async fn take(&self, source: Source, events: Vec<Event>) -> Result<Position> {
-        let mut notes = Vec::with_capacity(events.len() * 2);
+    async fn take(&self, events: Vec<Event>, next: Position) -> Result<()> {
+        let mut notes = Vec::with_capacity(events.len());
         for event in &events {
-            notes.extend(notices(source, event, &self.names).await);
+            notes.extend(notices(self.source, event, &self.partners.names).await);
         }
-        self.record(notes).await?;
-        let last = events.last().map(|event| event.position).unwrap_or_default();
-        self.keep(source, last).await?;
-        Ok(last)
+        self.partners.record(notes).await?;
+        self.keep(next).await
+    }
+}
+
+impl Follower {
+    fn document(&self, shard: ShardId) -> String {
+        format!("{}:{shard}", self.source.name())
     }
 
-    async fn taken(&self, source: Source) -> Result<(Position, Option<u64>)> {
-        match self.documents.get(POSITIONS, source.name(), Consistency::Current).await? {
-            Some(document) => Ok((document.read::<Taken>()?.position, Some(document.version))),
-            None => Ok((Position::START, None)),
+    async fn taken(&self, shard: ShardId) -> Result<Option<(Position, u64)>> {
+        let document = self.document(shard);
+        match self.partners.documents.get(POSITIONS, &document, Consistency::Current).await? {
+            Some(document) => Ok(Some((document.read::<Taken>()?.position, document.version))),
+            None => Ok(None),
         }
     }
 
-    /// Moves the position on; never back, where another copy of this service was faster.
-    async fn keep(&self, source: Source, position: Position) -> Result<()> {
+    /// Moves the position on; not back, where another copy of this service was faster. One of another epoch is replaced.
+    async fn keep(&self, position: Position) -> Result<()> {
+        let document = self.document(position.shard());
         loop {
-            let (held, version) = self.taken(source).await?;
-            if held >= position {
-                return Ok(());
-            }
             let taken = Taken { position };
-            let write = match version {
-                Some(version) => DocumentChange::replace(source.name(), version, &taken)?,
-                None => DocumentChange::insert(source.name(), &taken)?,
+            let write = match self.taken(position.shard()).await? {
+                Some((held, _)) if held >= position => return Ok(()),
+                Some((_, version)) => DocumentChange::replace(&document, version, &taken)?,
+                None => DocumentChange::insert(&document, &taken)?,
             };
             // Two copies that move to the same position do the same.
-            let write = DocumentWrite::new(format!("{}:{position}", source.name()), write);
-            match self.documents.write_one(POSITIONS, write).await {
+            let write = DocumentWrite::new(format!("{document}:{position}"), write);
+            match self.partners.documents.write_one(POSITIONS, write).await {
                 Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
                 outcome => return outcome.map(drop),
             }

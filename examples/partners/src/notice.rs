@@ -1,6 +1,7 @@
 //! From an event to what each side is told of it.
 
-use bank_stores::{Error, Event, Money, Timestamp, random};
+use bank_stores::outbox::Event;
+use bank_stores::{Error, Money, Timestamp, random};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use transactions::wire::event::{COMPLETED, REJECTED, Settled};
@@ -73,10 +74,14 @@ async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
         if own { None } else { names.of(&settled.from_owner).await }.unwrap_or_else(|| settled.from.clone());
     let sent = format!("You sent {amount} to {to}{reference}");
     let received = format!("You received {amount} from {from}{reference}");
-    Ok(vec![
-        note(&settled, &settled.from_owner, NotificationKind::TransferSent, "Money sent", sent),
-        note(&settled, to_owner, NotificationKind::TransferReceived, "Money received", received),
-    ])
+    Ok(vec![match settled.side {
+        Direction::Out => {
+            note(&settled, &settled.from_owner, NotificationKind::TransferSent, "Money sent", sent)
+        }
+        Direction::In => {
+            note(&settled, to_owner, NotificationKind::TransferReceived, "Money received", received)
+        }
+    }])
 }
 
 fn note(settled: &Settled, customer: &str, kind: NotificationKind, title: &str, body: String) -> Note {

@@ -34,12 +34,14 @@ impl Partners {
             let (places, writes): (Vec<_>, Vec<_>) =
                 writes.into_iter().map(|(customer, number, write)| ((customer, number), write)).unzip();
             let outcomes = self.documents.write(NOTIFICATIONS, writes).await;
+            let mut failure = None;
             for ((customer, number), outcome) in places.into_iter().zip(outcomes) {
                 match outcome {
-                    Ok(_) => {
-                        self.last.insert(customer.clone(), number);
-                        // Nobody listening is no error.
-                        let _ = self.changed.send(customer.as_str().into());
+                    Ok(_) => self.written(&customer, number),
+                    // The same write as before, whose answer was lost. It says the same of its event, though not always in the
+                    // same words: a name may be known now that was not known then.
+                    Err(error) if error.kind() == ErrorKind::Conflict && error.field() == Some("write") => {
+                        self.written(&customer, number);
                     }
                     // Another copy of this service has taken the number: try the next one.
                     Err(error)
@@ -50,15 +52,28 @@ impl Partners {
                     }
                     // Written before; its number is not used up.
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                    Err(error) => return Err(error),
+                    // The others of this batch were written all the same, and are noted.
+                    Err(error) => {
+                        failure.get_or_insert(error);
+                        continue;
+                    }
                 }
                 if let Some(queue) = waiting.get_mut(&customer) {
                     queue.pop_front();
                 }
             }
+            if let Some(error) = failure {
+                return Err(error);
+            }
             waiting.retain(|_, queue| !queue.is_empty());
         }
         Ok(())
+    }
+
+    fn written(&self, customer: &str, number: u64) {
+        self.last.insert(customer.to_owned(), number);
+        // Nobody listening is no error.
+        let _ = self.changed.send(customer.into());
     }
 
     /// The number of the customer's last notification. It may be an old one: then writing the next one fails.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bank_sdk::events::{EventList, EventsAfter};
+use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
 use bank_sdk::{Endpoint, List};
 
 use crate::wire::{NewTransfer, Payee, PayeePath, PayeesOf, Transfer, TransferPath, TransfersOf};
@@ -47,4 +47,5 @@ pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1
     .summary("Follows the events of transfers")
     .internal(&["partners"])
     .timeout(Duration::from_secs(25))
-    .long_poll();
+    .long_poll()
+    .problems(&[(410, POSITION_LOST)]);

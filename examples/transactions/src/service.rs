@@ -59,8 +59,7 @@ impl Transactions {
     }
 
     async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
-        let (after, limit, wait) = call.input.bounded()?;
-        Ok(EventList { items: self.items.events(after, limit, wait.min(LONGEST_WAIT)).await? })
+        call.input.read(&self.items, LONGEST_WAIT).await
     }
 }
 

@@ -3,7 +3,8 @@
 use accounts::wire::Posted;
 use bank_sdk::Problem;
 use bank_stores::items::{Change, Condition, Transaction};
-use bank_stores::{Consistency, ErrorKind, ItemsExt, NewEvent, Result};
+use bank_stores::outbox::NewEvent;
+use bank_stores::{Consistency, ErrorKind, ItemsExt, Result};
 
 use crate::answer::Answer;
 use crate::drive::Begun;
@@ -85,10 +86,7 @@ impl Transactions {
             let account = settled.account_activity_key(to_owner, &settled.to);
             transaction = transaction.change(Change::put(account, &received)?);
         }
-        Ok(match told(settled)? {
-            Some(event) => transaction.event(event),
-            None => transaction,
-        })
+        Ok(told(settled)?.into_iter().fold(transaction, Transaction::event))
     }
 
     /// The transfer as it stands.
@@ -113,27 +111,39 @@ impl Transactions {
     }
 }
 
-fn told(settled: &Stored) -> Result<Option<NewEvent>, Problem> {
+/// What each side is told: an event of its own, in the order of what that customer is told.
+fn told(settled: &Stored) -> Result<Vec<NewEvent>, Problem> {
     let (topic, to_owner, code, at) = match &settled.state {
         State::Completed { to_owner, at } => (event::COMPLETED, Some(to_owner.clone()), None, *at),
         State::Rejected { code, at } => (event::REJECTED, None, Some(code.clone()), *at),
-        State::Pending | State::Refused => return Ok(None),
+        State::Pending | State::Refused => return Ok(Vec::new()),
     };
-    let payload = event::Settled {
-        transfer: settled.id.clone(),
-        from: settled.from.clone(),
-        to: settled.to.clone(),
-        amount: settled.amount,
-        reference: settled.reference.clone(),
-        from_owner: settled.owner.clone(),
-        to_owner,
-        code,
-        at,
-    };
-    let payload = serde_json::to_value(payload).map_err(|error| {
-        tracing::error!(%error, "an event cannot be serialized");
-        Problem::internal()
-    })?;
-    // A transfer ends once, so that its id names its event.
-    Ok(Some(NewEvent::new(&*settled.id, topic, payload)))
+    let sides = [(Direction::Out, Some(settled.owner.clone())), (Direction::In, to_owner.clone())];
+    let mut events = Vec::with_capacity(sides.len());
+    for (side, customer) in sides {
+        let Some(customer) = customer else { continue };
+        let payload = event::Settled {
+            transfer: settled.id.clone(),
+            side,
+            from: settled.from.clone(),
+            to: settled.to.clone(),
+            amount: settled.amount,
+            reference: settled.reference.clone(),
+            from_owner: settled.owner.clone(),
+            to_owner: to_owner.clone(),
+            code: code.clone(),
+            at,
+        };
+        let payload = serde_json::to_value(payload).map_err(|error| {
+            tracing::error!(%error, "an event cannot be serialized");
+            Problem::internal()
+        })?;
+        // A transfer ends once, so that its id and the side name the event.
+        let id = match side {
+            Direction::Out => format!("{}:out", settled.id),
+            Direction::In => format!("{}:in", settled.id),
+        };
+        events.push(NewEvent::new(id, customer, topic, payload));
+    }
+    Ok(events)
 }

@@ -125,18 +125,20 @@ pub struct Payee {
 
 /// The topics of the events, and what they carry.
 pub mod event {
-    use super::{Deserialize, Money, Serialize, Timestamp};
+    use super::{Deserialize, Direction, Money, Serialize, Timestamp};
 
     /// The money was moved.
     pub const COMPLETED: &str = "transfer.completed";
     /// The money was not moved, and will not be.
     pub const REJECTED: &str = "transfer.rejected";
 
-    /// What happened to a transfer.
+    /// What happened to a transfer, as it is told to one of its sides.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Settled {
         /// The transfer.
         pub transfer: String,
+        /// Who is told: the sender of what went out, or the receiver of what came in.
+        pub side: Direction,
         /// From which account.
         pub from: String,
         /// To which account.

@@ -256,15 +256,23 @@ async fn each_transfer_that_ended_is_told_once() {
     let rejected = copy.raw("cus_alice", "b", &transfer(&alice, &bob, 60)).await.transfer();
     copy.raw("cus_mallory", "c", &transfer(&alice, &bob, 1)).await;
     let partners = copy.harness.client(Principal::service("partners"));
-    let after = EventsAfter { after: None, limit: None, wait_ms: None };
+    let after = EventsAfter::default();
     let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
     let told: Vec<_> = events.iter().map(|event| (&*event.topic, &event.payload["transfer"])).collect();
     assert_eq!(
         told,
         [
+            ("transfer.completed", &sent.id.clone().into()),
             ("transfer.completed", &sent.id.into()),
             ("transfer.rejected", &serde_json::Value::from(rejected.id))
         ]
+    );
+    let streams: Vec<_> =
+        events.iter().map(|event| (event.stream.as_str(), &event.payload["side"])).collect();
+    assert_eq!(
+        streams,
+        [("cus_alice", &"out".into()), ("cus_bob", &"in".into()), ("cus_alice", &"out".into())],
+        "each side has an event in its own order"
     );
     assert_eq!(
         (&events[0].payload["from_owner"], &events[0].payload["to_owner"]),

@@ -183,7 +183,7 @@ async fn a_pending_transfer_from_another_customers_account_ends_where_its_sender
     let of = TransfersOf { account: Some(alice), ..TransfersOf::default() };
     assert_eq!(refused(mallory.call(endpoints::LIST, &of).send().await).0, 404);
     let partners = other.harness.client(Principal::service("partners"));
-    let after = EventsAfter { after: None, limit: None, wait_ms: None };
+    let after = EventsAfter::default();
     let events = partners.call(endpoints::EVENTS, &after).send().await.unwrap().items;
     let told: Vec<_> = events.iter().map(|event| (&*event.topic, &event.payload["transfer"])).collect();
     assert_eq!(told, [("transfer.rejected", &pending.id.into())]);

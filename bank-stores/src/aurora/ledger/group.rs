@@ -9,6 +9,7 @@ use sqlx::{Connection, Row};
 
 use super::known::{Known, LastGroup};
 use super::locked::{Begun, execute};
+use super::outbox::begin_epoch;
 use super::ready::{Ready, Tried};
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
@@ -71,6 +72,7 @@ impl From<Error> for Failure {
 impl LedgerGroup {
     pub(super) async fn open(database: Arc<Database>) -> Result<Self> {
         let mut connection = database.connect_writer().await?;
+        begin_epoch(&database, &mut connection).await?;
         let newest = "SELECT {newest} AS number";
         let sequence = database.connected(&mut connection).number(newest, Vec::new()).await?;
         let sequence = sequence.unwrap_or_default();

@@ -3,6 +3,7 @@
 mod group;
 mod known;
 mod locked;
+mod outbox;
 mod ready;
 mod schema;
 mod session;
@@ -10,7 +11,6 @@ mod statement;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Connection as _;
@@ -20,18 +20,16 @@ use super::AuroraOptions;
 use super::database::Database;
 use super::error::from_sqlx;
 use crate::ledger::chain::{self, verify};
-use crate::ledger::reading::stored_position;
-use crate::ledger::sql::events::events;
 use crate::ledger::sql::load::find;
 use crate::ledger::sql::totals::trial_balance;
 use crate::ledger::sql::{Reports, Store as _, reads};
-use crate::ledger::work::{Work, execute, forget, keep, one};
+use crate::ledger::work::{Work, execute, keep, one};
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
-    Period, Progress, Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
+    Receipt, Statement, TrialBalance, Verified,
 };
 use crate::writer::Writer;
-use crate::{Consistency, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp};
+use crate::{Consistency, Ledger, Money, Page, PageRequest, Result};
 use group::LedgerGroup;
 pub(super) use session::{DIALECT, PgSession};
 pub(super) use write::Groups;
@@ -139,27 +137,6 @@ impl Ledger for AuroraLedger {
         let by_keys = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
         sqlx::raw_sql(by_keys).execute(&mut *transaction).await.map_err(from_sqlx)?;
         trial_balance(&mut self.database.connected(&mut *transaction)).await
-    }
-
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
-        events(&*self.database, Some(self.writer.position()), true, (after, limit, wait)).await
-    }
-
-    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
-        let position = stored_position("position", position)?;
-        self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
-    }
-
-    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
-        reads::position(&*self.database, consumer).await
-    }
-
-    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        self.work(Work::Leave(consumer.clone())).await.map(drop)
-    }
-
-    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        forget(&self.writer, before).await
     }
 
     async fn chain(&self) -> Result<ChainHead> {

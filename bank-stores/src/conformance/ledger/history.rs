@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{NOW, account, all_events, balance, eur, events_behind, kind, open, transfer};
-use crate::ledger::{AsOf, Command, ConsumerId, Period, Posting, PostingId};
-use crate::{Direction, ErrorKind, Ledger, LedgerExt, PageRequest, Position, Timestamp};
+use super::{NOW, account, all_events, balance, eur, events_behind, kind, open, outbox_start, transfer};
+use crate::ledger::{AsOf, Command, Period, Posting, PostingId};
+use crate::outbox::{Edge, Position};
+use crate::{Direction, ErrorKind, Ledger, LedgerExt, PageRequest, Timestamp};
 
 /// Balances as of a booking time follow the entries exactly, and those as of a value time the value dates.
 pub async fn balances_as_of_a_time_are_exact(ledger: &dyn Ledger) {
@@ -120,37 +121,44 @@ pub async fn a_statement_adds_up(ledger: &dyn Ledger) {
 /// A consumer's position is kept, never goes back, and what it has not passed is not forgotten.
 pub async fn consumers_keep_their_positions(ledger: &dyn Ledger) {
     open(ledger, &["alice"], 10).await;
-    let consumer = |name: &str| ConsumerId::new(name).expect("the suite's own ids are well formed");
-    let (one, two) = (consumer("one"), consumer("two"));
-    assert_eq!(ledger.position(&one).await.expect("it is read"), Position::START);
+    let start = outbox_start(ledger).await;
+    let places: Vec<Position> =
+        std::iter::once(start).chain(all_events(ledger).await.iter().map(|event| event.position)).collect();
+    let kept_of = async |consumer| ledger.positions(consumer).await.expect("they are read");
+    assert!(kept_of("one").await.is_empty());
     for (to, kept) in [(2, 2), (1, 2), (3, 3)] {
-        ledger.consumed(&one, Position::new(to)).await.expect("it is kept");
-        assert_eq!(ledger.position(&one).await.expect("it is read"), Position::new(kept));
+        ledger.consumed("one", &places[to]).await.expect("it is kept");
+        assert_eq!(kept_of("one").await, [places[kept]]);
     }
-    ledger.consumed(&two, Position::new(1)).await.expect("it is kept");
-    let all = all_events(ledger).await.len();
+    ledger.consumed("two", &places[1]).await.expect("it is kept");
+    let all = places.len() - 1;
     let later = Timestamp::from_micros(i64::MAX);
     assert_eq!(ledger.forget_events(later).await.expect("some are forgotten"), 1);
-    let newest = Position::new(all as u64);
-    let beyond = ledger.consumed(&two, Position::new(all as u64 + 1)).await.expect_err("there is none yet");
-    assert_eq!((beyond.kind(), beyond.field()), (ErrorKind::Invalid, Some("position")));
-    for consumer in [&one, &two] {
-        ledger.consumed(consumer, newest).await.expect("it is kept");
+    let newest = places[all];
+    let elsewhere = |epoch: u64, number: u64| Position::new(epoch, newest.shard(), number);
+    for wrong in [elsewhere(newest.epoch(), all as u64 + 1), elsewhere(newest.epoch() ^ 2, all as u64)] {
+        let beyond = ledger.consumed("two", &wrong).await.expect_err("there is no such place");
+        assert_eq!((beyond.kind(), beyond.field()), (ErrorKind::Rejected, Some("position")));
+        let beyond = ledger.events(&wrong, 1, Duration::from_secs(5)).await.expect_err("there is none");
+        assert_eq!((beyond.kind(), beyond.field()), (ErrorKind::Rejected, Some("after")));
+    }
+    for consumer in ["one", "two"] {
+        ledger.consumed(consumer, &newest).await.expect("it is kept");
     }
     ledger.forget_events(Timestamp::from_seconds(1)).await.expect("none is so old");
-    assert_eq!(events_behind(ledger, Position::new(1)).await.len(), all - 1);
-    let gap = ledger.events(Position::START, 10, Duration::ZERO).await.expect_err("the first is forgotten");
+    assert_eq!(events_behind(ledger, places[1]).await.len(), all - 1);
+    let gap = ledger.events(&start, 10, Duration::ZERO).await.expect_err("the first is forgotten");
     assert_eq!((gap.kind(), gap.field()), (ErrorKind::Rejected, Some("after")));
     // A consumer that never came further keeps them, until it is known that it never will.
-    let three = consumer("three");
-    ledger.consumed(&three, Position::START).await.expect("it is kept");
+    let oldest = ledger.edge(start.shard(), Edge::Oldest).await.expect("it is told");
+    ledger.consumed("three", &oldest).await.expect("it is kept");
     assert_eq!(ledger.forget_events(later).await.expect("it is asked for"), 0);
-    ledger.forget_consumer(&three).await.expect("it is forgotten");
-    assert_eq!(ledger.position(&three).await.expect("it is read"), Position::START);
+    ledger.forget_consumer("three").await.expect("it is forgotten");
+    assert!(kept_of("three").await.is_empty());
     ledger.forget_events(later).await.expect("the rest is forgotten");
-    let left = events_behind(ledger, Position::new(all as u64 - 1)).await;
+    let left = events_behind(ledger, places[all - 1]).await;
     assert_eq!(left.len(), 1, "the newest stays, so that no position is given twice");
-    let gap = ledger.events(Position::new(1), 10, Duration::ZERO).await.expect_err("it is forgotten");
+    let gap = ledger.events(&places[1], 10, Duration::ZERO).await.expect_err("it is forgotten");
     assert_eq!(gap.field(), Some("after"));
     let next = ledger.post(transfer("next", "cash", "alice", 1)).await.expect("it is posted");
     assert_eq!(next.sequence, left[0].position.number() + 1);

@@ -256,12 +256,13 @@ async fn reads_are_refused(ledger: &dyn Ledger) {
     let statement = |whose, period| ledger.statement(whose, period, PageRequest::first(1), NOW);
     check("statement", &refused(statement(&nobody, period).await.map(drop)), NotFound, "account");
     check("statement", &refused(statement(&alice, backwards).await.map(drop)), Invalid, "until");
-    let events = |after, limit, wait| ledger.events(Position::new(after), limit, wait);
-    check("events", &refused(events(0, 0, Duration::ZERO).await.map(drop)), Invalid, "limit");
-    check("events", &refused(events(0, 1_001, Duration::ZERO).await.map(drop)), Invalid, "limit");
-    check("events", &refused(events(0, 1, Duration::MAX).await.map(drop)), Invalid, "wait");
-    check("events", &refused(events(MOST + 1, 1, Duration::ZERO).await.map(drop)), Invalid, "after");
-    let consumer = ConsumerId::new("reader").expect("well formed");
-    let beyond = ledger.consumed(&consumer, Position::new(MOST + 1)).await;
-    check("consumed", &refused(beyond), Invalid, "position");
+    let start = outbox_start(ledger).await;
+    let beyond = Position::new(start.epoch(), start.shard(), MOST + 1);
+    let events = |limit, wait| ledger.events(&start, limit, wait);
+    check("events", &refused(events(0, Duration::ZERO).await.map(drop)), Invalid, "limit");
+    check("events", &refused(events(1_001, Duration::ZERO).await.map(drop)), Invalid, "limit");
+    check("events", &refused(events(1, Duration::MAX).await.map(drop)), Invalid, "wait");
+    let far = ledger.events(&beyond, 1, Duration::ZERO).await;
+    check("events", &refused(far.map(drop)), Rejected, "after");
+    check("consumed", &refused(ledger.consumed("reader", &beyond).await), Rejected, "position");
 }

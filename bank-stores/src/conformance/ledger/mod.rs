@@ -13,9 +13,9 @@ use super::{Numbers, together};
 use crate::ledger::{
     AccountId, Command, CommandId, Floor, OpenAccount, OwnerId, Posting, PostingId, Receipt,
 };
+use crate::outbox::{Edge, Event, Position, ShardId};
 use crate::{
-    Consistency, Currency, Direction, ErrorKind, Event, Ledger, LedgerExt, Money, PageRequest, Position,
-    Result, Timestamp,
+    Consistency, Currency, Direction, ErrorKind, Ledger, LedgerExt, Money, PageRequest, Result, Timestamp,
 };
 pub use history::*;
 pub use holds::{
@@ -60,18 +60,23 @@ async fn balance(ledger: &dyn Ledger, name: &str) -> i64 {
 }
 
 async fn all_events(ledger: &dyn Ledger) -> Vec<Event> {
-    events_behind(ledger, Position::START).await
+    events_behind(ledger, outbox_start(ledger).await).await
 }
 
-async fn events_behind(ledger: &dyn Ledger, after: Position) -> Vec<Event> {
+/// Before the oldest event.
+async fn outbox_start(ledger: &dyn Ledger) -> Position {
+    ledger.edge(ShardId::new(0), Edge::Oldest).await.expect("a ledger has one shard")
+}
+
+async fn events_behind(ledger: &dyn Ledger, mut after: Position) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     loop {
-        let after = events.last().map_or(after, |event| event.position);
-        let more = ledger.events(after, 7, Duration::ZERO).await.expect("events are read");
-        if more.is_empty() {
+        let more = ledger.events(&after, 7, Duration::ZERO).await.expect("events are read");
+        after = more.next;
+        if more.events.is_empty() {
             return events;
         }
-        events.extend(more);
+        events.extend(more.events);
     }
 }
 
@@ -340,15 +345,15 @@ pub async fn events_are_complete_and_in_order(ledger: &dyn Ledger) {
 pub async fn a_waiting_reader_wakes_at_commit(ledger: &dyn Ledger) {
     open(ledger, &[], 0).await;
     let after = all_events(ledger).await.last().expect("there are events").position;
-    let none = ledger.events(after, 10, Duration::from_millis(20)).await.expect("events are read");
-    assert!(none.is_empty());
-    let wait = ledger.events(after, 10, Duration::from_secs(30));
+    let none = ledger.events(&after, 10, Duration::from_millis(20)).await.expect("events are read");
+    assert!(none.events.is_empty());
+    let wait = ledger.events(&after, 10, Duration::from_secs(30));
     let post = async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         ledger.open(OpenAccount::new(account("alice"), Currency::EUR)).await
     };
     let (events, opened) = tokio::join!(wait, post);
-    assert_eq!(events.expect("events are read").len(), 1);
+    assert_eq!(events.expect("events are read").events.len(), 1);
     opened.expect("it opens");
 }
 

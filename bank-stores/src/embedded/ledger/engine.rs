@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::session::SqliteSession;
 use super::write::write;
 use crate::embedded::error::from_sqlx;
+use crate::embedded::outbox::begin_epoch;
 use crate::embedded::steady::SteadyClock;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
@@ -107,6 +108,10 @@ impl Engine for LedgerEngine {
         self.deadline = earliest_deadline(&mut session).await?;
         self.refusals = session.row("SELECT 1 FROM {refusals} LIMIT 1", Vec::new()).await?.is_some();
         Ok(())
+    }
+
+    async fn begin(&mut self, connection: &mut SqliteConnection) -> Result<()> {
+        begin_epoch(connection, self.sequence).await
     }
 
     async fn apply(

@@ -12,12 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::SqliteOptions;
 use super::database::Database;
 use super::writer::{SqliteGroup, start};
+use super::{SqliteOptions, outbox};
 use crate::ledger::chain::{self, verify};
-use crate::ledger::reading::stored_position;
-use crate::ledger::sql::events::events;
 use crate::ledger::sql::load::find;
 use crate::ledger::sql::totals::trial_balance;
 use crate::ledger::sql::{Reports, Store as _, reads};
@@ -26,8 +24,9 @@ use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
     Period, Progress, Receipt, Statement, TrialBalance, Verified,
 };
+use crate::outbox::{Edge, Events, Position, ShardId};
 use crate::writer::Writer;
-use crate::{Consistency, Event, Ledger, Money, Page, PageRequest, Position, Result, Timestamp};
+use crate::{Consistency, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp};
 use engine::LedgerEngine;
 
 /// The ledger in a SQLite file.
@@ -143,29 +142,6 @@ impl Ledger for SqliteLedger {
         trial_balance(&mut self.database.report().await?).await
     }
 
-    async fn events(&self, after: Position, limit: u32, wait: Duration) -> Result<Vec<Event>> {
-        let own = self.writer.as_ref().map(|writer| writer.position());
-        let others = own.is_none();
-        events(&*self.database, own, others, (after, limit, wait)).await
-    }
-
-    async fn consumed(&self, consumer: &ConsumerId, position: Position) -> Result<()> {
-        let position = stored_position("position", position)?;
-        self.work(Work::Consumed(consumer.clone(), position)).await.map(drop)
-    }
-
-    async fn position(&self, consumer: &ConsumerId) -> Result<Position> {
-        reads::position(&*self.database, consumer).await
-    }
-
-    async fn forget_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        self.work(Work::Leave(consumer.clone())).await.map(drop)
-    }
-
-    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        forget(self.writer()?, before).await
-    }
-
     async fn chain(&self) -> Result<ChainHead> {
         chain::head(&*self.database).await
     }
@@ -176,5 +152,54 @@ impl Ledger for SqliteLedger {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
         verify(&Reports(self.database.clone()), kept, progress).await
+    }
+}
+
+/// How the ledger's events are asked for: there is one shard, and the newest event is never forgotten.
+const EVENTS: outbox::Tables = outbox::Tables {
+    shards: "SELECT 0",
+    bounds: "SELECT coalesce(max(position), 0), coalesce(min(position) - 1, 0) FROM outbox HAVING ?1 = 0",
+    events: "SELECT position, id, 'ledger', topic, at, payload FROM outbox
+             WHERE ?1 = 0 AND position > ?2 ORDER BY position LIMIT ?3",
+    positions: "SELECT 0, position FROM consumers WHERE id = ?1",
+};
+
+impl SqliteLedger {
+    fn outbox(&self) -> outbox::Reader<'_> {
+        outbox::Reader { pool: self.database.readers(), tables: &EVENTS }
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteLedger {
+    async fn shards(&self) -> Result<Vec<ShardId>> {
+        self.outbox().shards().await
+    }
+
+    async fn edge(&self, shard: ShardId, edge: Edge) -> Result<Position> {
+        self.outbox().edge(shard, edge).await
+    }
+
+    async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
+        let written = self.writer.as_ref().map(|writer| writer.position());
+        self.outbox().events(written, *after, limit, wait).await
+    }
+
+    async fn consumed(&self, consumer: &str, position: &Position) -> Result<()> {
+        self.outbox().check_kept(consumer, *position).await?;
+        let work = Work::Consumed(ConsumerId::new(consumer)?, position.number() as i64);
+        self.work(work).await.map(drop)
+    }
+
+    async fn positions(&self, consumer: &str) -> Result<Vec<Position>> {
+        self.outbox().positions(consumer).await
+    }
+
+    async fn forget_consumer(&self, consumer: &str) -> Result<()> {
+        self.work(Work::Leave(ConsumerId::new(consumer)?)).await.map(drop)
+    }
+
+    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        forget(self.writer()?, before).await
     }
 }

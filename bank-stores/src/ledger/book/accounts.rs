@@ -59,7 +59,10 @@ impl Book {
             change.ceiling.unwrap_or(account.ceiling.map_or(Ceiling::None, |most| Ceiling::At(most.minor())));
         account.set_rules(change.status.unwrap_or(account.status), floor, ceiling);
         let (balance, held) = (account.balance.minor(), account.held.minor());
-        if account.status == AccountStatus::Closed && (balance != 0 || held != 0) {
+        if account.status == AccountStatus::Closed && held != 0 {
+            return Err(rejected(format!("account {} has open holds", account.id), "status"));
+        }
+        if account.status == AccountStatus::Closed && balance != 0 {
             return Err(rejected(format!("account {} is not empty", account.id), "status"));
         }
         if change.floor.is_some() && floor.minor().is_some_and(|floor| balance.saturating_sub(held) < floor) {

@@ -1,7 +1,6 @@
 //! The ledger in an SQL database, written once: what engines differ in is a dialect, a session and how rows are sent.
 
 mod columns;
-pub(crate) mod events;
 mod history;
 pub(crate) mod load;
 pub(crate) mod reads;

@@ -6,12 +6,8 @@ use super::rows::{self, Record as _};
 use super::{Session, Store};
 use crate::ledger::book::HeldHold;
 use crate::ledger::reading::{direction_name, no_account, no_hold, page_start};
-use crate::ledger::{
-    Account, AccountId, AsOf, ConsumerId, Entry, Hold, HoldId, HoldStatus, OwnerId, Period, Statement,
-};
-use crate::{
-    Consistency, Currency, Cursor, Direction, Error, ErrorKind, Money, Page, PageRequest, Position, Result,
-};
+use crate::ledger::{Account, AccountId, AsOf, Entry, Hold, HoldId, HoldStatus, OwnerId, Period, Statement};
+use crate::{Consistency, Currency, Cursor, Direction, Error, ErrorKind, Money, Page, PageRequest, Result};
 
 pub(crate) async fn account(store: &impl Store, id: &AccountId, read: Consistency) -> Result<Account> {
     let mut session = store.session(read).await?;
@@ -111,12 +107,4 @@ pub(crate) async fn check_currencies(store: &impl Store) -> Result<()> {
         return Err(Error::new(ErrorKind::Denied, message));
     }
     Ok(())
-}
-
-/// The position that is kept for a consumer.
-pub(crate) async fn position(store: &impl Store, consumer: &ConsumerId) -> Result<Position> {
-    let mut session = store.session(Consistency::Current).await?;
-    let sql = "SELECT position AS number FROM {consumers} WHERE id = $1";
-    let found = session.number(sql, vec![consumer.as_str().into()]).await?;
-    Ok(found.map_or(Position::START, |position| Position::new(position as u64)))
 }

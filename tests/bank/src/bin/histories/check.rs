@@ -7,9 +7,8 @@ use bank_stores::ledger::{
     Account, AccountId, AsOf, Command, Entry, Hold, HoldId, HoldStatus, Period, Receipt, Statement,
     TrialBalance, Verified,
 };
-use bank_stores::{
-    Consistency, Currency, ErrorKind, Event, Ledger, LedgerExt as _, PageRequest, Position, Timestamp,
-};
+use bank_stores::outbox::{Edge, Event, ShardId};
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt as _, PageRequest, Timestamp};
 use bank_tests::patience;
 use tokio::time::Instant;
 
@@ -188,13 +187,14 @@ async fn entries(ledger: &dyn Ledger, account: &AccountId) -> Result<Vec<Entry>,
 
 async fn events(ledger: &dyn Ledger) -> Result<Vec<Event>, String> {
     let mut events: Vec<Event> = Vec::new();
+    let mut after = ledger.edge(ShardId::new(0), Edge::Oldest).await.map_err(text)?;
     loop {
-        let after = events.last().map_or(Position::START, |event| event.position);
-        let page = ledger.events(after, 500, Duration::ZERO).await.map_err(text)?;
-        if page.is_empty() {
+        let read = ledger.events(&after, 500, Duration::ZERO).await.map_err(text)?;
+        if read.events.is_empty() {
             return Ok(events);
         }
-        events.extend(page);
+        after = read.next;
+        events.extend(read.events);
     }
 }
 

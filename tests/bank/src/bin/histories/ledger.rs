@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
-    AccountId, Capture, Command, ConsumerId, Floor, HoldId, OpenAccount, PlaceHold, Posting, PostingId,
-    Receipt,
+    AccountId, Capture, Command, Floor, HoldId, OpenAccount, PlaceHold, Posting, PostingId, Receipt,
 };
-use bank_stores::{Currency, ErrorKind, Event, Ledger, LedgerExt as _, Money, Position};
+use bank_stores::outbox::{Edge, Event, ShardId};
+use bank_stores::{Currency, ErrorKind, Ledger, LedgerExt as _, Money};
 use serde_json::{Value, json};
 
 use crate::check;
@@ -234,28 +234,33 @@ impl Role for LedgerRole {
     }
 
     async fn follow(&self, process: u64, log: &Log) -> Result<(), Failure> {
-        let consumer = ConsumerId::new(format!("follower-{process}"))?;
+        let consumer = format!("follower-{process}");
         let from = loop {
-            match self.ledger().position(&consumer).await {
+            let kept = match self.ledger().positions(&consumer).await {
+                Ok(kept) if kept.is_empty() => self.ledger().edge(ShardId::new(0), Edge::Oldest).await,
+                kept => kept.map(|kept| kept[0]),
+            };
+            match kept {
                 Ok(position) => break position,
                 Err(error) => passing(error).await?,
             }
         };
+        let mut after = from;
         let mut followed = Followed { from: from.number(), to: from.number(), print: 0 };
         log.followed(&followed)?;
         loop {
-            let after = Position::new(followed.to);
-            let events = match self.ledger().events(after, 100, Duration::from_millis(50)).await {
-                Ok(events) => events,
+            let read = match self.ledger().events(&after, 100, Duration::from_millis(50)).await {
+                Ok(read) => read,
                 Err(error) => {
                     passing(error).await?;
                     continue;
                 }
             };
-            let Some(last) = events.last().map(|event| event.position) else { continue };
+            let Some(last) = read.events.last().map(|event| event.position) else { continue };
+            after = read.next;
             followed.to = last.number();
-            followed.print = events.iter().fold(followed.print, event_print);
-            while let Err(error) = self.ledger().consumed(&consumer, last).await {
+            followed.print = read.events.iter().fold(followed.print, event_print);
+            while let Err(error) = self.ledger().consumed(&consumer, &last).await {
                 passing(error).await?;
             }
             log.followed(&followed)?;
