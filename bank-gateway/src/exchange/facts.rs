@@ -289,21 +289,6 @@ impl Facts {
         self.0.lacking.store(!found, Ordering::Relaxed);
     }
 
-    /// Sets a field of the request: for less where it is known to lack it.
-    pub(crate) fn set_field(
-        &self,
-        headers: &mut HeaderMap,
-        field: Sought,
-        name: HeaderName,
-        value: HeaderValue,
-    ) {
-        if self.lacks(field) {
-            headers.append(name, value);
-        } else {
-            headers.insert(name, value);
-        }
-    }
-
     /// It is no longer known: what is not ours has had the request.
     pub(crate) fn forget_found(&self) {
         self.set_found(u8::MAX);

@@ -8,8 +8,6 @@ pub(crate) enum Sought {
     Cookie,
     Expect,
     IdempotencyKey,
-    /// None in particular: whatever only the gateway says.
-    Reserved,
     Timeout,
     Traceparent,
     Tracestate,

@@ -82,6 +82,7 @@ pub(crate) fn is_authorization(headers: &HeaderMap, scheme: &str) -> bool {
 }
 
 /// What stands after the scheme's name and a space.
+#[cfg(any(test, feature = "jwt", feature = "passwords"))]
 fn after_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a [u8]> {
     let (name, rest) = headers.get(http::header::AUTHORIZATION)?.as_bytes().split_at_checked(scheme.len())?;
     if name.eq_ignore_ascii_case(scheme.as_bytes()) { rest.strip_prefix(b" ") } else { None }

@@ -8,7 +8,7 @@ use bank_stores::Clock;
 use http::HeaderName;
 
 use super::mint::Stated;
-use crate::exchange::{Exchange, Sought};
+use crate::exchange::Exchange;
 use crate::field_text::field_copy;
 use crate::step::{Flow, Refusal, Step};
 
@@ -50,7 +50,7 @@ impl Tell {
                 TOKEN.set(token);
                 if let Some(mut value) = value {
                     value.set_sensitive(true);
-                    facts.set_field(request.headers_mut(), Sought::Reserved, BANK_IDENTITY, value);
+                    request.headers_mut().insert(BANK_IDENTITY, value);
                 }
             }
             Self::Nothing => {}

@@ -44,7 +44,7 @@ pub(crate) fn prepare(exchange: &mut Exchange) {
     }
     ask(headers, facts);
     if let Some(id) = facts.id_field() {
-        facts.set_field(headers, Sought::Reserved, REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
     }
     let client = facts.client().and_then(|client| match Peer::of(facts) {
         Some(peer) => peer.field.clone(),
@@ -55,11 +55,11 @@ pub(crate) fn prepare(exchange: &mut Exchange) {
         let tls = || facts.connection().is_some_and(|connection| connection.tls.is_some());
         let secure = origin.and_then(|origin| origin.is_secure).unwrap_or_else(tls);
         let host = origin.and_then(|origin| origin.host.as_ref()).or_else(|| headers.get(HOST)).cloned();
-        facts.set_field(headers, Sought::Reserved, X_FORWARDED_FOR, client);
+        headers.insert(X_FORWARDED_FOR, client);
         let scheme = if secure { HTTPS } else { HTTP };
-        facts.set_field(headers, Sought::Reserved, X_FORWARDED_PROTO, scheme);
+        headers.insert(X_FORWARDED_PROTO, scheme);
         if let Some(host) = host {
-            facts.set_field(headers, Sought::Reserved, X_FORWARDED_HOST, host);
+            headers.insert(X_FORWARDED_HOST, host);
         }
     }
 }
@@ -75,12 +75,10 @@ pub(crate) fn stamp(request: &mut Request<Body>, facts: &Facts) {
         Some(left) => {
             let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             if let Some(left) = field_number(left) {
-                facts.set_field(headers, Sought::Timeout, BANK_TIMEOUT_MS, left);
+                headers.insert(BANK_TIMEOUT_MS, left);
             }
         }
     }
-    // The next try finds what this one has set.
-    facts.forget_found();
     if facts.tries() > 0 {
         next_span(headers);
     }

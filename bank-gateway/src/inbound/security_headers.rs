@@ -113,9 +113,8 @@ impl SecurityHeaders {
                 Place::Ours => ours,
                 Place::Secure => is_secure,
             };
-            // Among a few fields one is missed faster than by its hash.
-            if belongs && headers.keys().all(|name| *name != field.name) {
-                headers.append(&field.name, field.value.clone());
+            if belongs && let http::header::Entry::Vacant(vacant) = headers.entry(&field.name) {
+                vacant.insert(field.value.clone());
             }
         }
     }

@@ -84,7 +84,7 @@ impl Step for TraceContext {
         let (id, parent) = advance(found, &*self.random, self.sampling);
         // Hexadecimal digits always fit.
         if let Some(parent) = field_copy(&parent) {
-            facts.set_field(exchange.request.headers_mut(), Sought::Traceparent, TRACEPARENT, parent);
+            exchange.request.headers_mut().insert(TRACEPARENT, parent);
         }
         facts.set_trace(id);
         Ok(Flow::Pass)
