@@ -5,7 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -204,19 +204,27 @@ fn what_an_upstream_says_it_did_nothing_with_had_no_effect_and_goes_to_another()
 
 #[test]
 fn s32_an_upload_that_leaves_an_endpoint_no_time_is_not_its_failure() {
-    let upstream = Recorder::answering(|_| Reply::Late(millis(1_500)));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let seen = begun.clone();
+    let url = server(move |mut stream| {
+        read_until(&mut stream, "\r\n\r\nx");
+        seen.fetch_add(1, Ordering::SeqCst);
+        read_until(&mut stream, "y");
+        std::thread::sleep(millis(5_000));
+    });
     let route = in_time(Route::all("/{*rest}"), Times::head(millis(1_600)));
-    let (edge, admin) = routed(route, vec![upstream.url()]);
+    let (edge, admin) = routed(route, vec![url]);
     let client = edge.client();
     at_once(8, || {
         let mut connection = client.connect().unwrap();
         connection.write(b"POST /x HTTP/1.1\r\nhost: bank\r\ncontent-length: 2\r\n\r\nx").unwrap();
+        // The route's time runs for all of them.
+        until("all requests to be on their way", || (begun.load(Ordering::SeqCst) >= 8).then_some(()));
         std::thread::sleep(millis(1_200));
-        connection.write(b"y").unwrap();
+        let _ = connection.write(b"y");
         let status = connection.read_response(false).unwrap().status;
         assert!([408, 504].contains(&status), "{status}");
     });
-    upstream.until_count(1);
     assert_unblamed(&admin);
 }
 

@@ -42,7 +42,7 @@ fn a_thread_that_has_drained_cuts_no_request_of_another() {
         assert_eq!(client.send(Request::get("/quick")).status, 200);
         let slow =
             std::thread::spawn(move || client.send(Request::post("/slow").json(&serde_json::json!({}))));
-        std::thread::sleep(Duration::from_millis(100));
+        upstream.until_count(2 * (round + 1));
         stop.send(()).unwrap();
         assert_eq!(slow.join().unwrap().status, 200, "round {round}");
         runtime.block_on(serving).unwrap().unwrap();
