@@ -130,6 +130,14 @@ impl Schema {
         .map_err(from_sqlx)?;
         let (version, application): (i64, i64) = (row.get(0), row.get(1));
         if application != 0 && application != i64::from(self.application) {
+            // The low byte counts the forms that a kind of store had before any release.
+            if application >> 8 == i64::from(self.application) >> 8 {
+                let message = format!(
+                    "the {} store is of a form that no release has written: begin a new one",
+                    self.name
+                );
+                return Err(Error::new(ErrorKind::Denied, message));
+            }
             let message = format!("the file holds another kind of store, not {}", self.name);
             return Err(Error::new(ErrorKind::Denied, message));
         }

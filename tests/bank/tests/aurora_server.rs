@@ -354,7 +354,9 @@ async fn an_index_is_built_while_others_write_and_built_again_where_its_builder_
         let sql = sql.replace("SCHEMA", &schema);
         tokio::task::block_in_place(|| server.sql(&sql))
     };
-    sql("DROP INDEX SCHEMA.postings_dated; DROP TABLE SCHEMA.epochs; UPDATE SCHEMA.schema_version SET version = 2");
+    sql(
+        "DROP INDEX SCHEMA.postings_dated; DROP TABLE SCHEMA.epochs; UPDATE SCHEMA.schema_version SET version = 2",
+    );
     // Somebody looks at the database as it was: a building index waits for that.
     let mut looking = PgConnection::connect(&server.url()).await.unwrap();
     looking.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
