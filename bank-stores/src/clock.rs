@@ -143,12 +143,27 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// How much time has passed since some moment. Nobody can set it, so that a step of the clock is told from time that passed.
+    fn elapsed(&self) -> Duration {
+        since_start()
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
     }
+
+    fn elapsed(&self) -> Duration {
+        (**self).elapsed()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place where the system's monotonic time enters")]
+fn since_start() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// The operating system's clock.
@@ -175,29 +190,41 @@ impl Clock for SystemClock {
 
 /// A clock that moves only when told; clones share the time.
 #[derive(Clone, Debug, Default)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock(Arc<Manual>);
+
+#[derive(Debug, Default)]
+struct Manual {
+    time: AtomicI64,
+    /// The microseconds by which it was advanced.
+    elapsed: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that stands at `time`.
     pub fn at(time: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(time.micros())))
+        Self(Arc::new(Manual { time: AtomicI64::new(time.micros()), elapsed: AtomicI64::new(0) }))
     }
 
-    /// Sets the time, backwards too.
+    /// Sets the time, backwards too, as somebody does who sets a clock: no time passes.
     pub fn set(&self, time: Timestamp) {
-        self.0.store(time.micros(), Ordering::SeqCst);
+        self.0.time.store(time.micros(), Ordering::SeqCst);
     }
 
-    /// Moves the time forward.
+    /// Moves the time forward: so much of it passes.
     pub fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_add(micros, Ordering::SeqCst);
+        self.0.elapsed.fetch_add(micros, Ordering::SeqCst);
+        self.0.time.fetch_add(micros, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.0.time.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.0.elapsed.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 

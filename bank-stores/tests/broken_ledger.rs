@@ -3,10 +3,11 @@
 #![cfg(all(feature = "embedded", feature = "conformance"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use bank_stores::outbox::{Edge, Events, Position, ShardId};
 use bank_stores::{
     Consistency, Error, ErrorKind, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp, conformance,
 };
+use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -88,6 +90,22 @@ enum Fault {
     ChainStopsShort,
     /// Does not tell how far a verification has come.
     VerifiesInSilence,
+    /// Forgets a posting's id two seconds after it was seen first, and executes it again.
+    ForgetsIds,
+    /// Forgets a remembered refusal two seconds after.
+    ForgetsOldRefusals,
+    /// Has reads that need not be current answered by a copy that never catches up.
+    NeverCatchesUp,
+    /// Looks at no head that was kept.
+    IgnoresKeptHeads,
+    /// Leaves metadata and reference out of events.
+    EventsLoseMetadata,
+    /// Leaves the hold of a capture and what a reversal undoes out of events.
+    EventsLoseCauses,
+    /// Forgets events that are younger than was said.
+    ForgetsTheYoung,
+    /// Takes the id of a linked command that failed for one that is known.
+    LinkedIdsStay,
 }
 
 #[derive(Debug)]
@@ -96,12 +114,29 @@ struct BrokenLedger {
     fault: Fault,
     /// Postings that were doubled, or the position of a consumer.
     count: AtomicU64,
+    /// When commands were seen first, and accounts as they were read first.
+    seen: Mutex<HashMap<CommandId, Instant>>,
+    copy: Mutex<HashMap<AccountId, Account>>,
 }
 
 impl BrokenLedger {
     async fn new(fault: Fault) -> Self {
         let inner = Arc::new(SqliteLedger::open(SqliteOptions::temporary().unwrap()).await.unwrap());
-        Self { inner, fault, count: AtomicU64::new(0) }
+        Self { inner, fault, count: AtomicU64::new(0), seen: Mutex::default(), copy: Mutex::default() }
+    }
+
+    /// Whether the command was seen more than two seconds ago for the first time.
+    fn is_old(&self, id: &CommandId) -> bool {
+        let first = *self.seen.lock().unwrap().entry(id.clone()).or_insert_with(Instant::now);
+        first.elapsed() > Duration::from_secs(2)
+    }
+
+    /// The same posting under another id.
+    fn renamed(&self, posting: Posting) -> Posting {
+        let id = format!("{}.{}", posting.id, self.count.fetch_add(1, Ordering::Relaxed));
+        let mut other = Posting::new(PostingId::new(id).unwrap(), posting.kind.clone());
+        other.legs = posting.legs;
+        other
     }
 
     fn has(&self, fault: Fault) -> bool {
@@ -111,11 +146,16 @@ impl BrokenLedger {
     /// What is executed in place of the command.
     async fn spoil(&self, command: Command) -> Command {
         match (self.fault, command) {
-            (Fault::Doubles, Command::Post(posting)) => {
-                let id = format!("{}.{}", posting.id, self.count.fetch_add(1, Ordering::Relaxed));
-                let mut other = Posting::new(PostingId::new(id).unwrap(), posting.kind.clone());
-                other.legs = posting.legs;
-                Command::Post(other)
+            (Fault::Doubles, Command::Post(posting)) => self.renamed(posting).into(),
+            (Fault::ForgetsIds, Command::Post(posting))
+                if !posting.remember && self.is_old(&posting.id.clone().into()) =>
+            {
+                self.renamed(posting).into()
+            }
+            (Fault::ForgetsOldRefusals, Command::Post(posting))
+                if posting.remember && self.is_old(&posting.id.clone().into()) =>
+            {
+                self.renamed(posting).into()
             }
             (Fault::IgnoresFloors, Command::Open(open)) => open.floor(Floor::None).into(),
             (Fault::IgnoresCeilings, Command::Open(open)) => open.ceiling(Ceiling::None).into(),
@@ -223,6 +263,16 @@ impl Ledger for BrokenLedger {
         if self.has(Fault::BatchesOutOfOrder) {
             told.reverse();
         }
+        if self.has(Fault::LinkedIdsStay) {
+            let linked = |outcome: &Result<Receipt>| {
+                outcome.as_ref().is_err_and(|error| error.field() == Some("linked"))
+            };
+            for at in 1..told.len() {
+                if (0..at).any(|before| ids[before] == ids[at] && linked(&told[before])) {
+                    told[at] = Err(Error::new(ErrorKind::Conflict, "known"));
+                }
+            }
+        }
         told
     }
     async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
@@ -233,6 +283,9 @@ impl Ledger for BrokenLedger {
     }
     async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {
         let mut account = self.inner.account(id, read).await?;
+        if self.has(Fault::NeverCatchesUp) && read != Consistency::Current {
+            return Ok(self.copy.lock().unwrap().entry(id.clone()).or_insert(account).clone());
+        }
         let (balance, held, entries) = (account.balance.minor(), account.held.minor(), account.entry_count);
         match self.fault {
             Fault::MislaysACent => account.set_balance(balance - 1, held, entries),
@@ -300,6 +353,9 @@ impl Ledger for BrokenLedger {
         kept: Option<&ChainHead>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
+        if self.has(Fault::IgnoresKeptHeads) {
+            return self.inner.verify(None, progress).await;
+        }
         if self.has(Fault::VerifiesInSilence) {
             return self.inner.verify(kept, &mut |_| ()).await;
         }
@@ -331,6 +387,9 @@ impl Outbox for BrokenLedger {
         self.inner.forget_consumer(consumer).await
     }
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
+        if self.has(Fault::ForgetsTheYoung) {
+            return self.inner.forget_events(Timestamp::from_micros(i64::MAX)).await;
+        }
         self.inner.forget_events(before).await
     }
     async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
@@ -343,6 +402,20 @@ impl Outbox for BrokenLedger {
         };
         match self.fault {
             Fault::LosesEvents if read.events.len() > 2 => drop(read.events.remove(1)),
+            Fault::EventsLoseMetadata => read.events.iter_mut().for_each(|event| {
+                for field in ["metadata", "reference"] {
+                    if let Some(lost) = event.payload.get_mut(field) {
+                        *lost = serde_json::Value::Null;
+                    }
+                }
+            }),
+            Fault::EventsLoseCauses => read.events.iter_mut().for_each(|event| {
+                let payload = event.payload.as_object_mut().unwrap();
+                if event.topic.starts_with("posting.") {
+                    payload.remove("hold");
+                    payload.remove("reverses");
+                }
+            }),
             Fault::HoldsHaveNoEvents => read.events.retain(|event| !event.topic.starts_with("hold.")),
             _ => {}
         }
@@ -402,6 +475,14 @@ faults! {
     HidesGaps consumers_keep_their_positions
     ChainStopsShort the_chain_takes_everything_in
     VerifiesInSilence the_chain_takes_everything_in
+    ForgetsIds an_id_is_known_however_long_ago_it_was
+    ForgetsOldRefusals an_id_is_known_however_long_ago_it_was
+    NeverCatchesUp a_read_sees_what_its_token_stands_for
+    IgnoresKeptHeads a_kept_head_is_held_against_the_chain
+    EventsLoseMetadata events_tell_what_their_commands_did
+    EventsLoseCauses events_tell_what_their_commands_did
+    ForgetsTheYoung events_that_are_younger_are_not_forgotten
+    LinkedIdsStay linked_commands_that_failed_may_be_sent_again
 }
 
 /// Whether the ledger was found to break the promise.

@@ -127,7 +127,7 @@ async fn a_restored_ledger_is_the_one_that_was_copied_and_the_old_one_stays() {
     let wrong = directory.path().join("wrong.db");
     std::fs::copy(&copy, &wrong).unwrap();
     let mut connection = SqliteConnectOptions::new().filename(&wrong).connect().await.unwrap();
-    sqlx::raw_sql("UPDATE balances SET balance = balance + 1").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("UPDATE entries SET balance = balance + 1").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let refused = restore(&wrong).await.unwrap_err();
     assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("from")), "{refused:?}");

@@ -23,24 +23,18 @@ const TAMPERINGS: &[(&str, &str)] = &[
     (
         "an entry's amount, with all balances that follow from it",
         "UPDATE entries SET amount = amount + 10, balance = balance + 10 WHERE posting = 11 AND leg = 1;
-         UPDATE entries SET amount = amount - 10, balance = balance - 10 WHERE posting = 11 AND leg = 0;
-         UPDATE balances SET balance = balance + 10 WHERE account = 3;
-         UPDATE balances SET balance = balance - 10 WHERE account = 2",
+         UPDATE entries SET amount = amount - 10, balance = balance - 10 WHERE posting = 11 AND leg = 0",
     ),
     ("an entry's amount alone", "UPDATE entries SET amount = amount + 10 WHERE posting = 5 AND leg = 1"),
     (
         "an entry that is another account's, with both balances",
-        "UPDATE entries SET account = 1, number = 2, balance = -970 WHERE posting = 11 AND leg = 1;
-         UPDATE balances SET balance = -970, entries = 2 WHERE account = 1;
-         UPDATE balances SET balance = 220, entries = 2 WHERE account = 3",
+        "UPDATE entries SET account = 1, number = 2, balance = -970 WHERE posting = 11 AND leg = 1",
     ),
     ("a posting's reference", "UPDATE postings SET reference = 'gift' WHERE sequence = 4"),
     ("a posting's time of booking", "UPDATE postings SET booked_at = booked_at - 1 WHERE sequence = 4"),
     (
         "the last posting, removed with its entries",
-        "DELETE FROM entries WHERE posting = 11; DELETE FROM postings WHERE sequence = 11;
-         UPDATE balances SET balance = balance + 30, entries = entries - 1 WHERE account = 2;
-         UPDATE balances SET balance = balance - 30, entries = entries - 1 WHERE account = 3",
+        "DELETE FROM entries WHERE posting = 11; DELETE FROM postings WHERE sequence = 11",
     ),
     ("an entry, removed", "DELETE FROM entries WHERE posting = 5 AND leg = 1"),
     (
@@ -51,9 +45,7 @@ const TAMPERINGS: &[(&str, &str)] = &[
     (
         "two more entries of a posting, with both balances",
         "INSERT INTO entries (posting, leg, account, number, amount, balance)
-         VALUES (11, 2, 2, 5, 100, 850), (11, 3, 1, 2, -100, -1100);
-         UPDATE balances SET balance = 850, entries = 5 WHERE account = 2;
-         UPDATE balances SET balance = -1100, entries = 2 WHERE account = 1",
+         VALUES (11, 2, 2, 5, 100, 850), (11, 3, 1, 2, -100, -1100)",
     ),
     (
         "two postings' ids, swapped",
@@ -71,18 +63,19 @@ const TAMPERINGS: &[(&str, &str)] = &[
     ("an account's floor", "UPDATE accounts SET floor = NULL WHERE id = 'alice'"),
     (
         "a hold's amount, with what is held",
-        "UPDATE holds SET amount = 150 WHERE id = 'h'; UPDATE balances SET held = 30 WHERE account = 2",
+        "UPDATE holds SET amount = 150 WHERE id = 'h'; UPDATE held SET held = 30 WHERE account = 2",
     ),
     (
         "a hold that was voided, open again",
         "UPDATE holds SET status = 0, ended_by = NULL, ended_at = NULL WHERE id = 'g';
-         UPDATE balances SET held = held + 50 WHERE account = 2",
+         UPDATE held SET held = held + 50 WHERE account = 2",
     ),
     ("what a change says", "UPDATE changes SET state = replace(state, '10.00', '99.00')"),
-    ("a balance", "UPDATE balances SET balance = balance + 1 WHERE account = 2"),
-    ("what is held", "UPDATE balances SET held = 0 WHERE account = 2"),
-    ("a balance, removed", "DELETE FROM balances WHERE account = 3"),
-    ("a balance of no account", "INSERT INTO balances (account, balance, held, entries) VALUES (9, 0, 0, 0)"),
+    ("a total", "UPDATE totals SET postings = postings + 1"),
+    ("the totals, removed", "DELETE FROM totals"),
+    ("what is held", "UPDATE held SET held = 0 WHERE account = 2"),
+    ("what is held, removed", "DELETE FROM held WHERE account = 2"),
+    ("something held on no account", "INSERT INTO held (account, held) VALUES (9, 0)"),
     ("the rules in force", "UPDATE rules SET ceiling = 9900"),
     ("the rules in force, removed", "DELETE FROM rules"),
     ("rules that nobody made", "INSERT INTO rules (account, status, floor) VALUES (2, 0, -50000)"),
@@ -107,18 +100,18 @@ const HOLDS: &[(&str, &str)] = &[
     (
         "a hold that was captured, with its rest, open again",
         "UPDATE holds SET status = 0, ended_by = NULL, ended_at = NULL WHERE id = 'r';
-         UPDATE balances SET held = held + 30 WHERE account = 2",
+         UPDATE held SET held = held + 30 WHERE account = 2",
     ),
     ("by what a captured hold ended", "UPDATE holds SET ended_by = 11 WHERE id = 'r'"),
     ("when a captured hold ended", "UPDATE holds SET ended_at = ended_at + 1 WHERE id = 'r'"),
     ("what was captured of a hold that has ended", "UPDATE holds SET captured = 10 WHERE id = 'r'"),
     (
         "what was captured of an open hold, with what is held",
-        "UPDATE holds SET captured = captured - 20 WHERE id = 'h'; UPDATE balances SET held = held + 20 WHERE account = 2",
+        "UPDATE holds SET captured = captured - 20 WHERE id = 'h'; UPDATE held SET held = held + 20 WHERE account = 2",
     ),
     (
         "an open hold that nobody voided, with what is held",
-        "UPDATE holds SET status = 2 WHERE id = 'h'; UPDATE balances SET held = 0 WHERE account = 2",
+        "UPDATE holds SET status = 2 WHERE id = 'h'; UPDATE held SET held = 0 WHERE account = 2",
     ),
 ];
 
@@ -127,9 +120,13 @@ const CUT_OFF: &str = "
     DELETE FROM entries WHERE posting > 9; DELETE FROM postings WHERE sequence > 9;
     DELETE FROM changes WHERE sequence > 9; DELETE FROM rules; DELETE FROM outbox WHERE position > 9;
     DELETE FROM chain WHERE sequence > 9;
-    UPDATE balances SET
-        balance = (SELECT coalesce(sum(e.amount), 0) FROM entries e WHERE e.account = balances.account),
-        entries = (SELECT count(*) FROM entries e WHERE e.account = balances.account)";
+    DELETE FROM totals;
+    INSERT INTO totals SELECT a.currency, (SELECT count(*) FROM accounts), count(DISTINCT e.posting),
+        sum(CASE WHEN e.amount < 0 THEN e.amount >> 32 ELSE 0 END),
+        sum(CASE WHEN e.amount < 0 THEN e.amount & 4294967295 ELSE 0 END),
+        sum(CASE WHEN e.amount > 0 THEN e.amount >> 32 ELSE 0 END),
+        sum(CASE WHEN e.amount > 0 THEN e.amount & 4294967295 ELSE 0 END)
+    FROM entries e JOIN accounts a ON a.sequence = e.account GROUP BY a.currency";
 
 fn account(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
@@ -290,7 +287,11 @@ async fn a_clock_that_goes_back_books_no_earlier() {
     do_all(&ledger, openings()).await;
     let mut booked = Vec::new();
     for (n, seconds) in [1_000, 10, 999, 2_000, 1_500].into_iter().enumerate() {
-        clock.set(Timestamp::from_seconds(seconds));
+        match seconds {
+            // Set ahead so far, it would not be believed: the time passes.
+            2_000 => clock.advance(Duration::from_secs(1_001)),
+            _ => clock.set(Timestamp::from_seconds(seconds)),
+        }
         let hold = format!("h{n}");
         let commands = vec![
             transfer(&format!("p{n}"), "cash", "alice", 10).into(),

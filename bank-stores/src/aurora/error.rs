@@ -18,6 +18,18 @@ mod state {
     pub(super) const NO_PRIVILEGE: &str = "42501";
 }
 
+/// A setting that a connection has to have and has not, and what to do.
+#[derive(Debug)]
+pub(super) struct WrongSetting(pub(super) String);
+
+impl std::fmt::Display for WrongSetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongSetting {}
+
 /// What a failed call means, where it had no effect.
 pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
     let (kind, message) = match code(&error).as_deref() {
@@ -28,7 +40,12 @@ pub(super) fn from_sqlx(error: sqlx::Error) -> Error {
             sqlx::Error::Tls(_) => {
                 (ErrorKind::Unavailable, "no encrypted connection to a server that is who it should be")
             }
-            sqlx::Error::Configuration(_) => (ErrorKind::Invalid, "the connection is not configured rightly"),
+            sqlx::Error::Configuration(why) => match why.downcast_ref::<WrongSetting>() {
+                Some(WrongSetting(what)) => {
+                    return Error::new(ErrorKind::Denied, what.clone()).with_source(error);
+                }
+                None => (ErrorKind::Invalid, "the connection is not configured rightly"),
+            },
             _ => (ErrorKind::Unavailable, "the connection was lost"),
         },
     };

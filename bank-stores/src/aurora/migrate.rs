@@ -18,14 +18,22 @@ const TELL: Duration = Duration::from_secs(5);
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What leads from one version to the next.
+/// The version that the first step leads to. Those before it were of programs from before the first release.
+const FIRST: usize = 10;
+
+/// What leads from one version of the ledger's tables to the next.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
+#[cfg_attr(
+    not(feature = "conformance"),
+    allow(unreachable_pub, reason = "shown to tests of the machinery only")
+)]
+pub enum Step {
     /// Statements in one transaction that look at no row of a large table. They wait for a table for a
     /// moment only, and are tried again.
     Short(&'static str),
     /// An index, which is built while others write the table. What was left half built is built again.
     Index {
+        /// What it is called.
         name: &'static str,
         /// The table, the columns and the condition.
         on: &'static str,
@@ -39,21 +47,29 @@ pub(super) async fn migrate(
     schema: &str,
     steps: &[Step],
 ) -> Result<()> {
-    if version(connection, steps.len()).await? == Some(steps.len()) {
+    let newest = FIRST - 1 + steps.len();
+    if version(connection, newest).await? == Some(newest) {
         return Ok(());
     }
     lock(connection, schema).await?;
+    // Who owns the schema may not be allowed to make one, which is asked for before it is seen that there is one.
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)")
+        .bind(schema)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_sqlx)?;
+    let make = if there { String::new() } else { format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\";") };
     // The schema's name has been checked. Building an index takes as long as it takes.
     let prepare = format!(
         "SET statement_timeout = 0;
-         CREATE SCHEMA IF NOT EXISTS \"{schema}\";
+         {make}
          CREATE TABLE IF NOT EXISTS schema_version (one BOOLEAN PRIMARY KEY CHECK (one), version INTEGER NOT NULL);
          INSERT INTO schema_version VALUES (true, 0) ON CONFLICT DO NOTHING"
     );
     connection.execute(sqlx::raw_sql(AssertSqlSafe(prepare))).await.map_err(from_sqlx)?;
-    let first = version(connection, steps.len()).await?.unwrap_or(0);
+    let first = version(connection, newest).await?.map_or(0, |version| version.saturating_sub(FIRST - 1));
     for (done, step) in steps.iter().enumerate().skip(first) {
-        let next = done + 1;
+        let next = FIRST + done;
         match step {
             Step::Short(statements) => short(connection, statements, next).await?,
             // Nobody uses tables that are made just now.
@@ -69,7 +85,7 @@ pub(super) async fn migrate(
                 update.execute(&mut *connection).await.map_err(from_sqlx)?;
             }
         }
-        tracing::info!(version = next, of = steps.len(), "the ledger's tables have a newer version");
+        tracing::info!(version = next, of = newest, "the ledger's tables have a newer version");
     }
     Ok(())
 }
@@ -93,6 +109,11 @@ async fn version(connection: &mut PgConnection, known: usize) -> Result<Option<u
             let message = format!(
                 "the ledger store has schema version {version}, this program knows versions up to {known}: use a newer program"
             );
+            Err(Error::new(ErrorKind::Denied, message))
+        }
+        Some(1..FIRST) => {
+            let message =
+                "the ledger store is of a form from before the first release, which is not read any more";
             Err(Error::new(ErrorKind::Denied, message))
         }
         version => Ok(version),

@@ -14,7 +14,7 @@
 //!
 //! | What may happen | What is done |
 //! | --- | --- |
-//! | several processes write | groups of commands take turns: one row is locked first, so that none waits for another in a circle, and the sequence is the order of commit; a process that writes alone commits postings in one statement |
+//! | several processes write | groups of commands take turns: a lock is taken first, so that none waits for another in a circle, and the sequence is the order of commit; a process that writes alone commits postings in one statement |
 //! | the connection is lost before the commit was sent | the group is executed again on a new connection, twice at most |
 //! | it is lost while a group of postings is committed in one statement | they are looked up and executed again where they did not happen; what did is told as a replay |
 //! | it is lost around another group's commit, or the server cannot be asked | `Indeterminate`: look the commands up, or send them again under their ids; what is looked up in vain never happens later |
@@ -22,12 +22,12 @@
 //! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_in_transaction_timeout`] |
 //! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |
 //!
-//! Booking times and deadlines are by the clock of the process that commits, and never go back where another's is ahead: keep
-//! clocks in step (NTP). Where this process's and the server's differ by more than a second, the log says so.
+//! Booking times and deadlines are by the server's clock, and never go back. A process whose own clock is wrong does no harm.
 //!
 //! TLS with verification of certificate and name is used unless the server is on this machine (see
 //! [`requires_tls`](crate::connect::requires_tls)).
 
+mod clock;
 mod database;
 mod error;
 mod ledger;
@@ -35,4 +35,6 @@ mod migrate;
 mod options;
 
 pub use ledger::AuroraLedger;
+#[cfg(feature = "conformance")]
+pub use migrate::Step;
 pub use options::{AuroraOptions, FixedPassword, PasswordProvider};

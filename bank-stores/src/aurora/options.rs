@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::migrate::Step;
 use crate::connect::requires_tls;
-use crate::{Clock, Error, ErrorKind, Result, SystemClock};
+use crate::{Error, ErrorKind, Result};
 
 /// Where the password comes from: IAM tokens of Aurora last fifteen minutes.
 ///
@@ -60,13 +61,14 @@ pub struct AuroraOptions {
     pub(super) password: Option<Arc<dyn PasswordProvider>>,
     pub(super) root_certificates: Option<PathBuf>,
     pub(super) schema: String,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) connections: u32,
     pub(super) group: usize,
     pub(super) connect_timeout: Duration,
     pub(super) statement_timeout: Duration,
     pub(super) lock_timeout: Duration,
     pub(super) idle_in_transaction_timeout: Duration,
+    /// Steps behind the ledger's own.
+    pub(super) further: &'static [Step],
 }
 
 impl AuroraOptions {
@@ -84,13 +86,13 @@ impl AuroraOptions {
             password: None,
             root_certificates: None,
             schema: "bank_ledger".to_owned(),
-            clock: Arc::new(SystemClock::new()),
             connections: 8,
             group: 1_024,
             connect_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(10),
+            further: &[],
         })
     }
 
@@ -134,12 +136,6 @@ impl AuroraOptions {
         Ok(self)
     }
 
-    /// Where the time comes from; the system's clock otherwise.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
     /// How many connections read from each endpoint, 1 to 256; eight otherwise. One more writes.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 256);
@@ -149,6 +145,13 @@ impl AuroraOptions {
     /// How many commands are committed together at most, 1 to 8,192; 1,024 otherwise.
     pub fn group(mut self, group: usize) -> Self {
         self.group = group.clamp(1, 8_192);
+        self
+    }
+
+    /// Steps of the tables behind the ledger's own, as a later version would have them: to test how steps are taken.
+    #[cfg(feature = "conformance")]
+    pub const fn further_steps(mut self, steps: &'static [Step]) -> Self {
+        self.further = steps;
         self
     }
 

@@ -162,6 +162,12 @@ macro_rules! ledger_conformance {
             a_statement_adds_up
             consumers_keep_their_positions
             the_chain_takes_everything_in
+            an_id_is_known_however_long_ago_it_was
+            a_read_sees_what_its_token_stands_for
+            a_kept_head_is_held_against_the_chain
+            events_tell_what_their_commands_did
+            events_that_are_younger_are_not_forgotten
+            linked_commands_that_failed_may_be_sent_again
         }
     };
 }

@@ -101,6 +101,9 @@ impl LedgerModel {
         }
         let sequence = self.log.len() as u64 + 1;
         let receipt = match command {
+            Command::Open(open) if open.currency.is_withdrawn() => {
+                return Err(Error::invalid("currency", "it was withdrawn"));
+            }
             Command::Open(open) => Receipt::opened(sequence, Account::opened(open, now)),
             Command::Change(change) => {
                 let mut account = self.existing(&change.account)?;

@@ -1,6 +1,5 @@
 //! A SQLite file: opening, schema versions, connections.
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +10,21 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::error::from_sqlx;
+use super::files::Lock;
+use super::steady::SteadyClock;
 use super::{SqliteOptions, files};
 use crate::{Error, ErrorKind, Result};
+
+/// How long a report waits for those before it.
+const REPORT: Duration = Duration::from_secs(300);
 
 /// What a kind of store keeps in its file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schema {
     /// What people call it.
     pub(super) name: &'static str,
-    /// Marks the file, so that the file of one role is not opened as another.
+    /// Marks the file, so that the file of one role is not opened as another. Its last byte counts how often the role's tables
+    /// were begun anew.
     pub(super) application: i32,
     /// Statements that lead from one version to the next; version n is after the first n. Never changed, only added to.
     pub(super) migrations: &'static [&'static str],
@@ -29,22 +34,30 @@ pub(super) struct Schema {
 #[derive(Debug)]
 pub(super) struct Database {
     readers: SqlitePool,
+    /// One connection for what reads much.
+    reports: SqlitePool,
     options: SqliteOptions,
     schema: Schema,
     /// Held by the writer for its life; none where the store is read only.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Lock>>,
+    clock: Arc<SteadyClock>,
 }
 
 impl Database {
     /// Opens the file; creates and migrates it unless it is only read.
     pub(super) async fn open(options: SqliteOptions, schema: Schema) -> Result<Arc<Self>> {
         let lock = if options.read_only { None } else { Some(Self::prepare(&options, schema).await?) };
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers)
-            .acquire_timeout(Duration::from_secs(10))
-            // The operating system keeps the pages as well; the writer has more of its own.
-            .connect_lazy_with(connect_options(&options).read_only(true).pragma("cache_size", "-1024"));
-        let database = Arc::new(Self { readers, options, schema, lock: Mutex::new(lock) });
+        let pool = |connections: u32, wait: Duration| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(wait)
+                // The operating system keeps the pages as well; the writer has more of its own.
+                .connect_lazy_with(connect_options(&options).read_only(true).pragma("cache_size", "-1024"))
+        };
+        let readers = pool(options.readers, Duration::from_secs(10));
+        let reports = pool(1, REPORT);
+        let clock = Arc::new(SteadyClock::new(options.clock.clone()));
+        let database = Arc::new(Self { readers, reports, options, schema, lock: Mutex::new(lock), clock });
         if database.options.read_only {
             let mut connection = database.readers.acquire().await.map_err(from_sqlx)?;
             let version = database.schema.version(&mut connection).await?;
@@ -59,7 +72,7 @@ impl Database {
         Ok(database)
     }
 
-    async fn prepare(options: &SqliteOptions, schema: Schema) -> Result<File> {
+    async fn prepare(options: &SqliteOptions, schema: Schema) -> Result<Lock> {
         files::prepare(&options.path)?;
         let lock = files::lock(&options.path)?;
         let mut connection = connect_options(options).connect().await.map_err(from_sqlx)?;
@@ -72,8 +85,22 @@ impl Database {
         &self.options
     }
 
+    /// The time, which a clock that is set does not make leap.
+    pub(super) fn clock(&self) -> &Arc<SteadyClock> {
+        &self.clock
+    }
+
     pub(super) fn readers(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    pub(super) fn reports(&self) -> &SqlitePool {
+        &self.reports
+    }
+
+    pub(super) async fn close_readers(&self) {
+        self.readers.close().await;
+        self.reports.close().await;
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -129,16 +156,21 @@ impl Schema {
         .await
         .map_err(from_sqlx)?;
         let (version, application): (i64, i64) = (row.get(0), row.get(1));
-        if application != 0 && application != i64::from(self.application) {
-            // The low byte counts the forms that a kind of store had before any release.
-            if application >> 8 == i64::from(self.application) >> 8 {
-                let message = format!(
-                    "the {} store is of a form that no release has written: begin a new one",
+        let own = i64::from(self.application);
+        if application != 0 && application != own {
+            let message = if application >> 8 != own >> 8 {
+                format!("the file holds another kind of store, not {}", self.name)
+            } else if application > own {
+                format!(
+                    "the {} store is of a newer form than this program knows: use a newer program",
                     self.name
-                );
-                return Err(Error::new(ErrorKind::Denied, message));
-            }
-            let message = format!("the file holds another kind of store, not {}", self.name);
+                )
+            } else {
+                format!(
+                    "the {} store is of a form from before the first release, which is not read any more",
+                    self.name
+                )
+            };
             return Err(Error::new(ErrorKind::Denied, message));
         }
         usize::try_from(version)
@@ -178,5 +210,59 @@ impl Schema {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn schema(application: i32, migrations: &'static [&'static str]) -> Schema {
+        Schema { name: "test", application, migrations }
+    }
+
+    const FIRST: &[&str] = &["CREATE TABLE t (a INTEGER)"];
+    const SECOND: &[&str] = &[FIRST[0], "ALTER TABLE t ADD COLUMN b INTEGER; INSERT INTO t VALUES (1, 2)"];
+
+    async fn rows(database: &Database) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(database.readers()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_brought_to_the_newest_version_each_step_once() {
+        let options = SqliteOptions::temporary().unwrap();
+        let open = async |migrations| Database::open(options.clone(), schema(0x6261_7401, migrations)).await;
+        assert_eq!(rows(&open(FIRST).await.unwrap()).await, 0);
+        for _ in 0..2 {
+            let database = open(SECOND).await.unwrap();
+            assert_eq!(rows(&database).await, 1);
+            database.release();
+        }
+        let newer = open(FIRST).await.unwrap_err();
+        assert!(newer.to_string().contains("use a newer program"), "{newer}");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_fails_leaves_the_version_before_and_is_taken_again() {
+        const WRONG: &[&str] = &[FIRST[0], "INSERT INTO t VALUES (1); INSERT INTO missing VALUES (1)"];
+        let options = SqliteOptions::temporary().unwrap();
+        let open = async |migrations| Database::open(options.clone(), schema(0x6261_7401, migrations)).await;
+        assert!(open(WRONG).await.is_err());
+        assert_eq!(rows(&open(SECOND).await.unwrap()).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_from_before_the_first_release_is_refused_with_one_clear_line() {
+        let options = SqliteOptions::temporary().unwrap();
+        Database::open(options.clone(), schema(0x6261_7401, FIRST)).await.unwrap();
+        for (application, says) in [
+            (0x6261_7402, "from before the first release"),
+            (0x6261_7400, "use a newer program"),
+            (0x6261_6c02, "another kind of store"),
+        ] {
+            let refused = Database::open(options.clone(), schema(application, FIRST)).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Denied);
+            assert!(refused.to_string().contains(says), "{refused}");
+        }
     }
 }

@@ -26,12 +26,39 @@ pub(super) fn prepare(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the lock that the writer holds for its life.
-pub(super) fn lock(path: &Path) -> Result<File> {
-    let file = open_private(&beside(path, ".lock"))
+/// What the writer of a store holds for its life.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _name: File,
+    /// The file itself, where locks of ours do not get in the way of SQLite's own: it may have other names.
+    #[cfg(target_os = "linux")]
+    _file: Option<File>,
+}
+
+/// Takes the lock of a store's file, by whatever name it is called.
+pub(super) fn lock(path: &Path) -> Result<Lock> {
+    // SQLite follows symbolic links too. One that leads nowhere is as it is.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = open_private(&beside(&real, ".lock"))
         .map_err(|source| unusable("the lock file cannot be made", source))?;
+    exclusively(&name, path)?;
+    Ok(Lock {
+        _name: name,
+        #[cfg(target_os = "linux")]
+        _file: match File::open(&real) {
+            Ok(file) => {
+                exclusively(&file, path)?;
+                Some(file)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(unusable("the store's file cannot be locked", source)),
+        },
+    })
+}
+
+fn exclusively(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let message = format!("{} is in use by another process", path.display());
             Err(Error::new(ErrorKind::Denied, message))

@@ -21,6 +21,7 @@ mod once;
 mod options;
 mod outbox;
 mod steady;
+mod uptime;
 mod writer;
 
 pub use cache::MemoryCache;

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row as _};
 
 use super::database::Database;
 use super::error::{commit_had_no_effect, from_sqlx};
@@ -51,6 +51,8 @@ pub(super) struct SqliteGroup<E> {
     engine: E,
     /// None after a failure, until the file could be opened again.
     connection: Option<SqliteConnection>,
+    /// What the file's number of changes by others was when the engine was loaded.
+    others: i64,
     /// Whether a commit failed half way and nothing was written since: its pages may be in the log, behind its end, and a
     /// recovery after a crash would take them in.
     adrift: bool,
@@ -62,10 +64,12 @@ pub(super) async fn start<E: Engine>(
     mut engine: E,
 ) -> Result<Writer<SqliteGroup<E>>> {
     let mut connection = database.connect_writer().await?;
+    let others = changes_by_others(&mut connection, "PRAGMA data_version").await?;
     engine.load(&mut connection).await?;
     engine.begin(&mut connection).await?;
     let limit = database.options().group;
-    Ok(Writer::start(SqliteGroup { database, engine, connection: Some(connection), adrift: false }, limit))
+    let group = SqliteGroup { database, engine, connection: Some(connection), others, adrift: false };
+    Ok(Writer::start(group, limit))
 }
 
 impl<E: Engine> Group for SqliteGroup<E> {
@@ -92,7 +96,7 @@ impl<E: Engine> Group for SqliteGroup<E> {
         if let Some(connection) = self.connection.take() {
             checkpoint(connection, self.database.name()).await;
         }
-        self.database.readers().close().await;
+        self.database.close_readers().await;
         self.database.release();
     }
 
@@ -115,11 +119,20 @@ impl<E: Engine> SqliteGroup<E> {
             Some(connection) => connection,
             None => {
                 let mut connection = self.database.connect_writer().await?;
+                self.others = changes_by_others(&mut connection, "PRAGMA data_version").await?;
                 self.engine.load(&mut connection).await?;
                 self.connection.insert(connection)
             }
         };
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(from_sqlx)?;
+        // An optimistic lock, where the file's own lock was got around: what the engine remembers is of no file that another
+        // hand has written since.
+        let others = changes_by_others(connection, "BEGIN IMMEDIATE; PRAGMA data_version").await?;
+        if others != self.others {
+            let store = self.database.name();
+            tracing::warn!(store, "somebody else has written the store's file: reading it again");
+            self.engine.load(connection).await?;
+            self.others = others;
+        }
         // On an error the connection is dropped, which rolls the transaction back.
         let outcomes = self.engine.apply(connection, commands).await?;
         if self.adrift {
@@ -137,6 +150,13 @@ impl<E: Engine> SqliteGroup<E> {
         self.adrift = false;
         Ok(outcomes)
     }
+}
+
+/// The number that changes whenever another connection has written the file, by a statement whose last row it is.
+async fn changes_by_others(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64> {
+    let rows = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(from_sqlx)?;
+    let missing = || Error::new(ErrorKind::Unavailable, "the store does not tell of changes");
+    rows.last().map(|row| row.get(0)).ok_or_else(missing)
 }
 
 /// Closes the connection with an empty log; where that fails, the log stays and is read at the next opening.

@@ -65,7 +65,7 @@ pub(crate) mod refusal;
 pub(crate) mod remembered;
 mod reversal;
 #[cfg(any(feature = "embedded", feature = "aurora"))]
-pub(crate) mod rows;
+pub(crate) mod sql;
 mod statement;
 #[cfg(any(feature = "embedded", feature = "aurora"))]
 pub(crate) mod work;

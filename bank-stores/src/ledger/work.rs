@@ -5,7 +5,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::book::Outcome;
-use super::chain::{ChainStore, due_holds, next_blocks};
+use super::chain::{due_holds, next_blocks};
+use super::sql::Store;
+use super::sql::totals::{Moved, moved};
 use super::{Command, ConsumerId, MAX_LINKED, Receipt};
 use crate::writer::{Group, Writer};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -20,6 +22,8 @@ pub(crate) enum Work {
     Chain {
         after: u64,
         blocks: Vec<(u64, [u8; 32])>,
+        /// What the commands in them moved.
+        moved: Vec<Moved>,
     },
     /// That a consumer has seen the events up to this position.
     Consumed(ConsumerId, i64),
@@ -156,12 +160,16 @@ pub(crate) fn size(work: &Work) -> usize {
 }
 
 /// The outcomes of commands, where `stored` has the receipts of those that took effect before.
-pub(crate) fn receipts(outcomes: Vec<Outcome<'_>>, stored: &HashMap<u64, Receipt>) -> Vec<Result<Receipt>> {
+pub(crate) fn receipts(
+    outcomes: Vec<Outcome<'_>>,
+    stored: &HashMap<u64, Result<Receipt>>,
+) -> Vec<Result<Receipt>> {
     let receipt = |outcome| match outcome {
         Outcome::Fresh(receipt, _) | Outcome::Replayed(receipt) => Ok(receipt),
         Outcome::Refused(error) | Outcome::RefusedForGood(error) => Err(error),
         Outcome::RecallPosting(sequence) | Outcome::RecallChange(sequence) => match stored.get(&sequence) {
-            Some(receipt) => Ok(receipt.clone().replay()),
+            Some(Ok(receipt)) => Ok(receipt.clone().replay()),
+            Some(Err(error)) => Err(error.clone()),
             None => {
                 let message = format!("command {sequence} has no rows any more");
                 Err(Error::new(ErrorKind::Damaged, message))
@@ -180,7 +188,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// come, and adds to the hash chain. Reading and hashing are done beside the writer, which only puts in the result.
 pub(crate) async fn keep<S, G>(store: Arc<S>, writer: Weak<Writer<G>>)
 where
-    S: ChainStore,
+    S: Store,
     G: Group<Command = Work, Outcome = Done>,
 {
     let mut told = None;
@@ -203,7 +211,7 @@ where
 /// Does what there is to do; says whether there is more.
 async fn keep_once<S, G>(store: &S, writer: &Writer<G>, told: &mut Option<u64>) -> Result<bool>
 where
-    S: ChainStore,
+    S: Store,
     G: Group<Command = Work, Outcome = Done>,
 {
     // First, and apart: holds end in time whatever is wrong with the chain.
@@ -212,8 +220,9 @@ where
         one(writer, Work::Expire).await?;
     }
     let (after, blocks, behind) = next_blocks(store, told).await?;
-    if !blocks.is_empty() {
-        one(writer, Work::Chain { after, blocks }).await?;
+    if let Some((last, _)) = blocks.last() {
+        let moved = moved(store, after, *last).await?;
+        one(writer, Work::Chain { after, blocks, moved }).await?;
     }
     Ok(behind || due > SWEEP)
 }

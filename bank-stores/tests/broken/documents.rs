@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bank_stores::documents::{
@@ -86,7 +87,8 @@ impl Broken {
                     if self.fault == Fault::ChecksThenWrites && held != *version {
                         return Err(Error::new(ErrorKind::Conflict, "another version"));
                     }
-                    tokio::task::yield_now().await;
+                    // Long enough for everybody else to have looked.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
                     let now = self.inner.get(collection, &id, Consistency::Current).await?;
                     *version = now.map_or(held, |now| now.version);
                 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -65,7 +67,10 @@ async fn a_failover_behind_a_cached_name_loses_nothing_and_shows_nothing_old() {
     customers(&ledger, &["a"]).await;
     let posted = ledger.post(transfer("before", "cash", "a", 1)).await.unwrap();
     tokio::task::block_in_place(|| {
-        let caught_up = format!("SELECT sequence >= {} FROM bank_ledger.state", posted.sequence);
+        let caught_up = format!(
+            "SELECT sequence >= {} FROM bank_ledger.groups ORDER BY number DESC LIMIT 1",
+            posted.sequence
+        );
         replica.until(&caught_up, "t");
         // It stands still from here on, so that what it shows is old.
         replica.pause_replay();
@@ -84,7 +89,10 @@ async fn a_failover_behind_a_cached_name_loses_nothing_and_shows_nothing_old() {
     // It catches up and becomes the writer, and everything goes on as it was.
     tokio::task::block_in_place(|| {
         replica.sql("SELECT pg_wal_replay_resume()");
-        let caught_up = format!("SELECT sequence > {} FROM bank_ledger.state", posted.sequence);
+        let caught_up = format!(
+            "SELECT sequence > {} FROM bank_ledger.groups ORDER BY number DESC LIMIT 1",
+            posted.sequence
+        );
         replica.until(&caught_up, "t");
         server.kill();
         assert_eq!(replica.sql("SELECT pg_promote()"), "t");
@@ -140,7 +148,8 @@ async fn who_holds_the_ledger_for_too_long_is_not_waited_for() {
     let ledger = AuroraLedger::open(options).await.unwrap();
     customers(&ledger, &["a"]).await;
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
-    let lock = format!("BEGIN; SELECT * FROM {schema}.state FOR UPDATE");
+    let lock =
+        format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('bank-stores.groups.{schema}', 7146))");
     other.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
     let refused = ledger.post(transfer("p", "cash", "a", 1)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
@@ -269,7 +278,13 @@ async fn a_read_from_a_replica_is_never_older_than_what_its_caller_wrote() {
     assert_eq!(balance(&ledger, "a", Consistency::AtLeast(first.freshness)).await, 1_001);
     tokio::task::block_in_place(|| {
         // Whoever answered: the replica knows of it too before it stands still.
-        replica.until(&format!("SELECT sequence >= {} FROM lagging.state", first.sequence), "t");
+        replica.until(
+            &format!(
+                "SELECT sequence >= {} FROM lagging.groups ORDER BY number DESC LIMIT 1",
+                first.sequence
+            ),
+            "t",
+        );
         replica.pause_replay();
     });
     let second = ledger.post(transfer("p2", "cash", "a", 1)).await.unwrap();
@@ -366,4 +381,85 @@ async fn s24_a_server_without_encryption_is_not_spoken_to() {
     certificates(directory.path(), "localhost", false);
     let outcome = verified(server, &directory.path().join("ca.pem"), &Postgres::fresh_schema()).await;
     assert_eq!(outcome, Err(ErrorKind::Unavailable));
+}
+
+/// A pooler that does what PgBouncer does with `ignore_startup_parameters = options`; gives its port.
+fn pooler_that_drops_options(server: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) =
+                (client.unwrap(), TcpStream::connect(("127.0.0.1", server)).unwrap());
+            std::thread::spawn(move || {
+                // A length, the protocol's version, and names and values that each end with a zero.
+                let mut length = [0; 4];
+                client.read_exact(&mut length).unwrap();
+                let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
+                client.read_exact(&mut body).unwrap();
+                let words: Vec<&[u8]> = body[4..].split(|byte| *byte == 0).collect();
+                let mut kept = body[..4].to_vec();
+                for pair in words.chunks(2).filter(|pair| pair.len() == 2 && !pair[0].is_empty()) {
+                    if pair[0] != b"options" {
+                        pair.iter().for_each(|word| kept.extend([*word, b"\0"].concat()));
+                    }
+                }
+                kept.push(0);
+                server.write_all(&(kept.len() as u32 + 4).to_be_bytes()).unwrap();
+                server.write_all(&kept).unwrap();
+                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to).is_ok());
+                let _ = std::io::copy(&mut client, &mut server);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_drops_settings_is_refused_unless_the_role_has_them() {
+    let Some(server) = blocking(|| Postgres::start("a pooler")).await else { return };
+    let port = pooler_that_drops_options(server.port());
+    let url = server.url().replace(&format!(":{}", server.port()), &format!(":{port}"));
+    let through = |schema: &str| AuroraOptions::new(&url).unwrap().schema(schema).unwrap();
+    let refused = AuroraLedger::open(through("bank_a")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    assert!(refused.to_string().contains("search_path is"), "{refused}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('accounts', 'schema_version')";
+    assert_eq!(tokio::task::block_in_place(|| server.sql(tables)), "0", "nothing is made elsewhere");
+    // What its documentation says to do.
+    let settings = [
+        ("search_path", "bank_a"),
+        ("statement_timeout", "'30s'"),
+        ("lock_timeout", "'10s'"),
+        ("idle_in_transaction_session_timeout", "'10s'"),
+        ("default_transaction_isolation", "'read committed'"),
+        ("jit", "off"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ];
+    for (name, value) in settings {
+        let role = format!("ALTER ROLE CURRENT_USER SET {name} = {value}");
+        tokio::task::block_in_place(|| server.sql(&role));
+    }
+    let ledger = AuroraLedger::open(through("bank_a")).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
+    let another = AuroraLedger::open(through("bank_b")).await.unwrap_err();
+    assert_eq!(another.kind(), ErrorKind::Denied, "its tables are not those of the role's schema");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_that_owns_the_schema_needs_no_right_to_make_one() {
+    let Some(server) = blocking(|| Postgres::start("least privilege")).await else { return };
+    let url = tokio::task::block_in_place(|| {
+        server.sql("CREATE ROLE teller LOGIN; CREATE SCHEMA till AUTHORIZATION teller");
+        assert_eq!(server.sql("SELECT has_database_privilege('teller', current_database(), 'CREATE')"), "f");
+        let (_, address) = server.url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        format!("postgres://teller@{address}")
+    });
+    let ledger = AuroraLedger::open(AuroraOptions::new(&url).unwrap().schema("till").unwrap()).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    assert_eq!(balance(&ledger, "a", Consistency::Current).await, 1_000);
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::known::Known;
+use super::known::{Known, LastGroup};
 use super::locked::{Begun, execute};
 use super::outbox::begin_epoch;
 use super::ready::{Ready, Tried};
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, damaged, from_sqlx, may_go_again};
 use crate::ledger::Command;
+use crate::ledger::sql::Session as _;
 use crate::ledger::work::{Done, Work, size};
 use crate::writer::{Group, Next};
 use crate::{Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
@@ -23,6 +24,9 @@ const TRIES: u32 = 3;
 
 /// After a group that another process came before, so many are executed under the lock at once.
 const WARY: u32 = 32;
+
+/// So many rows of groups are kept at least.
+const KEPT: i64 = 1_000;
 
 /// The writer's connection, and what it knows of the ledger.
 pub(super) struct LedgerGroup {
@@ -34,8 +38,10 @@ pub(super) struct LedgerGroup {
     known: Option<Known>,
     /// So many groups are executed under the lock before another tries without.
     wary: u32,
-    /// Whether a group may still be on its way to the server whose answer nobody waits for: the next moves `groups` on.
+    /// Whether a group may still be on its way to the server whose answer nobody waits for: the next adds a group in any case.
     adrift: bool,
+    /// Below which number groups were removed.
+    pruned: i64,
 }
 
 /// Why a group failed.
@@ -66,11 +72,10 @@ impl From<Error> for Failure {
 impl LedgerGroup {
     pub(super) async fn open(database: Arc<Database>) -> Result<Self> {
         let mut connection = database.connect_writer().await?;
-        begin_epoch(&mut connection).await?;
-        let sequence: i64 = sqlx::query_scalar("SELECT sequence FROM state")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(from_sqlx)?;
+        begin_epoch(&database, &mut connection).await?;
+        let newest = "SELECT {newest} AS number";
+        let sequence = database.connected(&mut connection).number(newest, Vec::new()).await?;
+        let sequence = sequence.unwrap_or_default();
         Ok(Self {
             database,
             connection: Some(connection),
@@ -78,6 +83,7 @@ impl LedgerGroup {
             known: None,
             wary: 0,
             adrift: false,
+            pruned: i64::MIN,
         })
     }
 
@@ -94,22 +100,24 @@ impl LedgerGroup {
             Some(connection) => connection,
             None => self.connection.insert(self.database.connect_writer().await?),
         };
-        // One round trip: a row that every group locks first, so that groups of all processes take turns. What is read from
+        // One round trip: a lock that every group takes first, so that groups of all processes take turns. What is read from
         // here on is read in later statements, and sees all that the groups before have done.
-        let begun = sqlx::raw_sql(
-            "BEGIN; SELECT sequence, booked_at, groups FROM state FOR UPDATE;
-             SELECT EXISTS (SELECT 1 FROM refusals),
-                    (SELECT min(deadline) FROM holds WHERE status = 0 AND deadline IS NOT NULL)",
-        )
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(Failure::of)?;
-        let [state, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
+        let begin = self.database.sql(
+            "BEGIN; SELECT pg_advisory_xact_lock({lock});
+             SELECT number, nonce, sequence, booked_at FROM {groups} ORDER BY number DESC LIMIT 1;
+             SELECT EXISTS (SELECT 1 FROM {refusals}),
+                    (SELECT min(deadline) FROM {holds} WHERE status = 0 AND deadline IS NOT NULL),
+                    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+        );
+        let begun = sqlx::raw_sql(begin).fetch_all(&mut *connection).await.map_err(Failure::of)?;
+        let [_, last, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
+        let now = Timestamp::from_micros(facts.get(2));
+        self.database.clock().is(now);
         let begin = Begun {
-            sequence: state.get::<i64, _>(0) as u64,
-            // Booking time never goes back, even where a clock does, or another process's is ahead.
-            booked_at: self.database.options().clock.now().max(Timestamp::from_micros(state.get(1))),
-            groups: state.get(2),
+            sequence: last.get::<i64, _>(2) as u64,
+            // Booking time never goes back, even where the server's clock does.
+            booked_at: now.max(Timestamp::from_micros(last.get(3))),
+            last: LastGroup { number: last.get(0), nonce: last.get(1) },
             refusals: facts.get(0),
             deadline: facts.get::<Option<i64>, _>(1).map(Timestamp::from_micros),
         };
@@ -119,15 +127,26 @@ impl LedgerGroup {
             self.wary = 0;
         }
         let known = self.known.take();
-        let (outcomes, mut after) = execute(connection, works, &begin, known).await?;
+        let (outcomes, mut after) = execute(&self.database, connection, works, &begin, known).await?;
         let fence = self.adrift || works.iter().any(|work| matches!(work, Work::Fence));
-        if fence && after.as_ref().is_none_or(|after| after.groups == begin.groups) {
-            // What may still be on its way, of any process, is to find another number: what is not there now never comes of it.
-            let query = sqlx::query("UPDATE state SET groups = groups + 1");
-            query.execute(&mut *connection).await.map_err(Failure::of)?;
+        if fence && after.as_ref().is_none_or(|after| after.last == begin.last) {
+            // What may still be on its way, of any process, is to find another group: what is not there now never comes of it.
+            let next = begin.last.next();
+            let sql = "INSERT INTO {groups} (number, nonce, sequence, booked_at)
+                       SELECT $1, $2, sequence, booked_at FROM {groups} ORDER BY number DESC LIMIT 1";
+            let values = vec![next.number.into(), next.nonce.into()];
+            self.database.connected(&mut *connection).execute(sql, values).await?;
             if let Some(after) = &mut after {
-                after.groups += 1;
+                after.last = next;
             }
+        }
+        if works.iter().any(|work| matches!(work, Work::Chain { .. })) {
+            // Only from where it ended last: what is deleted is still in the way of whoever comes past it.
+            let sql = "DELETE FROM {groups} WHERE number >= $1 AND number < $2";
+            let until = begin.last.number.saturating_sub(KEPT).max(self.pruned);
+            let values = vec![self.pruned.into(), until.into()];
+            self.database.connected(&mut *connection).execute(sql, values).await?;
+            self.pruned = until;
         }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
@@ -152,7 +171,7 @@ impl LedgerGroup {
         next: &mut Next<'_, Self>,
     ) -> Result<Option<Vec<Result<Done>>>, Failure> {
         let (Some(connection), 0) = (&mut self.connection, self.wary) else { return Ok(None) };
-        let clock = &self.database.options().clock;
+        let clock = self.database.clock();
         let now = clock.now();
         let ready = match ready {
             Some(ready) if ready.still_holds(works.len(), now) => {
@@ -164,7 +183,7 @@ impl LedgerGroup {
             None => {
                 let Some(commands) = only_postings(works) else { return Ok(None) };
                 let Some(known) = self.known.take_if(|known| known.is_enough(now)) else { return Ok(None) };
-                Ready::in_turn(connection, known, &commands, now).await?
+                Ready::in_turn(&self.database, connection, known, &commands, now).await?
             }
         };
         let Some(Ready { execution, receipts, known }) = ready else {
@@ -172,7 +191,7 @@ impl LedgerGroup {
             return Ok(None);
         };
         let (sequence, mut after, mut behind) = (known.sequence, Some(known), None);
-        let mut tried = execution.look_up(connection).await?;
+        let mut tried = execution.look_up(&self.database, connection).await?;
         if matches!(tried, Tried::Done) {
             let mut writing = pin!(execution.write(connection));
             tried = tokio::select! {
@@ -180,7 +199,9 @@ impl LedgerGroup {
                 tried = &mut writing => tried,
                 works = next.group() => {
                     let commands = only_postings(works);
-                    behind = commands.and_then(|commands| Ready::ahead(&mut after, &commands, clock.now()));
+                    let groups = self.database.groups();
+                    behind =
+                        commands.and_then(|commands| Ready::ahead(&groups, &mut after, &commands, clock.now()));
                     writing.await
                 }
             }?;
@@ -203,7 +224,7 @@ impl LedgerGroup {
 }
 
 fn no_state() -> Error {
-    Error::invalid("state", "no row")
+    Error::invalid("groups", "no row")
 }
 
 /// The commands, where they are postings and nothing else is asked for.

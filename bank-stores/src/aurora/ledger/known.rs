@@ -1,24 +1,37 @@
 //! What a writer remembers from one group to the next.
 //!
-//! A writer that is alone has no need to read what it wrote itself. It remembers the accounts that it has seen and the number
-//! of the last group; as long as the database has the same number, nobody else has written, and what it remembers holds. A
-//! group of postings is then one statement, which does nothing where the number is another one.
+//! A writer that is alone has no need to read what it wrote itself. It remembers the accounts that it has seen and the last group;
+//! as long as that is the database's last one, nobody else has written, and what it remembers holds (an optimistic lock). A group
+//! of postings is then one statement, which does nothing where the last group is another one.
 
-use sqlx::Row;
-use sqlx::postgres::PgConnection;
-
-use super::columns::select_accounts;
-use crate::aurora::error::from_sqlx;
 use crate::ledger::book::Book;
 use crate::ledger::remembered::Remembered;
-use crate::ledger::rows::account;
+use crate::ledger::sql::load::load_account;
+use crate::ledger::sql::rows::Record as _;
+use crate::ledger::sql::{Session, select_accounts};
 use crate::ledger::{AccountId, Command};
-use crate::{Result, Timestamp};
+use crate::{Random as _, Result, SystemRandom, Timestamp};
 
-/// What is known of the ledger after the group number `groups`.
+/// The last group: its number, and what tells it from any other that had this number, in a history that a failover has lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LastGroup {
+    pub(super) number: i64,
+    pub(super) nonce: i64,
+}
+
+impl LastGroup {
+    /// The one behind it.
+    pub(super) fn next(self) -> Self {
+        let mut nonce = [0; 8];
+        SystemRandom::new().fill(&mut nonce);
+        Self { number: self.number + 1, nonce: i64::from_le_bytes(nonce) }
+    }
+}
+
+/// What is known of the ledger after a group.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    pub(super) groups: i64,
+    pub(super) last: LastGroup,
     pub(super) sequence: u64,
     pub(super) booked_at: Timestamp,
     /// Whether any refusal is remembered.
@@ -34,14 +47,9 @@ impl Known {
         self.deadline.is_none_or(|deadline| deadline > now.max(self.booked_at))
     }
 
-    /// Whether the database still has the state that this is about.
-    pub(super) fn is_of(&self, groups: i64, sequence: i64) -> bool {
-        (self.groups, self.sequence as i64) == (groups, sequence)
-    }
-
-    /// Remembers what a group leaves that was committed as number `groups`.
-    pub(super) fn keep(&mut self, groups: i64, book: Book) {
-        (self.groups, self.sequence, self.booked_at) = (groups, book.sequence(), book.booked_at());
+    /// Remembers what a group leaves that was committed as this one.
+    pub(super) fn keep(&mut self, last: LastGroup, book: Book) {
+        (self.last, self.sequence, self.booked_at) = (last, book.sequence(), book.booked_at());
         self.accounts.keep(book);
     }
 
@@ -51,11 +59,11 @@ impl Known {
     }
 
     /// Moves the accounts of these postings into the book; gives those that are not remembered.
-    pub(super) fn lend(&mut self, commands: &[&Command], book: &mut Book) -> Vec<String> {
+    pub(super) fn lend<'c>(&mut self, commands: &[&'c Command], book: &mut Book) -> Vec<&'c AccountId> {
         let mut missing = Vec::new();
         for account in accounts(commands) {
             if !self.accounts.load(account, book) {
-                missing.push(account.as_str().to_owned());
+                missing.push(account);
             }
         }
         missing
@@ -64,25 +72,24 @@ impl Known {
     /// Reads accounts into the book; says whether nobody else has written before.
     pub(super) async fn read(
         &self,
-        connection: &mut PgConnection,
-        missing: Vec<String>,
+        session: &mut impl Session,
+        missing: &[&AccountId],
         book: &mut Book,
     ) -> Result<bool> {
         if missing.is_empty() {
             return Ok(true);
         }
         let sql = select_accounts!(
-            ", s.groups, s.sequence",
-            "state s CROSS JOIN accounts a",
-            "WHERE a.id = ANY($1)"
+            ", g.number, g.nonce",
+            "(SELECT number, nonce FROM {groups} ORDER BY number DESC LIMIT 1) g CROSS JOIN {texts}
+             {join} {accounts} a ON a.id = j.value",
+            ""
         );
-        let rows = sqlx::query(sql).bind(missing).fetch_all(connection).await.map_err(from_sqlx)?;
-        for row in &rows {
-            if !self.is_of(row.get(15), row.get(16)) {
+        for row in session.rows(sql, vec![missing.iter().map(|id| id.as_str()).collect()]).await? {
+            if self.last != (LastGroup { number: row.number("number")?, nonce: row.number("nonce")? }) {
                 return Ok(false);
             }
-            let held = account(row)?;
-            book.load_account(held.account, held.sequence, held.content);
+            load_account(&row, book)?;
         }
         Ok(true)
     }

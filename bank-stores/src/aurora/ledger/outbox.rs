@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, Row};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::Instant;
 
 use super::AuroraLedger;
+use crate::aurora::database::Database;
 use crate::aurora::error::{damaged, from_sqlx};
+use crate::ledger::sql::rows::Record as _;
+use crate::ledger::sql::{Session as _, Store as _};
 use crate::ledger::work::{Work, forget};
 use crate::ledger::{ConsumerId, STREAM};
 use crate::outbox::{
     Edge, Event, Events, NewEvent, Position, ShardId, check_consumer, check_limit, no_such_shard,
     not_in_history,
 };
-use crate::{Error, Outbox, Random as _, Result, SystemRandom, Timestamp};
+use crate::{Consistency, Error, ErrorKind, Outbox, Random as _, Result, SystemRandom, Timestamp};
 
 /// How often the events of other processes are looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -23,25 +26,18 @@ const POLL: Duration = Duration::from_millis(50);
 const SHARD: ShardId = ShardId::new(0);
 
 /// Begins an epoch behind the newest event: what is written from now on is told from what a copy of the database writes.
-pub(super) async fn begin_epoch(connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn begin_epoch(database: &Database, connection: &mut PgConnection) -> Result<()> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes);
     // Never 0, which is before the first event.
     let epoch = (i64::from_be_bytes(bytes) & i64::MAX) | 1;
     let mut transaction = connection.begin().await.map_err(from_sqlx)?;
     // Under the lock of the groups, so that none of them is being committed across the border.
-    let sequence: i64 = sqlx::query_scalar("SELECT sequence FROM state FOR UPDATE")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(from_sqlx)?;
-    sqlx::query(
-        "INSERT INTO epochs VALUES ($1, $2) ON CONFLICT (number) DO UPDATE SET epoch = excluded.epoch",
-    )
-    .bind(sequence + 1)
-    .bind(epoch)
-    .execute(&mut *transaction)
-    .await
-    .map_err(from_sqlx)?;
+    let lock = database.sql("SELECT pg_advisory_xact_lock({lock})");
+    sqlx::query(lock).execute(&mut *transaction).await.map_err(from_sqlx)?;
+    let begin = "INSERT INTO {epochs} AS e (number, epoch) SELECT {newest} + 1, $1
+                 ON CONFLICT (number) DO UPDATE SET epoch = excluded.epoch";
+    database.connected(&mut *transaction).execute(begin, vec![epoch.into()]).await?;
     transaction.commit().await.map_err(from_sqlx)
 }
 
@@ -49,15 +45,15 @@ pub(super) async fn begin_epoch(connection: &mut PgConnection) -> Result<()> {
 macro_rules! epoch_of {
     ($number:literal) => {
         concat!(
-            "coalesce((SELECT epoch FROM epochs WHERE number <= ",
+            "coalesce((SELECT epoch FROM {epochs} WHERE number <= ",
             $number,
             " ORDER BY number DESC LIMIT 1), 0)"
         )
     };
 }
 
-fn place(epoch: i64, number: i64) -> Position {
-    Position::new(epoch as u64, SHARD, number as u64)
+fn place(row: &PgRow) -> Result<Position> {
+    Ok(Position::new(row.sequence("epoch")?, SHARD, row.sequence("position")?))
 }
 
 impl AuroraLedger {
@@ -67,20 +63,19 @@ impl AuroraLedger {
             return Err(no_such_shard(position.shard()).with_field(field));
         }
         let sql = concat!(
-            "SELECT sequence, coalesce((SELECT min(position) - 1 FROM outbox), 0), ",
+            "SELECT {newest} AS newest, coalesce((SELECT min(position) - 1 FROM {outbox}), 0) AS forgotten, ",
             epoch_of!("$1"),
-            " FROM state"
+            " AS epoch"
         );
-        let row = sqlx::query(sql)
-            .bind(i64::try_from(position.number()).unwrap_or(i64::MAX))
-            .fetch_one(self.database.current())
-            .await
-            .map_err(from_sqlx)?;
-        let (newest, forgotten) = (row.get::<i64, _>(0) as u64, row.get::<i64, _>(1) as u64);
+        let number = i64::try_from(position.number()).unwrap_or(i64::MAX);
+        let mut session = self.database.session(Consistency::Current).await?;
+        let row = session.row(sql, vec![number.into()]).await?;
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Unavailable, "the server gave no row"))?;
+        let (newest, forgotten) = (row.sequence("newest")?, row.sequence("forgotten")?);
         if position.number() > newest {
             return Err(not_in_history(field, "the position lies beyond the newest event"));
         }
-        if row.get::<i64, _>(2) as u64 != position.epoch() {
+        if row.sequence("epoch")? != position.epoch() {
             return Err(not_in_history(field, "the position is of another epoch: the ledger was replaced"));
         }
         if position.number() < forgotten {
@@ -93,19 +88,16 @@ impl AuroraLedger {
         let sql = concat!(
             "SELECT position, id, topic, at, payload, ",
             epoch_of!("position"),
-            " FROM outbox WHERE position > $1 ORDER BY position LIMIT $2"
+            " AS epoch FROM {outbox} WHERE position > $1 ORDER BY position LIMIT $2"
         );
-        let rows = sqlx::query(sql)
-            .bind(i64::try_from(after.number()).unwrap_or(i64::MAX))
-            .bind(i64::from(limit))
-            .fetch_all(self.database.current())
-            .await
-            .map_err(from_sqlx)?;
-        let event = |row: &sqlx::postgres::PgRow| {
-            let payload = serde_json::from_str(row.get(4))
+        let after = i64::try_from(after.number()).unwrap_or(i64::MAX);
+        let mut session = self.database.session(Consistency::Current).await?;
+        let rows = session.rows(sql, vec![after.into(), i64::from(limit).into()]).await?;
+        let event = |row: &PgRow| {
+            let payload = serde_json::from_str(row.text("payload")?)
                 .map_err(|source| damaged(Error::invalid("payload", "not JSON").with_source(source)))?;
-            let event = NewEvent::new(row.get::<String, _>(1), STREAM, row.get::<String, _>(2), payload);
-            Ok(Event::new(place(row.get(5), row.get(0)), Timestamp::from_micros(row.get(3)), event))
+            let event = NewEvent::new(row.text("id")?, STREAM, row.text("topic")?, payload);
+            Ok(Event::new(place(row)?, row.time("at")?, event))
         };
         rows.iter().map(event).collect()
     }
@@ -122,13 +114,14 @@ impl Outbox for AuroraLedger {
             return Err(no_such_shard(shard));
         }
         let number = match edge {
-            Edge::Newest => "SELECT sequence FROM state",
-            Edge::Oldest => "SELECT coalesce(min(position) - 1, 0) FROM outbox",
+            Edge::Newest => "SELECT {newest} AS number",
+            Edge::Oldest => "SELECT coalesce(min(position) - 1, 0) AS number FROM {outbox}",
         };
-        let mut connection = self.database.current().acquire().await.map_err(from_sqlx)?;
-        let number: i64 = sqlx::query_scalar(number).fetch_one(&mut *connection).await.map_err(from_sqlx)?;
-        let query = sqlx::query_scalar(concat!("SELECT ", epoch_of!("$1"))).bind(number);
-        Ok(place(query.fetch_one(&mut *connection).await.map_err(from_sqlx)?, number))
+        let mut session = self.database.session(Consistency::Current).await?;
+        let number = session.number(number, Vec::new()).await?.unwrap_or_default();
+        let epoch = concat!("SELECT ", epoch_of!("$1"), " AS number");
+        let epoch = session.number(epoch, vec![number.into()]).await?.unwrap_or_default();
+        Ok(Position::new(epoch as u64, SHARD, number as u64))
     }
 
     async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
@@ -170,10 +163,10 @@ impl Outbox for AuroraLedger {
 
     async fn positions(&self, consumer: &str) -> Result<Vec<Position>> {
         check_consumer(consumer)?;
-        let sql = concat!("SELECT position, ", epoch_of!("position"), " FROM consumers WHERE id = $1");
-        let rows =
-            sqlx::query(sql).bind(consumer).fetch_all(self.database.current()).await.map_err(from_sqlx)?;
-        Ok(rows.iter().map(|row| place(row.get(1), row.get(0))).collect())
+        let sql =
+            concat!("SELECT position, ", epoch_of!("position"), " AS epoch FROM {consumers} WHERE id = $1");
+        let mut session = self.database.session(Consistency::Current).await?;
+        session.rows(sql, vec![consumer.into()]).await?.iter().map(place).collect()
     }
 
     async fn forget_consumer(&self, consumer: &str) -> Result<()> {

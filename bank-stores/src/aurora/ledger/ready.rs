@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::group::Failure;
-use super::known::Known;
+use super::known::{Known, LastGroup};
 use super::statement::Statement;
-use super::write::statement;
+use super::write::{Groups, statement};
+use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
 use crate::ledger::book::{Book, Outcome};
+use crate::ledger::sql::Session as _;
+use crate::ledger::sql::Value;
+use crate::ledger::sql::rows::Record as _;
 use crate::ledger::work::receipts;
 use crate::ledger::{Command, Receipt};
 use crate::{Result, Timestamp};
@@ -26,9 +29,8 @@ pub(super) struct Ready {
 
 /// What the server is asked.
 pub(super) struct Execution {
-    /// The number of the last group and the last sequence, which have to be true still.
-    groups: i64,
-    sequence: u64,
+    /// The last group, which has to be the last one still.
+    last: LastGroup,
     /// None where nothing changes.
     statement: Option<Statement>,
     /// Postings that are refused, unless they are in the ledger already.
@@ -49,6 +51,7 @@ pub(super) enum Tried {
 impl Ready {
     /// Evaluates postings behind what is known; gives nothing where another process has written meanwhile.
     pub(super) async fn in_turn(
+        database: &Database,
         connection: &mut PgConnection,
         mut known: Known,
         commands: &[&Command],
@@ -56,20 +59,25 @@ impl Ready {
     ) -> Result<Option<Self>, Failure> {
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
         let missing = known.lend(commands, &mut book);
-        if !known.read(connection, missing, &mut book).await? {
+        if !known.read(&mut database.connected(connection), &missing, &mut book).await? {
             return Ok(None);
         }
-        Self::evaluate(known, book, commands).map(Some).map_err(Failure::of)
+        Self::evaluate(&database.groups(), known, book, commands, now).map(Some).map_err(Failure::of)
     }
 
     /// Evaluates postings behind what is known, and takes it, where it is enough; leaves it otherwise.
-    pub(super) fn ahead(known: &mut Option<Known>, commands: &[&Command], now: Timestamp) -> Option<Self> {
+    pub(super) fn ahead(
+        groups: &Groups,
+        known: &mut Option<Known>,
+        commands: &[&Command],
+        now: Timestamp,
+    ) -> Option<Self> {
         let enough = |known: &mut Known| known.is_enough(now) && known.has_accounts_of(commands);
         let mut known = known.take_if(enough)?;
         let mut book = Book::new(known.sequence, now.max(known.booked_at));
         known.lend(commands, &mut book);
         // What the driver cannot take is told when it is the group's turn.
-        Self::evaluate(known, book, commands).ok()
+        Self::evaluate(groups, known, book, commands, now).ok()
     }
 
     /// Whether it is of so many commands, and no hold has ended since it was made.
@@ -77,8 +85,15 @@ impl Ready {
         self.receipts.len() == commands && self.known.is_enough(now)
     }
 
-    fn evaluate(mut known: Known, mut book: Book, commands: &[&Command]) -> sqlx::Result<Self> {
-        let (groups, sequence) = (known.groups, known.sequence);
+    fn evaluate(
+        groups: &Groups,
+        mut known: Known,
+        mut book: Book,
+        commands: &[&Command],
+        now: Timestamp,
+    ) -> sqlx::Result<Self> {
+        let (last, sequence) = (known.last, known.sequence);
+        let next = last.next();
         let outcomes = book.evaluate(commands);
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
         let is_refused =
@@ -96,12 +111,12 @@ impl Ready {
         }
         let mut written = None;
         if refused || book.sequence() > sequence {
-            written = Some(statement(commands, &outcomes, &book, (sequence, groups))?);
+            written = Some(statement(groups, commands, &outcomes, &book, sequence, (last, next), Some(now))?);
         }
         let receipts = receipts(outcomes, &HashMap::new());
         known.refusals |= refused;
-        known.keep(groups + i64::from(written.is_some()), book);
-        let execution = Execution { groups, sequence, statement: written, doubtful, once_refused };
+        known.keep(if written.is_some() { next } else { last }, book);
+        let execution = Execution { last, statement: written, doubtful, once_refused };
         Ok(Self { execution, receipts, known })
     }
 }
@@ -109,20 +124,31 @@ impl Ready {
 impl Execution {
     /// Looks at what is to be refused or was refused before. A refusal is true of what is, not of what was; what happened before
     /// is no refusal, however poor its account is now; and what was refused for good does not happen.
-    pub(super) async fn look_up(&self, connection: &mut PgConnection) -> Result<Tried, Failure> {
+    pub(super) async fn look_up(
+        &self,
+        database: &Database,
+        connection: &mut PgConnection,
+    ) -> Result<Tried, Failure> {
         if self.once_refused.is_empty() {
             return Ok(Tried::Done);
         }
-        let sql = "SELECT groups, sequence, EXISTS (SELECT 1 FROM postings WHERE id = ANY($1)),
-                          EXISTS (SELECT 1 FROM refusals WHERE id = ANY($2)) FROM state";
-        let query = sqlx::query(sql).bind(&self.doubtful).bind(&self.once_refused);
-        let row = query.fetch_one(connection).await.map_err(Failure::of)?;
-        Ok(if (self.groups, self.sequence as i64) != (row.get(0), row.get(1)) {
+        let sql =
+            "SELECT g.number, g.nonce, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
+                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused
+                   FROM {groups} g ORDER BY g.number DESC LIMIT 1";
+        let values: Vec<Value<'_>> =
+            [&self.doubtful, &self.once_refused].map(|ids| ids.iter().map(String::as_str).collect()).into();
+        let Some(row) = database.connected(connection).row(sql, values).await? else {
+            return Ok(Tried::Late);
+        };
+        let last = LastGroup { number: row.number("number")?, nonce: row.number("nonce")? };
+        let found = [row.optional_number("posted")?, row.optional_number("refused")?];
+        Ok(if self.last != last {
             Tried::Late
-        } else if row.get(2) || row.get(3) {
-            Tried::Repeated
-        } else {
+        } else if found == [None, None] {
             Tried::Done
+        } else {
+            Tried::Repeated
         })
     }
 

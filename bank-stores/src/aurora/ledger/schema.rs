@@ -1,6 +1,6 @@
-//! The ledger's tables. They are those of the embedded ledger, so that the two are read alike, and `state`, the row that groups take
-//! turns on; times are microseconds, money is
-//! minor units, and metadata and events are JSON as text, which is hashed as it stands.
+//! The ledger's tables. They are those of the embedded ledger, so that the two are read alike, and `groups`, which has a row for each
+//! group of commands: rows are only added there, so that a snapshot that somebody keeps open for long slows nobody. Times are
+//! microseconds, money is minor units, and metadata and events are JSON as text, which is hashed as it stands.
 //!
 //! There are no foreign keys between what is written with every posting: each would lock the rows that it looks at. The writer
 //! knows that they are there, and the verification of the chain looks at all of them.
@@ -11,9 +11,9 @@ use crate::aurora::migrate::Step;
 pub(super) const STEPS: &[Step] = &[
     Step::Short(
         "
-CREATE TABLE state (one BOOLEAN PRIMARY KEY CHECK (one), sequence BIGINT NOT NULL, booked_at BIGINT NOT NULL)
-    WITH (fillfactor = 10);
-INSERT INTO state VALUES (true, 0, -9223372036854775808);
+CREATE TABLE groups (number BIGINT PRIMARY KEY, nonce BIGINT NOT NULL, sequence BIGINT NOT NULL, booked_at BIGINT NOT NULL);
+INSERT INTO groups VALUES (0, 0, 0, -9223372036854775808);
+CREATE TABLE currencies (code TEXT COLLATE \"C\" PRIMARY KEY, decimals SMALLINT NOT NULL);
 CREATE TABLE accounts (
     sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, owner TEXT COLLATE \"C\", name TEXT,
     currency TEXT NOT NULL, floor BIGINT, ceiling BIGINT, opened_at BIGINT NOT NULL, content BYTEA NOT NULL
@@ -22,9 +22,7 @@ CREATE INDEX accounts_by_owner ON accounts (owner, sequence) WHERE owner IS NOT 
 CREATE TABLE rules (
     account BIGINT PRIMARY KEY REFERENCES accounts, status SMALLINT NOT NULL, floor BIGINT, ceiling BIGINT
 );
-CREATE TABLE balances (
-    account BIGINT PRIMARY KEY, balance BIGINT NOT NULL, held BIGINT NOT NULL, entries BIGINT NOT NULL
-) WITH (fillfactor = 50);
+CREATE TABLE held (account BIGINT PRIMARY KEY, held BIGINT NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE postings (
     sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, kind TEXT NOT NULL, reference TEXT, metadata TEXT,
     booked_at BIGINT NOT NULL, value_at BIGINT NOT NULL, reverses BIGINT, hold BIGINT, captured BIGINT,
@@ -53,15 +51,16 @@ CREATE TABLE refusals (
 );
 CREATE TABLE outbox (position BIGINT PRIMARY KEY, id TEXT NOT NULL, topic TEXT NOT NULL, at BIGINT NOT NULL, payload TEXT NOT NULL);
 CREATE TABLE consumers (id TEXT COLLATE \"C\" PRIMARY KEY, position BIGINT NOT NULL);
-CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL)",
+CREATE TABLE epochs (number BIGINT PRIMARY KEY, epoch BIGINT NOT NULL);
+CREATE TABLE chain (sequence BIGINT PRIMARY KEY, hash BYTEA NOT NULL);
+CREATE TABLE totals (
+    currency TEXT COLLATE \"C\" PRIMARY KEY, accounts BIGINT NOT NULL, postings BIGINT NOT NULL,
+    debits_high BIGINT NOT NULL, debits_low BIGINT NOT NULL, credits_high BIGINT NOT NULL, credits_low BIGINT NOT NULL
+)",
     ),
-    // How many groups have written: what a writer knows holds as long as it is the same.
-    Step::Short("ALTER TABLE state ADD COLUMN groups BIGINT NOT NULL DEFAULT 0"),
     // Postings that count from another time than they were booked at, by the later of the two.
     Step::Index {
         name: "postings_dated",
         on: "postings (greatest(booked_at, value_at)) WHERE booked_at <> value_at",
     },
-    // The histories that positions of events are told apart by, each by the number of its first event.
-    Step::Short("CREATE TABLE epochs (number BIGINT PRIMARY KEY, epoch BIGINT NOT NULL)"),
 ];

@@ -5,6 +5,7 @@ use std::time::Duration;
 mod history;
 mod holds;
 mod input;
+mod lasting;
 mod random;
 mod rules;
 
@@ -23,6 +24,7 @@ pub use holds::{
     bad_holds_are_refused_and_named, commands_of_holds_may_be_repeated,
 };
 pub use input::bad_input_is_refused_and_named;
+pub use lasting::*;
 pub use random::random_commands_match_the_model;
 pub use rules::*;
 

@@ -13,7 +13,7 @@ use super::definition::{Definition, declare, table};
 use crate::documents::{Collection, DocumentChange, DocumentWrite, Written};
 use crate::embedded::error::{from_sqlx, is_constraint};
 use crate::embedded::filter::expression;
-use crate::embedded::steady::Steady;
+use crate::embedded::uptime::Uptime;
 use crate::embedded::writer::Engine;
 use crate::{Clock, Error, ErrorKind, Result, Timestamp, random};
 
@@ -31,13 +31,13 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct DocumentsEngine {
     clock: Arc<dyn Clock>,
-    steady: Steady,
+    uptime: Uptime,
 }
 
 impl DocumentsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let steady = Steady::new(&*clock, Duration::ZERO);
-        Self { clock, steady }
+        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        Self { clock, uptime }
     }
 }
 
@@ -47,7 +47,7 @@ impl Engine for DocumentsEngine {
     type Outcome = Option<Written>;
 
     async fn load(&mut self, _connection: &mut SqliteConnection) -> Result<()> {
-        self.steady = Steady::new(&*self.clock, Duration::ZERO);
+        self.uptime = Uptime::new(&*self.clock, Duration::ZERO);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Engine for DocumentsEngine {
         }
         let limit = SWEEP_LEAST.max(commands.len() * SWEEP_FACTOR);
         for definition in definitions.values() {
-            sweep(connection, definition, self.steady.believed(now), limit).await?;
+            sweep(connection, definition, self.uptime.believed(now), limit).await?;
         }
         Ok(outcomes)
     }

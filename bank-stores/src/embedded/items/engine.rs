@@ -12,7 +12,7 @@ use crate::embedded::database::Schema;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::json::Rows;
 use crate::embedded::outbox::{begin_epoch, epochs_table};
-use crate::embedded::steady::Steady;
+use crate::embedded::uptime::Uptime;
 use crate::embedded::writer::Engine;
 use crate::items::{Change, Committed, Condition, Key, Settled, Transaction, WriteId};
 use crate::{Clock, Error, ErrorKind, Result, Timestamp, random};
@@ -82,7 +82,7 @@ pub(super) struct ItemsEngine {
     /// Of the newest event.
     number: u64,
     swept_at: Option<Timestamp>,
-    steady: Steady,
+    uptime: Uptime,
 }
 
 /// An item's state while a group is evaluated; without one, the item is absent.
@@ -122,8 +122,8 @@ struct Group<'a> {
 
 impl ItemsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>, shards_of_new: u16) -> Self {
-        let steady = Steady::new(&*clock, Duration::ZERO);
-        Self { clock, shards_of_new, shards: shards_of_new, number: 0, swept_at: None, steady }
+        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        Self { clock, shards_of_new, shards: shards_of_new, number: 0, swept_at: None, uptime }
     }
 }
 
@@ -139,7 +139,7 @@ impl Engine for ItemsEngine {
         self.number = row.get::<i64, _>(0) as u64;
         let age = Duration::from_micros(row.get::<i64, _>(1) as u64);
         self.shards = row.get::<i64, _>(2) as u16;
-        self.steady = Steady::new(&*self.clock, age);
+        self.uptime = Uptime::new(&*self.clock, age);
         Ok(())
     }
 
@@ -174,13 +174,13 @@ impl Engine for ItemsEngine {
         if left.writes.is_empty() {
             return Ok(outcomes);
         }
-        let age = self.steady.age();
+        let age = self.uptime.age();
         let place = write::Place { number: self.number, shards: self.shards, now, age };
         self.number = write::write(connection, &left, place).await?;
         let due = self.swept_at.is_none_or(|at| now.since(at).max(at.since(now)) >= SWEEP_EVERY);
         let least = if due { SWEEP_LIMIT } else { 0 };
         let limit = |written: usize| least.max(written * SWEEP_FACTOR);
-        write::sweep_items(connection, self.steady.believed(now), limit(left.items.len())).await?;
+        write::sweep_items(connection, self.uptime.believed(now), limit(left.items.len())).await?;
         if let Some(before) = age.checked_sub(REMEMBERED) {
             write::sweep_writes(connection, before, limit(left.writes.len())).await?;
         }

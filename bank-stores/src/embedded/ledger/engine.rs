@@ -1,26 +1,30 @@
 //! The ledger's writer: a group of commands in one database transaction.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::load::{load, recall, recall_changes};
+use super::session::SqliteSession;
 use super::write::write;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::outbox::begin_epoch;
+use crate::embedded::steady::SteadyClock;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::remembered::Remembered;
-use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest, receipts, size};
-use crate::ledger::{Command, Receipt};
-use crate::{Clock, Error, Result, Timestamp};
+use crate::ledger::sql::load::{earliest_deadline, load, recalled};
+use crate::ledger::sql::tables::{Order, rows};
+use crate::ledger::sql::{Session as _, works};
+use crate::ledger::work::{Done, Work, receipts, size};
+use crate::ledger::{AccountId, Command, Receipt};
+use crate::{Result, Timestamp};
 
 /// What the writer keeps in memory.
 #[derive(Debug)]
 pub(super) struct LedgerEngine {
-    clock: Arc<dyn Clock>,
+    clock: Arc<SteadyClock>,
     sequence: u64,
     booked_at: Timestamp,
     /// Whether any refusal is remembered.
@@ -32,7 +36,7 @@ pub(super) struct LedgerEngine {
 }
 
 impl LedgerEngine {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(clock: Arc<SteadyClock>) -> Self {
         Self {
             clock,
             sequence: 0,
@@ -48,27 +52,27 @@ impl LedgerEngine {
         connection: &mut SqliteConnection,
         commands: &[&Command],
     ) -> Result<Vec<Result<Receipt>>> {
-        // Booking time never goes back, even where the clock does.
-        let booked_at = self.clock.now().max(self.booked_at);
+        let booked_at = match self.clock.checked() {
+            // Booking time never goes back, even where the clock does.
+            Ok(now) => now.max(self.booked_at),
+            Err(error) => return Ok(commands.iter().map(|_| Err(error.clone())).collect()),
+        };
+        let mut session = SqliteSession(connection);
         let mut book = Book::new(self.sequence, booked_at);
         let due = self.deadline.is_some_and(|deadline| deadline <= booked_at);
-        load(connection, commands, &mut book, &mut self.accounts, self.refusals, due).await?;
+        let accounts = &mut self.accounts;
+        let remembered = |id: &AccountId, book: &mut Book| accounts.load(id, book);
+        load(&mut session, commands, &mut book, remembered, (self.refusals, due)).await?;
         let outcomes = book.evaluate(commands);
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
         if refused || book.sequence() > self.sequence {
-            write(connection, commands, &outcomes, &book).await?;
+            let rows = rows(commands, &outcomes, &book, self.sequence, Order::Posting);
+            write(session.0, rows).await?;
         }
         if book.changed_holds().next().is_some() || due {
-            self.deadline = earliest_deadline(connection).await?;
+            self.deadline = earliest_deadline(&mut session).await?;
         }
-        let (postings, changes) = Outcome::recalled(&outcomes);
-        let mut stored = HashMap::new();
-        if !postings.is_empty() {
-            stored.extend(recall(connection, &postings).await?);
-        }
-        if !changes.is_empty() {
-            stored.extend(recall_changes(connection, &changes).await?);
-        }
+        let stored = recalled(&mut session, &outcomes).await?;
         (self.sequence, self.booked_at) = (book.sequence(), booked_at);
         self.refusals |= refused;
         let receipts = receipts(outcomes, &stored);
@@ -92,11 +96,17 @@ impl Engine for LedgerEngine {
             Some(row) => (row.get::<i64, _>(0) as u64, Timestamp::from_micros(row.get(1))),
             None => (0, Timestamp::from_micros(i64::MIN)),
         };
-        self.deadline = earliest_deadline(connection).await?;
-        self.refusals = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM refusals)")
-            .fetch_one(connection)
-            .await
-            .map_err(from_sqlx)?;
+        let ahead = self.booked_at.since(self.clock.now());
+        if ahead > Duration::from_secs(1) {
+            let seconds = ahead.as_secs();
+            tracing::warn!(
+                seconds,
+                "the last booking lies ahead of the clock: booking time stands still until then"
+            );
+        }
+        let mut session = SqliteSession(connection);
+        self.deadline = earliest_deadline(&mut session).await?;
+        self.refusals = session.row("SELECT 1 FROM {refusals} LIMIT 1", Vec::new()).await?.is_some();
         Ok(())
     }
 
@@ -109,53 +119,14 @@ impl Engine for LedgerEngine {
         connection: &mut SqliteConnection,
         works: &[Work],
     ) -> Result<Vec<Result<Done>>> {
-        let commands: Vec<&Command> = works
-            .iter()
-            .filter_map(|work| match work {
-                Work::Command(command) => Some(command),
-                _ => None,
-            })
-            .collect();
+        let commands = works::commands(works);
         let expires = works.iter().any(|work| matches!(work, Work::Expire));
-        let mut receipts = if commands.is_empty() && !expires {
+        let receipts = if commands.is_empty() && !expires {
             Vec::new()
         } else {
             self.commands(connection, &commands).await?
-        }
-        .into_iter();
-        let mut outcomes = Vec::with_capacity(works.len());
-        for work in works {
-            outcomes.push(match work {
-                Work::Command(_) => match receipts.next() {
-                    Some(receipt) => receipt.map(Done::Receipt),
-                    None => Err(Error::invalid("command", "has no outcome")),
-                },
-                Work::Expire | Work::Fence => Ok(Done::Count(0)),
-                Work::Chain { after, blocks } => chain(connection, *after, blocks).await.map(Done::Count),
-                Work::Consumed(consumer, position) => {
-        let sql = "INSERT INTO consumers
-                               SELECT ?1, ?2 WHERE ?2 <= (SELECT coalesce(max(position), 0) FROM outbox)
-                               ON CONFLICT (id) DO UPDATE SET position = max(position, excluded.position)";
-                    let query = sqlx::query(sql).bind(consumer.as_str()).bind(*position);
-                    let kept = query.execute(&mut *connection).await.map_err(from_sqlx)?.rows_affected();
-                    if kept > 0 { Ok(Done::Count(kept)) } else { Err(beyond_the_newest()) }
-                }
-                Work::Leave(consumer) => {
-                    let query = sqlx::query("DELETE FROM consumers WHERE id = ?1").bind(consumer.as_str());
-                    Ok(Done::Count(query.execute(&mut *connection).await.map_err(from_sqlx)?.rows_affected()))
-                }
-                Work::Forget(before) => {
-                    let sql = "DELETE FROM outbox WHERE position IN (
-                                   SELECT position FROM outbox
-                                   WHERE at < ?1 AND position < (SELECT max(position) FROM outbox) AND position <=
-                                       (SELECT coalesce(min(position), 9223372036854775807) FROM consumers)
-                                   ORDER BY position LIMIT ?2)";
-                    let query = sqlx::query(sql).bind(before.micros()).bind(FORGET as i64);
-                    Ok(Done::Count(query.execute(&mut *connection).await.map_err(from_sqlx)?.rows_affected()))
-                }
-            });
-        }
-        Ok(outcomes)
+        };
+        works::outcomes(&mut SqliteSession(connection), works, receipts).await
     }
 
     fn size(work: &Work) -> usize {
@@ -169,30 +140,4 @@ impl Engine for LedgerEngine {
     fn position(&self) -> u64 {
         self.sequence
     }
-}
-
-/// Adds blocks behind the command `after`, unless somebody else was faster.
-async fn chain(connection: &mut SqliteConnection, after: u64, blocks: &[(u64, [u8; 32])]) -> Result<u64> {
-    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM chain")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(from_sqlx)?;
-    if last as u64 != after {
-        return Ok(0);
-    }
-    for (sequence, hash) in blocks {
-        sqlx::query("INSERT INTO chain VALUES (?1, ?2)")
-            .bind(*sequence as i64)
-            .bind(&hash[..])
-            .execute(&mut *connection)
-            .await
-            .map_err(from_sqlx)?;
-    }
-    Ok(blocks.len() as u64)
-}
-
-async fn earliest_deadline(connection: &mut SqliteConnection) -> Result<Option<Timestamp>> {
-    let sql = "SELECT min(deadline) FROM holds WHERE status = 0 AND deadline IS NOT NULL";
-    let deadline: Option<i64> = sqlx::query_scalar(sql).fetch_one(connection).await.map_err(from_sqlx)?;
-    Ok(deadline.map(Timestamp::from_micros))
 }

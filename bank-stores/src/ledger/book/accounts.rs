@@ -1,8 +1,8 @@
 //! Opening accounts, and changing their rules.
 
 use super::{Book, Effect, HeldAccount, Known, Made, Outcome, missing, other_content, rejected};
-use crate::Result;
 use crate::ledger::{Account, AccountStatus, Ceiling, ChangeAccount, Floor, OpenAccount, Receipt};
+use crate::{Error, Result};
 
 impl Book {
     pub(super) fn open<'c>(&mut self, open: &'c OpenAccount) -> Result<Outcome<'c>> {
@@ -15,10 +15,14 @@ impl Book {
             let account = Account::opened(open, held.account.opened_at);
             return Ok(Outcome::Replayed(Receipt::opened(held.sequence, account).replay()));
         }
+        // After what was opened before it was withdrawn, which is the same command still.
+        if open.currency.is_withdrawn() {
+            return Err(Error::invalid("currency", format!("{} was withdrawn", open.currency)));
+        }
         self.sequence += 1;
         let account = Account::opened(open, self.booked_at);
         let receipt = Receipt::opened(self.sequence, account.clone());
-        let held = HeldAccount { account, sequence: self.sequence, content, moved: true, changed: false };
+        let held = HeldAccount { account, sequence: self.sequence, content, holding: false, changed: false };
         if let Some(undo) = &mut self.undo {
             undo.account(&open.id, None);
         }
@@ -55,7 +59,10 @@ impl Book {
             change.ceiling.unwrap_or(account.ceiling.map_or(Ceiling::None, |most| Ceiling::At(most.minor())));
         account.set_rules(change.status.unwrap_or(account.status), floor, ceiling);
         let (balance, held) = (account.balance.minor(), account.held.minor());
-        if account.status == AccountStatus::Closed && (balance != 0 || held != 0) {
+        if account.status == AccountStatus::Closed && held != 0 {
+            return Err(rejected(format!("account {} has open holds", account.id), "status"));
+        }
+        if account.status == AccountStatus::Closed && balance != 0 {
             return Err(rejected(format!("account {} is not empty", account.id), "status"));
         }
         if change.floor.is_some() && floor.minor().is_some_and(|floor| balance.saturating_sub(held) < floor) {

@@ -103,6 +103,8 @@ impl Book {
             .holds
             .values()
             .filter(|held| held.hold.is_due(self.booked_at))
+            // Where its account cannot be read, it stays as it is.
+            .filter(|held| self.accounts.contains_key(&held.hold.account))
             .map(|held| (held.hold.deadline, held.sequence, held.hold.id.clone()))
             .collect();
         due.sort();
@@ -146,7 +148,7 @@ impl Book {
             let account = &mut held.account;
             let kept = account.held.minor() - minor;
             account.set_balance(account.balance.minor(), kept, account.entry_count);
-            held.moved = true;
+            held.holding = true;
         }
     }
 }

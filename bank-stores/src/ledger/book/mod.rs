@@ -27,8 +27,8 @@ pub(crate) struct HeldAccount {
     /// The sequence of its opening, by which engines know it.
     pub(crate) sequence: u64,
     pub(crate) content: [u8; 32],
-    /// Whether this group changed its balance, its holds or how many entries it has.
-    pub(crate) moved: bool,
+    /// Whether this group changed what is held on it.
+    pub(crate) holding: bool,
     /// Whether this group changed its rules.
     pub(crate) changed: bool,
 }
@@ -153,6 +153,17 @@ pub(crate) struct Captured {
     pub(crate) status: HoldStatus,
 }
 
+/// Something in the ledger that a command may need.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Thing {
+    Account(AccountId),
+    Hold(HoldId),
+    /// What is known of a command under its id.
+    Command(CommandId),
+    /// A posting that is to be reversed.
+    Target(PostingId),
+}
+
 /// The part of the ledger that a group of commands needs.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -163,6 +174,8 @@ pub(crate) struct Book {
     targets: HashMap<PostingId, Target>,
     reversed: HashSet<PostingId>,
     refusals: HashMap<CommandId, ([u8; 32], Error)>,
+    /// What could not be read: commands that need it are refused, and nobody else's.
+    damaged: HashMap<Thing, Error>,
     /// Holds whose deadline came, with the sequence of their end.
     expired: Vec<(u64, HoldId)>,
     sequence: u64,
@@ -182,6 +195,7 @@ impl Book {
             targets: HashMap::new(),
             reversed: HashSet::new(),
             refusals: HashMap::new(),
+            damaged: HashMap::new(),
             expired: Vec::new(),
             sequence,
             booked_at,
@@ -190,7 +204,7 @@ impl Book {
     }
 
     pub(crate) fn load_account(&mut self, account: Account, sequence: u64, content: [u8; 32]) {
-        let held = HeldAccount { account, sequence, content, moved: false, changed: false };
+        let held = HeldAccount { account, sequence, content, holding: false, changed: false };
         self.accounts.insert(held.account.id.clone(), held);
     }
 
@@ -219,6 +233,35 @@ impl Book {
 
     pub(crate) fn load_refusal(&mut self, id: CommandId, content: [u8; 32], error: Error) {
         self.refusals.insert(id, (content, error));
+    }
+
+    pub(crate) fn load_damaged(&mut self, thing: Thing, error: Error) {
+        self.damaged.insert(thing, error);
+    }
+
+    /// What a command needs that could not be read.
+    fn damage(&self, command: &Command) -> Option<&Error> {
+        let account = |id: &AccountId| self.damaged.get(&Thing::Account(id.clone()));
+        let hold = |id: &HoldId| {
+            let of_account = || account(&self.holds.get(id)?.hold.account);
+            self.damaged.get(&Thing::Hold(id.clone())).or_else(of_account)
+        };
+        let needed = || match command.plain() {
+            Command::Open(open) => account(&open.id),
+            Command::Change(change) => account(&change.account),
+            Command::Post(posting) => posting.legs.iter().find_map(|leg| account(&leg.account)),
+            Command::Reverse(reversal) => {
+                let legs =
+                    || self.targets.get(&reversal.reverses).into_iter().flat_map(|target| &target.legs);
+                let target = self.damaged.get(&Thing::Target(reversal.reverses.clone()));
+                target.or_else(|| legs().find_map(|leg| account(&leg.account)))
+            }
+            Command::Hold(place) => hold(&place.id).or_else(|| account(&place.account)),
+            Command::Capture(capture) => hold(&capture.hold).or_else(|| account(&capture.to)),
+            Command::Void(id) => hold(id),
+            Command::Linked(_) => None,
+        };
+        self.damaged.get(&Thing::Command(command.id())).or_else(needed)
     }
 
     /// The last sequence given out.
@@ -283,6 +326,11 @@ impl Book {
         index: usize,
         earlier: &[Outcome<'c>],
     ) -> Result<Outcome<'c>> {
+        if !self.damaged.is_empty()
+            && let Some(error) = self.damage(command)
+        {
+            return Err(error.clone());
+        }
         if !self.refusals.is_empty()
             && let Some((content, error)) = self.refusals.get(&command.id())
         {
@@ -319,7 +367,8 @@ impl Book {
     /// The outcome of a command that is refused; remembered where it asked for that.
     fn refuse<'c>(&mut self, command: &Command, error: Error) -> Outcome<'c> {
         let id = command.id();
-        if !command.remembers() || error.kind() == ErrorKind::Conflict || self.refusals.contains_key(&id) {
+        let passes = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Damaged);
+        if !command.remembers() || passes || self.refusals.contains_key(&id) {
             return Outcome::Refused(error);
         }
         self.refusals.insert(id, (command.content(), error.clone()));

@@ -43,7 +43,6 @@ impl Book {
             if let Some(held) = self.account_mut(&entry.account) {
                 let kept = held.account.held.minor();
                 held.account.set_balance(entry.balance_after.minor(), kept, entry.number);
-                held.moved = true;
             }
         }
         self.sequence += 1;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ledger::{Floor, PlaceHold};
+use crate::ledger::{Floor, PlaceHold, Reversal};
 use crate::{Currency, Money};
 
 fn id(text: &str) -> AccountId {
@@ -87,4 +87,26 @@ fn linked_commands_that_fail_leave_the_book_as_it_was() {
     let alice = &book.account(&id("alice")).unwrap().account;
     assert_eq!((alice.balance.minor(), alice.held.minor(), book.sequence()), (5, 0, 3));
     assert!(book.hold(&HoldId::new("h").unwrap()).is_none());
+}
+
+#[test]
+fn a_change_that_was_linked_with_what_failed_may_be_made_again() {
+    let mut book = book();
+    let change = || ChangeAccount::new(ChangeId::new("c").unwrap(), id("alice")).floor(Floor::At(-1));
+    let commands: [Command; 3] =
+        [Command::from(change()).linked(), posting("q", "alice", "cash", 60).into(), change().into()];
+    assert!(matches!(&book.evaluate(&commands.each_ref())[2], Outcome::Fresh(..)));
+}
+
+#[test]
+fn a_reversal_that_was_linked_with_what_failed_may_be_made_again() {
+    let mut book = book();
+    let undo = || Reversal::new(PostingId::new("r").unwrap(), PostingId::new("p").unwrap());
+    let commands: [Command; 4] = [
+        posting("p", "cash", "alice", 5).into(),
+        Command::from(undo()).linked(),
+        posting("q", "alice", "cash", 60).into(),
+        undo().into(),
+    ];
+    assert!(matches!(&book.evaluate(&commands.each_ref())[3], Outcome::Fresh(..)));
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::verifier::Rules;
-use super::walk::ChainStore;
 use crate::Result;
 use crate::canonical::Canonical;
-use crate::ledger::rows::Record;
+use crate::ledger::sql::Store;
+use crate::ledger::sql::rows::Record;
 use crate::ledger::{Account, HoldStatus};
 
 /// What one command did, as its rows say.
@@ -58,17 +58,17 @@ impl Fact {
     }
 
     /// From a row of its sequence, numbers, texts, and the fingerprint of its content if it has one.
-    fn read(row: &impl Record, form: &str, numbers: usize, texts: usize, content: bool) -> Result<Self> {
-        let sequence = row.sequence(0)?;
-        let mut digest = Canonical::new(form).number(row.number(0)?);
-        for column in 1..=numbers {
+    fn read(row: &impl Record, form: &str, numbers: &[&str], texts: &[&str], content: bool) -> Result<Self> {
+        let sequence = row.sequence("sequence")?;
+        let mut digest = Canonical::new(form).number(sequence as i64);
+        for column in numbers {
             digest = digest.optional(row.optional_number(column)?, Canonical::number);
         }
-        for column in numbers + 1..=numbers + texts {
+        for column in texts {
             digest = digest.optional(row.optional_text(column)?, Canonical::text);
         }
         if content {
-            digest = digest.bytes(row.optional_bytes(numbers + texts + 1)?.unwrap_or_default());
+            digest = digest.bytes(row.optional_bytes("content")?.unwrap_or_default());
         }
         Ok(Self::new(sequence, digest.finish()))
     }
@@ -82,58 +82,70 @@ impl Fact {
 }
 
 /// What the commands behind `from` and up to `to` did, in order. Two stand for one command that has rows where it should not.
-pub(super) async fn facts(store: &impl ChainStore, from: u64, to: u64) -> Result<Vec<Fact>> {
+pub(super) async fn facts(store: &impl Store, from: u64, to: u64) -> Result<Vec<Fact>> {
     let between = [from as i64, to as i64];
     let mut facts = Vec::new();
     let accounts =
-        "SELECT sequence, opened_at, floor, ceiling, id, owner, name, currency, content FROM accounts
+        "SELECT sequence, opened_at, floor, ceiling, id, owner, name, currency, content FROM {accounts}
                     WHERE sequence > $1 AND sequence <= $2";
     for row in store.rows(accounts, &between).await? {
-        let opened = row.optional_text(7)?.map(ToOwned::to_owned);
-        facts.push(Fact { opened, ..Fact::read(&row, "account", 3, 4, true)? });
+        let opened = row.optional_text("currency")?.map(ToOwned::to_owned);
+        let texts = ["id", "owner", "name", "currency"];
+        facts.push(Fact {
+            opened,
+            ..Fact::read(&row, "account", &["opened_at", "floor", "ceiling"], &texts, true)?
+        });
     }
-    let changes = "SELECT sequence, account, booked_at, id, state, content FROM changes
+    let changes = "SELECT sequence, account, booked_at, id, state, content FROM {changes}
                    WHERE sequence > $1 AND sequence <= $2";
     for row in store.rows(changes, &between).await? {
-        let state: Option<Account> = serde_json::from_str(row.text(4)?).ok();
-        let changed = Some((row.sequence(1)?, state.map(|account| Rules::of(&account))));
-        facts.push(Fact { changed, ..Fact::read(&row, "change", 2, 2, true)? });
+        let state: Option<Account> = serde_json::from_str(row.text("state")?).ok();
+        let changed = Some((row.sequence("account")?, state.map(|account| Rules::of(&account))));
+        let fact = Fact::read(&row, "change", &["account", "booked_at"], &["id", "state"], true)?;
+        facts.push(Fact { changed, ..fact });
     }
     let holds =
-        "SELECT sequence, account, amount, placed_at, deadline, id, reference, metadata, content FROM holds
+        "SELECT sequence, account, amount, placed_at, deadline, id, reference, metadata, content FROM {holds}
                  WHERE sequence > $1 AND sequence <= $2";
     for row in store.rows(holds, &between).await? {
-        facts.push(Fact { placed: Some(row.number(2)?), ..Fact::read(&row, "hold", 4, 3, true)? });
+        let (numbers, texts) =
+            (["account", "amount", "placed_at", "deadline"], ["id", "reference", "metadata"]);
+        let placed = Some(row.number("amount")?);
+        facts.push(Fact { placed, ..Fact::read(&row, "hold", &numbers, &texts, true)? });
     }
     // The capture that ends a hold is a posting, and says so itself.
-    let ends = "SELECT ended_by, sequence, CAST(status AS bigint), captured, ended_at FROM holds
-                WHERE ended_by > $1 AND ended_by <= $2";
+    let ends =
+        "SELECT ended_by AS sequence, sequence AS hold, CAST(status AS bigint) AS status, captured, ended_at
+                FROM {holds} WHERE ended_by > $1 AND ended_by <= $2";
     for row in store.rows(ends, &between).await? {
-        if HoldStatus::from_number(row.number(2)?) != HoldStatus::Captured {
-            let (hold, captured) = (row.sequence(1)?, row.number(3)?);
+        if HoldStatus::from_number(row.number("status")?) != HoldStatus::Captured {
+            let (hold, captured) = (row.sequence("hold")?, row.number("captured")?);
             let step = Some(Step { hold, captured, ends: true, is_in_row: true });
-            facts.push(Fact { step, ..Fact::read(&row, "hold.end", 4, 0, false)? });
+            let numbers = ["hold", "status", "captured", "ended_at"];
+            facts.push(Fact { step, ..Fact::read(&row, "hold.end", &numbers, &[], false)? });
         }
     }
     let postings = "SELECT p.sequence, p.booked_at, p.value_at, p.reverses, p.hold, p.captured,
-                           CAST(p.hold_status AS bigint), p.id, p.kind, p.reference, p.metadata, p.content,
-                           h.captured, CAST(h.status AS bigint), h.ended_at
-                    FROM postings p LEFT JOIN holds h ON h.sequence = p.hold AND h.ended_by = p.sequence
+                           CAST(p.hold_status AS bigint) AS hold_status, p.id, p.kind, p.reference, p.metadata,
+                           p.content, h.captured AS held_captured, CAST(h.status AS bigint) AS held_status,
+                           h.ended_at AS held_ended_at
+                    FROM {postings} p LEFT JOIN {holds} h ON h.sequence = p.hold AND h.ended_by = p.sequence
                     WHERE p.sequence > $1 AND p.sequence <= $2";
     let mut posted: HashMap<u64, Fact> = HashMap::new();
     for row in store.rows(postings, &between).await? {
-        let step = step(&row)?;
-        let fact = Fact { step, ..Fact::read(&row, "posting", 6, 4, true)? };
+        let numbers = ["booked_at", "value_at", "reverses", "hold", "captured", "hold_status"];
+        let texts = ["id", "kind", "reference", "metadata"];
+        let fact = Fact { step: step(&row)?, ..Fact::read(&row, "posting", &numbers, &texts, true)? };
         posted.insert(fact.sequence, fact);
     }
-    let entries =
-        "SELECT posting, account, number, amount, balance FROM entries WHERE posting > $1 AND posting <= $2
-         ORDER BY posting, leg";
+    let entries = "SELECT posting, account, number, amount, balance FROM {entries}
+                   WHERE posting > $1 AND posting <= $2 ORDER BY posting, leg";
     for row in store.rows(entries, &between).await? {
-        let posting = row.sequence(0)?;
+        let posting = row.sequence("posting")?;
         let orphan = || Fact { lacks_posting: true, ..Fact::new(posting, [0; 32]) };
         let fact = posted.entry(posting).or_insert_with(orphan);
-        fact.entry(row.sequence(1)?, row.sequence(2)?, row.number(3)?, row.number(4)?);
+        let (account, number) = (row.sequence("account")?, row.sequence("number")?);
+        fact.entry(account, number, row.number("amount")?, row.number("balance")?);
     }
     facts.extend(posted.into_values());
     facts.sort_by_key(|fact| fact.sequence);
@@ -142,10 +154,11 @@ pub(super) async fn facts(store: &impl ChainStore, from: u64, to: u64) -> Result
 
 /// What a posting did to the hold that it pays out of.
 fn step(row: &impl Record) -> Result<Option<Step>> {
-    let Some(hold) = row.optional_number(4)? else { return Ok(None) };
-    let (captured, status) = (row.number(5)?, row.number(6)?);
+    let Some(hold) = row.optional_number("hold")? else { return Ok(None) };
+    let (captured, status) = (row.number("captured")?, row.number("hold_status")?);
     let ends = HoldStatus::from_number(status) != HoldStatus::Open;
-    let said = [row.optional_number(12)?, row.optional_number(13)?, row.optional_number(14)?];
-    let is_in_row = !ends || said == [Some(captured), Some(status), row.optional_number(1)?];
+    let said = ["held_captured", "held_status", "held_ended_at"];
+    let said = said.iter().map(|column| row.optional_number(column)).collect::<Result<Vec<Option<i64>>>>()?;
+    let is_in_row = !ends || said == [Some(captured), Some(status), row.optional_number("booked_at")?];
     Ok(Some(Step { hold: hold as u64, captured, ends, is_in_row }))
 }

@@ -6,7 +6,7 @@ use super::facts::{Fact, Step};
 use super::{Breach, ChainHead, hex};
 use crate::Money;
 use crate::canonical::Canonical;
-use crate::ledger::Account;
+use crate::ledger::{Account, CurrencyTotal};
 
 /// The most commands in a block.
 pub(super) const BLOCK: u64 = 256;
@@ -40,8 +40,8 @@ struct Standing {
     balance: i64,
     /// Since they were changed.
     rules: Option<Option<Rules>>,
-    /// Whether a row of its balance, and one of its rules, was seen.
-    seen: [bool; 2],
+    /// Whether a row of its rules was seen.
+    seen: bool,
 }
 
 /// Checks a ledger block by block, and then what is kept beside it.
@@ -52,6 +52,17 @@ pub(super) struct Verifier {
     accounts: HashMap<u64, Standing>,
     /// Those that are open.
     holds: HashMap<u64, Keeping>,
+    /// By currency.
+    totals: HashMap<String, Total>,
+}
+
+/// What was done in one currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Total {
+    accounts: u64,
+    postings: u64,
+    debits: i128,
+    credits: i128,
 }
 
 /// A hold as its commands left it.
@@ -111,7 +122,8 @@ impl Verifier {
             return breach(at, at, "entries are of no posting");
         }
         if let Some(currency) = fact.opened.clone() {
-            let standing = Standing { currency, entries: 0, balance: 0, rules: None, seen: [false; 2] };
+            self.totals.entry(currency.clone()).or_default().accounts += 1;
+            let standing = Standing { currency, entries: 0, balance: 0, rules: None, seen: false };
             self.accounts.insert(at, standing);
         }
         if let Some((account, rules)) = fact.changed {
@@ -132,6 +144,8 @@ impl Verifier {
                 return breach(at, at, "an entry is of no account");
             };
             *sums.entry(standing.currency.clone()).or_default() += i128::from(*amount);
+            let total = self.totals.entry(standing.currency.clone()).or_default();
+            *(if *amount < 0 { &mut total.debits } else { &mut total.credits }) += i128::from(*amount).abs();
             (standing.entries, standing.balance) =
                 (standing.entries + 1, standing.balance.wrapping_add(*amount));
             if (standing.entries, standing.balance) != (*number, *balance) {
@@ -140,6 +154,9 @@ impl Verifier {
         }
         if sums.values().any(|sum| *sum != 0) {
             return breach(at, at, "a posting does not sum to zero");
+        }
+        for currency in sums.into_keys() {
+            self.totals.entry(currency).or_default().postings += 1;
         }
         Ok(())
     }
@@ -185,17 +202,17 @@ impl Verifier {
         breach(kept.sequence, kept.sequence, "the chain is not the one whose head was kept")
     }
 
-    /// Checks an account's balance and number of entries as they are kept beside its entries; nothing is compared where it has
-    /// moved since.
-    pub(super) fn balance(&mut self, account: u64, kept: Option<(i64, u64)>) -> Result<(), Breach> {
-        let Some(standing) = self.accounts.get_mut(&account) else {
-            return breach(account, account, "a balance is of no account");
-        };
-        standing.seen[0] = true;
-        if kept.is_some_and(|kept| kept != (standing.balance, standing.entries)) {
-            return breach(account, account, "a balance is not what its entries add up to");
+    /// Checks the totals that are kept of all commands up to the one that was checked last.
+    pub(super) fn totals(&self, kept: &[CurrencyTotal]) -> Result<(), Breach> {
+        let right = kept.len() == self.totals.len()
+            && kept.iter().all(|kept| {
+                let CurrencyTotal { accounts, postings, debits, credits, .. } = *kept;
+                self.totals.get(kept.currency.code()) == Some(&Total { accounts, postings, debits, credits })
+            });
+        if right {
+            return Ok(());
         }
-        Ok(())
+        breach(self.sequence, self.sequence, "the totals are not what the entries add up to")
     }
 
     /// Checks the rules in force for an account that are kept beside its changes; nothing is compared where they have changed
@@ -204,23 +221,20 @@ impl Verifier {
         let Some(standing) = self.accounts.get_mut(&account) else {
             return breach(account, account, "rules are of no account");
         };
-        standing.seen[1] = true;
+        standing.seen = true;
         if kept.is_some_and(|kept| standing.rules != Some(Some(kept))) {
             return breach(account, account, "the rules of an account are not what its last change says");
         }
         Ok(())
     }
 
-    /// Checks that no account lacks its balance, none whose rules were changed those, and that no open hold lacks its row.
+    /// Checks that no account whose rules were changed lacks them, and that no open hold lacks its row.
     pub(super) fn all_seen(&self) -> Result<(), Breach> {
         if let Some(hold) = self.holds.iter().find_map(|(hold, keeping)| (!keeping.seen).then_some(*hold)) {
             return breach(hold, hold, "a hold has ended that no command ended");
         }
         for (account, standing) in &self.accounts {
-            if !standing.seen[0] {
-                return breach(*account, *account, "an account has no balance");
-            }
-            if standing.rules.is_some() && !standing.seen[1] {
+            if standing.rules.is_some() && !standing.seen {
                 return breach(*account, *account, "what the last change of an account says is not in force");
             }
         }
@@ -231,6 +245,7 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Currency;
 
     const RULES: Rules = Rules { status: 1, floor: Some(0), ceiling: None };
 
@@ -281,17 +296,17 @@ mod tests {
             verifier
         };
         let mut verifier = checked();
-        verifier.balance(1, Some((-5, 1))).unwrap();
-        verifier.balance(2, None).unwrap();
         verifier.rules(2, Some(RULES)).unwrap();
         verifier.all_seen().unwrap();
-        assert!(checked().balance(2, Some((6, 1))).is_err() && checked().balance(3, None).is_err());
+        let mut total = CurrencyTotal::zero(Currency::EUR);
+        (total.accounts, total.postings, total.debits, total.credits) = (2, 1, 5, 5);
+        verifier.totals(std::slice::from_ref(&total)).unwrap();
+        assert!(verifier.totals(&[]).is_err());
+        total.debits = 6;
+        assert!(verifier.totals(&[total]).is_err());
         assert!(checked().rules(2, Some(Rules { floor: Some(-100), ..RULES })).is_err());
         assert!(checked().rules(1, Some(RULES)).is_err(), "nobody changed its rules");
         let mut lacking = checked();
-        lacking.balance(1, None).unwrap();
-        assert!(lacking.all_seen().is_err(), "a balance");
-        lacking.balance(2, None).unwrap();
         assert!(lacking.all_seen().is_err(), "rules");
         lacking.rules(2, None).unwrap();
         assert!(lacking.all_seen().is_ok(), "they were changed since");
@@ -337,8 +352,6 @@ mod tests {
         unsaid.step = Some(Step { hold: 5, captured: 10, ends: true, is_in_row: false });
         assert!(left(&[unsaid]).is_err(), "its row says something else");
         let mut lacking = left(&[]).unwrap();
-        lacking.balance(1, None).unwrap();
-        lacking.balance(2, None).unwrap();
         lacking.rules(2, None).unwrap();
         assert!(lacking.all_seen().is_err(), "its row does not say that it is open");
     }

@@ -1,49 +1,39 @@
 //! Along the chain: what is added to it, and whether everything is as it was chained.
 
-use std::future::Future;
-
 use super::facts::facts;
 use super::verifier::{BLOCK, Rules, Verifier, block_hash};
 use super::{Breach, ChainHead, Progress, Verified};
-use crate::ledger::rows::Record;
-use crate::{Error, Result, Timestamp};
-
-/// An engine's tables, read beside its writer.
-pub(crate) trait ChainStore: Send + Sync + 'static {
-    /// A row.
-    type Row: Record + Send + Sync;
-    /// Asks for the sequence of the newest command.
-    const NEWEST: &'static str;
-    /// The rows of a query with these values; of what is committed now, in whichever order the query says.
-    fn rows(&self, sql: &'static str, values: &[i64]) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
-    /// The time that deadlines are held against.
-    fn now(&self) -> Timestamp;
-}
+use crate::ledger::CurrencyTotal;
+use crate::ledger::sql::rows::Record as _;
+use crate::ledger::sql::{Session, Store, totals};
+use crate::{Error, Result};
 
 /// So many blocks are added at once.
 const BLOCKS: usize = 16;
 /// So many rows are read at once.
 const ROWS: i64 = 10_000;
+/// Asks for the sequence of the newest command.
+const NEWEST: &str = "SELECT {newest} AS number";
 
 /// The one number that a query gives.
-async fn number(store: &impl ChainStore, sql: &'static str, values: &[i64]) -> Result<Option<i64>> {
-    store.rows(sql, values).await?.first().map_or(Ok(None), |row| row.optional_number(0))
+async fn number(store: &impl Store, sql: &str, values: &[i64]) -> Result<Option<i64>> {
+    store.rows(sql, values).await?.first().map_or(Ok(None), |row| row.optional_number("number"))
 }
 
 /// Where the chain stands.
-pub(crate) async fn head<S: ChainStore>(store: &S) -> Result<ChainHead> {
+pub(crate) async fn head<S: Store>(store: &S) -> Result<ChainHead> {
     // Before the newest command, so that this is not behind it.
-    let last = store.rows("SELECT sequence, hash FROM chain ORDER BY sequence DESC LIMIT 1", &[]).await?;
-    let last = last.first().map(|row| Ok((row.sequence(0)?, row.hash(1)?))).transpose()?;
-    let newest = number(store, S::NEWEST, &[]).await?.unwrap_or_default() as u64;
+    let last = store.rows("SELECT sequence, hash FROM {chain} ORDER BY sequence DESC LIMIT 1", &[]).await?;
+    let last = last.first().map(|row| Ok((row.sequence("sequence")?, row.hash("hash")?))).transpose()?;
+    let newest = number(store, NEWEST, &[]).await?.unwrap_or_default() as u64;
     let (sequence, hash) = last.unzip();
     let sequence = sequence.unwrap_or_default();
     Ok(ChainHead::new(sequence, hash, newest.saturating_sub(sequence)))
 }
 
 /// How many open holds are due, counted up to `most`.
-pub(crate) async fn due_holds(store: &impl ChainStore, most: u64) -> Result<u64> {
-    let sql = "SELECT count(*) FROM (SELECT 1 FROM holds WHERE status = 0 AND deadline <= $1 LIMIT $2) due";
+pub(crate) async fn due_holds(store: &impl Store, most: u64) -> Result<u64> {
+    let sql = "SELECT count(*) AS number FROM (SELECT 1 FROM {holds} WHERE status = 0 AND deadline <= $1 LIMIT $2) due";
     let due = number(store, sql, &[store.now().micros(), most as i64]).await?;
     Ok(due.unwrap_or_default() as u64)
 }
@@ -51,7 +41,7 @@ pub(crate) async fn due_holds(store: &impl ChainStore, most: u64) -> Result<u64>
 /// The command behind which blocks are to be added, the blocks, and whether there are more behind them. `told` is where it was told
 /// last that rows are missing.
 pub(crate) async fn next_blocks(
-    store: &impl ChainStore,
+    store: &impl Store,
     told: &mut Option<u64>,
 ) -> Result<(u64, Vec<(u64, [u8; 32])>, bool)> {
     let head = head(store).await?;
@@ -82,10 +72,10 @@ pub(crate) async fn next_blocks(
 }
 
 /// The first block that ends behind the command `after`.
-async fn block(store: &impl ChainStore, after: u64) -> Result<Option<(u64, [u8; 32])>> {
-    let sql = "SELECT sequence, hash FROM chain WHERE sequence > $1 ORDER BY sequence LIMIT 1";
+async fn block(store: &impl Store, after: u64) -> Result<Option<(u64, [u8; 32])>> {
+    let sql = "SELECT sequence, hash FROM {chain} WHERE sequence > $1 ORDER BY sequence LIMIT 1";
     let rows = store.rows(sql, &[after as i64]).await?;
-    rows.first().map(|row| Ok((row.sequence(0)?, row.hash(1)?))).transpose()
+    rows.first().map(|row| Ok((row.sequence("sequence")?, row.hash("hash")?))).transpose()
 }
 
 /// What ends a verification early.
@@ -113,16 +103,19 @@ fn found(from: u64, to: u64, what: &str) -> Result<(), Stop> {
 /// Checks everything against the chain, the chain against a head of it that was kept, and what is kept beside the commands
 /// against them.
 pub(crate) async fn verify(
-    store: &impl ChainStore,
+    store: &impl Store,
     kept: Option<&ChainHead>,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Verified> {
     let no_outliers = outliers(store).await;
+    // Before the head, so that they are of no later command.
+    let kept_totals = totals::kept(store).await;
     // What is committed while it reads is left for the next time.
     let head = head(store).await?;
     let checked = async {
         no_outliers?;
-        let verifier = commands(store, &head, kept.filter(|kept| kept.sequence > 0), progress).await?;
+        let verifier =
+            commands(store, &head, kept.filter(|kept| kept.sequence > 0), kept_totals?, progress).await?;
         beside(store, verifier, head.sequence + head.pending).await
     };
     match checked.await {
@@ -133,23 +126,23 @@ pub(crate) async fn verify(
 }
 
 /// Looks for rows of commands that never were.
-async fn outliers<S: ChainStore>(store: &S) -> Result<(), Stop> {
-    let sql = "SELECT min(sequence), max(sequence) FROM (
-                   SELECT min(sequence) AS sequence FROM accounts UNION ALL SELECT max(sequence) FROM accounts
-                   UNION ALL SELECT min(sequence) FROM changes UNION ALL SELECT max(sequence) FROM changes
-                   UNION ALL SELECT min(sequence) FROM holds UNION ALL SELECT max(sequence) FROM holds
-                   UNION ALL SELECT min(ended_by) FROM holds UNION ALL SELECT max(ended_by) FROM holds
-                   UNION ALL SELECT min(sequence) FROM postings UNION ALL SELECT max(sequence) FROM postings
-                   UNION ALL SELECT min(posting) FROM entries UNION ALL SELECT max(posting) FROM entries
+async fn outliers<S: Store>(store: &S) -> Result<(), Stop> {
+    let sql = "SELECT min(sequence) AS first, max(sequence) AS last FROM (
+                   SELECT min(sequence) AS sequence FROM {accounts} UNION ALL SELECT max(sequence) FROM {accounts}
+                   UNION ALL SELECT min(sequence) FROM {changes} UNION ALL SELECT max(sequence) FROM {changes}
+                   UNION ALL SELECT min(sequence) FROM {holds} UNION ALL SELECT max(sequence) FROM {holds}
+                   UNION ALL SELECT min(ended_by) FROM {holds} UNION ALL SELECT max(ended_by) FROM {holds}
+                   UNION ALL SELECT min(sequence) FROM {postings} UNION ALL SELECT max(sequence) FROM {postings}
+                   UNION ALL SELECT min(posting) FROM {entries} UNION ALL SELECT max(posting) FROM {entries}
                ) AS ends";
     let ends = store.rows(sql, &[]).await?;
     // After them, so that this is not behind them.
-    let newest = number(store, S::NEWEST, &[]).await?.unwrap_or_default();
+    let newest = number(store, NEWEST, &[]).await?.unwrap_or_default();
     let Some(ends) = ends.first() else { return Ok(()) };
-    if ends.optional_number(0)?.is_some_and(|first| first < 1) {
+    if ends.optional_number("first")?.is_some_and(|first| first < 1) {
         return found(0, 0, "a row is of no command");
     }
-    match ends.optional_number(1)? {
+    match ends.optional_number("last")? {
         Some(last) if last > newest => {
             found(newest as u64 + 1, last as u64, "a row is of a command behind the newest")
         }
@@ -159,9 +152,10 @@ async fn outliers<S: ChainStore>(store: &S) -> Result<(), Stop> {
 
 /// Checks what each command did.
 async fn commands(
-    store: &impl ChainStore,
+    store: &impl Store,
     head: &ChainHead,
     kept: Option<&ChainHead>,
+    (chained, totals): (u64, Vec<CurrencyTotal>),
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Verifier, Stop> {
     let last = head.sequence + head.pending;
@@ -176,6 +170,9 @@ async fn commands(
         };
         let facts = facts(store, from, to.min(from + 2 * BLOCK)).await?;
         verifier.block(to, &facts, expected)?;
+        if to == chained {
+            verifier.totals(&totals)?;
+        }
         match kept {
             Some(kept) if from < kept.sequence && kept.sequence <= to => verifier.kept(kept)?,
             _ => {}
@@ -192,63 +189,65 @@ async fn commands(
 }
 
 /// Checks what is kept beside the commands, as far as it has not moved behind the command `last`.
-async fn beside(store: &impl ChainStore, mut verifier: Verifier, last: u64) -> Result<(), Stop> {
-    let balances = "SELECT b.account, b.balance, b.entries,
-                           (SELECT e.posting FROM entries e WHERE e.account = b.account AND e.number = b.entries),
-                           b.held, CAST((SELECT sum(h.amount - h.captured) FROM holds h
-                                         WHERE h.account = b.account AND h.status = 0) AS bigint)
-                    FROM balances b WHERE b.account > $1 AND b.account <= $2 ORDER BY b.account LIMIT $3";
-    each(store, balances, last, |row, account| {
-        let moved = row.optional_number(3)?.is_some_and(|posting| posting as u64 > last);
-        let kept = (row.number(1)?, row.sequence(2)?);
-        verifier.balance(account, (!moved).then_some(kept))?;
+async fn beside(store: &impl Store, mut verifier: Verifier, last: u64) -> Result<(), Stop> {
+    let held =
+        "SELECT a.sequence, coalesce((SELECT k.held FROM {held} k WHERE k.account = a.sequence), 0) AS held,
+                       CAST((SELECT sum(h.amount - h.captured) FROM {holds} h
+                             WHERE h.account = a.sequence AND h.status = 0) AS bigint) AS kept
+                FROM {accounts} a WHERE a.sequence > $1 AND a.sequence <= $2 ORDER BY a.sequence LIMIT $3";
+    each(store, held, last, |row, account| {
         // Both of one moment.
-        if row.number(4)? != row.optional_number(5)?.unwrap_or_default() {
+        if row.number("held")? != row.optional_number("kept")?.unwrap_or_default() {
             let what = "what is held on an account is not what its open holds keep";
             return Err(Breach::new(account, account, what).into());
         }
         Ok(())
     })
     .await?;
-    let rules = "SELECT r.account, CAST(r.status AS bigint), r.floor, r.ceiling,
-                        CASE WHEN r.account IN (SELECT c.account FROM changes c WHERE c.sequence > $2)
-                             THEN r.account END
-                 FROM rules r WHERE r.account > $1 AND r.account <= $2 ORDER BY r.account LIMIT $3";
+    let of_nothing = "SELECT k.account AS number FROM {held} k WHERE k.account NOT IN (SELECT sequence FROM {accounts}) LIMIT 1";
+    if let Some(account) = number(store, of_nothing, &[]).await? {
+        found(account as u64, account as u64, "something is held on no account")?;
+    }
+    let rules = "SELECT r.account AS sequence, CAST(r.status AS bigint) AS status, r.floor, r.ceiling,
+                        CASE WHEN r.account IN (SELECT c.account FROM {changes} c WHERE c.sequence > $2)
+                             THEN r.account END AS changed
+                 FROM {rules} r WHERE r.account > $1 AND r.account <= $2 ORDER BY r.account LIMIT $3";
     each(store, rules, last, |row, account| {
-        let (floor, ceiling) = (row.optional_number(2)?, row.optional_number(3)?);
-        let kept = Rules { status: row.number(1)?, floor, ceiling };
-        let changed = row.optional_number(4)?.is_some();
+        let (floor, ceiling) = (row.optional_number("floor")?, row.optional_number("ceiling")?);
+        let kept = Rules { status: row.number("status")?, floor, ceiling };
+        let changed = row.optional_number("changed")?.is_some();
         Ok(verifier.rules(account, (!changed).then_some(kept))?)
     })
     .await?;
     // Those that ended since were open then.
     let holds = "SELECT h.sequence, h.captured,
                         CASE WHEN h.status <> 0
-                               OR h.sequence IN (SELECT p.hold FROM postings p WHERE p.sequence > $2 AND p.hold IS NOT NULL)
-                             THEN h.sequence END
-                 FROM holds h WHERE h.sequence > $1 AND h.sequence <= $2 AND (h.status = 0 OR h.ended_by > $2)
+                               OR h.sequence IN (SELECT p.hold FROM {postings} p
+                                                 WHERE p.sequence > $2 AND p.hold IS NOT NULL)
+                             THEN h.sequence END AS moved
+                 FROM {holds} h WHERE h.sequence > $1 AND h.sequence <= $2 AND (h.status = 0 OR h.ended_by > $2)
                  ORDER BY h.sequence LIMIT $3";
     each(store, holds, last, |row, hold| {
-        let moved = row.optional_number(2)?.is_some();
-        let captured = row.number(1)?;
+        let moved = row.optional_number("moved")?.is_some();
+        let captured = row.number("captured")?;
         Ok(verifier.hold(hold, (!moved).then_some(captured))?)
     })
     .await?;
     Ok(verifier.all_seen()?)
 }
 
-/// Reads the rows of a query whose first column is a sequence that they come in the order of.
-async fn each<S: ChainStore>(
+/// Reads the rows of a query that come in the order of their `sequence`.
+async fn each<S: Store>(
     store: &S,
-    sql: &'static str,
+    sql: &str,
     last: u64,
-    mut check: impl FnMut(&S::Row, u64) -> Result<(), Stop> + Send,
+    mut check: impl FnMut(&<S::Session as Session>::Row, u64) -> Result<(), Stop> + Send,
 ) -> Result<(), Stop> {
     let mut after = i64::MIN;
     loop {
         let rows = store.rows(sql, &[after, last as i64, ROWS]).await?;
         for row in &rows {
-            after = row.number(0)?;
+            after = row.number("sequence")?;
             check(row, after as u64)?;
         }
         if rows.len() < ROWS as usize {

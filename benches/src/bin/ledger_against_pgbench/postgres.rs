@@ -112,12 +112,18 @@ fn pgbench(server: &Postgres, arguments: &[&str]) -> Result<f64, Failure> {
     Ok(tps.unwrap_or_default())
 }
 
-/// The rows of so many transfers, as the ledger writes them, by one set of statements.
+/// The rows of so many transfers, as the ledger writes them, by one set of statements. Balances stand in a table, as teams have them;
+/// so does what the one transaction a transfer locks.
 pub(crate) const CEILING: &str = r#"
+CREATE TABLE ceiling.balances WITH (fillfactor = 50) AS
+    SELECT sequence AS account, 0::bigint AS balance, 0::bigint AS entries FROM ceiling.accounts;
+ALTER TABLE ceiling.balances ADD PRIMARY KEY (account);
+CREATE TABLE ceiling.state WITH (fillfactor = 10) AS SELECT max(sequence) AS sequence FROM ceiling.groups;
 CREATE FUNCTION ceiling.batch(size INTEGER) RETURNS VOID LANGUAGE plpgsql SET search_path = ceiling AS $$
 DECLARE start BIGINT; at BIGINT := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 BEGIN
-    SELECT sequence INTO start FROM state FOR UPDATE;
+    PERFORM sequence FROM state FOR UPDATE;
+    SELECT sequence INTO start FROM groups ORDER BY number DESC LIMIT 1;
     WITH chosen AS MATERIALIZED (
         SELECT start + g AS posting, 1 + floor(random() * ACCOUNTS)::bigint AS payer, 1 + floor(random() * ACCOUNTS)::bigint AS payee
         FROM generate_series(1, size) g
@@ -141,17 +147,20 @@ BEGIN
     UPDATE balances b SET balance = v.balance, entries = v.entries FROM (
         SELECT account, (array_agg(balance ORDER BY number DESC))[1] AS balance, max(number) AS entries FROM moved GROUP BY account
     ) v WHERE b.account = v.account;
-    UPDATE state SET sequence = start + size, booked_at = at;
+    INSERT INTO groups SELECT number + 1, 0, start + size, at FROM groups ORDER BY number DESC LIMIT 1;
+    UPDATE state SET sequence = start + size;
 END $$"#;
 
 /// A transfer as a team would write it: the same rows, each by its own statement, with its accounts locked first.
 async fn one_by_hand(connection: &mut PgConnection, accounts: i64) -> Result<(), Failure> {
     connection.execute("BEGIN").await?;
-    let number: i64 = sqlx::query_scalar(
-        "UPDATE state SET sequence = sequence + 1, groups = groups + 1 RETURNING sequence",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let number: i64 = sqlx::query_scalar("UPDATE state SET sequence = sequence + 1 RETURNING sequence")
+        .fetch_one(&mut *connection)
+        .await?;
+    sqlx::query("INSERT INTO groups SELECT number + 1, 0, $1, $1 FROM groups ORDER BY number DESC LIMIT 1")
+        .bind(number)
+        .execute(&mut *connection)
+        .await?;
     let (payer, payee) = (1 + number * 7_919 % accounts, 1 + (number * 104_729 + 1) % accounts);
     sqlx::query("INSERT INTO postings (sequence, id, kind, booked_at, value_at, content) VALUES ($1, $2, 'transfer', $3, $3, $4)")
         .bind(number)

@@ -29,6 +29,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
         .await?;
     let mut next = plan.accounts as i64;
     let no_server = || Duration::ZERO;
+    connection.execute(BALANCES).await?;
     connection.execute(CHOSEN).await?;
     measure(
         plan,
@@ -97,6 +98,11 @@ async fn one_by_hand(connection: &mut SqliteConnection, number: i64, accounts: i
     connection.execute("COMMIT").await?;
     Ok(())
 }
+
+/// Balances as teams have them, in a table of their own.
+const BALANCES: &str =
+    "CREATE TABLE balances (account INTEGER PRIMARY KEY, balance INTEGER NOT NULL, entries INTEGER NOT NULL);
+    INSERT INTO balances SELECT sequence, 0, 0 FROM accounts";
 
 /// Where a batch stands while it is made; in memory.
 const CHOSEN: &str = "PRAGMA temp_store = MEMORY;

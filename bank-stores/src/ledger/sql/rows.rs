@@ -1,0 +1,137 @@
+//! Rows of the ledger's tables, as what they stand for, whatever the engine.
+
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use crate::error::damaged;
+use crate::ledger::book::{HeldAccount, HeldHold};
+use crate::ledger::{
+    Account, AccountId, AccountStatus, Ceiling, Entry, Floor, Hold, HoldId, HoldStatus, OpenAccount, OwnerId,
+    PlaceHold, PostingId, Receipt,
+};
+use crate::{Currency, Error, Money, Result, Timestamp};
+
+/// A row that an engine gave. What cannot be read as what it should be, only a foreign hand or a failing disk has made.
+pub(crate) trait Record {
+    /// Text, or nothing.
+    fn optional_text(&self, column: &str) -> Result<Option<&str>>;
+    /// A whole number, or nothing.
+    fn optional_number(&self, column: &str) -> Result<Option<i64>>;
+    /// Bytes, or nothing.
+    fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>>;
+
+    fn text(&self, column: &str) -> Result<&str> {
+        self.optional_text(column)?.ok_or_else(nothing)
+    }
+
+    fn number(&self, column: &str) -> Result<i64> {
+        self.optional_number(column)?.ok_or_else(nothing)
+    }
+
+    fn sequence(&self, column: &str) -> Result<u64> {
+        self.number(column).map(|number| number as u64)
+    }
+
+    fn time(&self, column: &str) -> Result<Timestamp> {
+        self.number(column).map(Timestamp::from_micros)
+    }
+
+    /// A hash or a fingerprint.
+    fn hash(&self, column: &str) -> Result<[u8; 32]> {
+        let bytes = self.optional_bytes(column)?.ok_or_else(nothing)?;
+        bytes.try_into().map_err(|_| damaged(Error::invalid("content", "not 32 bytes")))
+    }
+}
+
+fn nothing() -> Error {
+    damaged(Error::invalid("row", "nothing where something has to be"))
+}
+
+impl<R: Row> Record for R
+where
+    for<'s> &'s str: ColumnIndex<R>,
+    for<'r> &'r str: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> &'r [u8]: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn optional_text(&self, column: &str) -> Result<Option<&str>> {
+        self.try_get(column).map_err(unreadable)
+    }
+
+    fn optional_number(&self, column: &str) -> Result<Option<i64>> {
+        self.try_get(column).map_err(unreadable)
+    }
+
+    fn optional_bytes(&self, column: &str) -> Result<Option<&[u8]>> {
+        self.try_get(column).map_err(unreadable)
+    }
+}
+
+fn unreadable(source: sqlx::Error) -> Error {
+    damaged(Error::invalid("row", "another type than it has to be").with_source(source))
+}
+
+/// An account from a row of `select_accounts`, as it was opened.
+pub(crate) fn opened(row: &impl Record) -> Result<Receipt> {
+    let held = account(row)?;
+    let (floor, ceiling) = bounds(row, "first_floor", "first_ceiling")?;
+    let mut account = held.account;
+    account.set_balance(0, 0, 0);
+    account.set_rules(AccountStatus::Open, floor, ceiling);
+    Ok(Receipt::opened(held.sequence, account))
+}
+
+/// An account from a row of `select_accounts`.
+pub(crate) fn account(row: &impl Record) -> Result<HeldAccount> {
+    let mut open = OpenAccount::new(AccountId::new(row.text("id")?).map_err(damaged)?, currency(row)?);
+    open.owner = row.optional_text("owner")?.map(OwnerId::new).transpose().map_err(damaged)?;
+    open.name = row.optional_text("name")?.map(ToOwned::to_owned);
+    (open.floor, open.ceiling) = bounds(row, "floor", "ceiling")?;
+    let mut account = Account::opened(&open, row.time("opened_at")?);
+    account.status = AccountStatus::from_number(row.number("status")?);
+    account.set_balance(row.number("balance")?, row.number("held")?, row.sequence("entries")?);
+    let (sequence, content) = (row.sequence("sequence")?, row.hash("content")?);
+    Ok(HeldAccount { account, sequence, content, holding: false, changed: false })
+}
+
+/// The currency of a row that has one.
+pub(crate) fn currency(row: &impl Record) -> Result<Currency> {
+    row.text("currency")?.parse().map_err(damaged)
+}
+
+fn bounds(row: &impl Record, floor: &str, ceiling: &str) -> Result<(Floor, Ceiling)> {
+    let floor = row.optional_number(floor)?.map_or(Floor::None, Floor::At);
+    Ok((floor, row.optional_number(ceiling)?.map_or(Ceiling::None, Ceiling::At)))
+}
+
+/// An entry from a row of `select_entries`.
+pub(crate) fn entry(row: &impl Record) -> Result<Entry> {
+    let currency = currency(row)?;
+    Ok(Entry {
+        account: AccountId::new(row.text("account")?).map_err(damaged)?,
+        number: row.sequence("number")?,
+        posting: PostingId::new(row.text("posting")?).map_err(damaged)?,
+        kind: row.text("kind")?.to_owned(),
+        reference: row.optional_text("reference")?.map(ToOwned::to_owned),
+        amount: Money::from_minor(row.number("amount")?, currency),
+        balance_after: Money::from_minor(row.number("balance")?, currency),
+        booked_at: row.time("booked_at")?,
+        value_at: row.time("value_at")?,
+    })
+}
+
+/// A hold from a row of `select_holds`.
+pub(crate) fn hold(row: &impl Record) -> Result<HeldHold> {
+    let amount = Money::from_minor(row.number("amount")?, currency(row)?);
+    let id = HoldId::new(row.text("id")?).map_err(damaged)?;
+    let account = AccountId::new(row.text("account")?).map_err(damaged)?;
+    let mut hold = Hold::placed(&PlaceHold::new(id, account, amount), row.time("placed_at")?);
+    hold.deadline = row.optional_number("deadline")?.map(Timestamp::from_micros);
+    let (ended_by, ended_at) = (row.optional_number("ended_by")?, row.optional_number("ended_at")?);
+    Ok(HeldHold {
+        hold: hold.with(row.number("captured")?, HoldStatus::from_number(row.number("status")?)),
+        sequence: row.sequence("sequence")?,
+        content: row.hash("content")?,
+        ended: ended_by.zip(ended_at).map(|(by, at)| (by as u64, Timestamp::from_micros(at))),
+        changed: false,
+    })
+}

@@ -1,0 +1,76 @@
+//! What a ledger's writer does that is no command.
+
+use super::{Session, Value, totals};
+use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest};
+use crate::ledger::{Command, Receipt};
+use crate::{Error, Result};
+
+/// The commands among the works.
+pub(crate) fn commands(works: &[Work]) -> Vec<&Command> {
+    fn command(work: &Work) -> Option<&Command> {
+        match work {
+            Work::Command(command) => Some(command),
+            _ => None,
+        }
+    }
+    works.iter().filter_map(command).collect()
+}
+
+/// The outcomes of works, of which the commands have these.
+pub(crate) async fn outcomes(
+    session: &mut impl Session,
+    works: &[Work],
+    receipts: Vec<Result<Receipt>>,
+) -> Result<Vec<Result<Done>>> {
+    let mut receipts = receipts.into_iter();
+    let mut outcomes = Vec::with_capacity(works.len());
+    for work in works {
+        outcomes.push(match work {
+            Work::Command(_) => match receipts.next() {
+                Some(receipt) => receipt.map(Done::Receipt),
+                None => Err(Error::invalid("command", "has no outcome")),
+            },
+            Work::Expire | Work::Fence => Ok(Done::Count(0)),
+            Work::Chain { after, blocks, moved } => {
+                let added = chain(session, *after, blocks).await?;
+                if added > 0 {
+                    totals::add(session, moved).await?;
+                }
+                Ok(Done::Count(added))
+            }
+            Work::Consumed(consumer, position) => {
+                // `WHERE` tells SQLite that `ON` does not belong to a join.
+                let sql = "INSERT INTO {consumers} AS c (id, position) SELECT $1, $2 WHERE $2 <= {newest}
+                           ON CONFLICT (id) DO UPDATE SET position = {greatest}c.position, excluded.position)";
+                let kept = session.execute(sql, vec![consumer.as_str().into(), (*position).into()]).await?;
+                if kept > 0 { Ok(Done::Count(kept)) } else { Err(beyond_the_newest()) }
+            }
+            Work::Leave(consumer) => {
+                let sql = "DELETE FROM {consumers} WHERE id = $1";
+                Ok(Done::Count(session.execute(sql, vec![consumer.as_str().into()]).await?))
+            }
+            Work::Forget(before) => {
+                let sql = "DELETE FROM {outbox} WHERE position IN (
+                               SELECT position FROM {outbox}
+                               WHERE at < $1 AND position < (SELECT max(position) FROM {outbox}) AND position <=
+                                   (SELECT coalesce(min(position), 9223372036854775807) FROM {consumers})
+                               ORDER BY position LIMIT $2)";
+                Ok(Done::Count(session.execute(sql, vec![(*before).into(), (FORGET as i64).into()]).await?))
+            }
+        });
+    }
+    Ok(outcomes)
+}
+
+/// Adds blocks behind the command `after`, unless somebody else was faster.
+async fn chain(session: &mut impl Session, after: u64, blocks: &[(u64, [u8; 32])]) -> Result<u64> {
+    let last = session.number("SELECT max(sequence) AS number FROM {chain}", Vec::new()).await?;
+    if last.unwrap_or_default() as u64 != after || blocks.is_empty() {
+        return Ok(0);
+    }
+    let rows = (0..blocks.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2));
+    let sql =
+        format!("INSERT INTO {{chain}} (sequence, hash) VALUES {}", rows.collect::<Vec<_>>().join(", "));
+    let values = blocks.iter().flat_map(|(sequence, hash)| [(*sequence as i64).into(), Value::Bytes(hash)]);
+    session.execute(&sql, values.collect()).await
+}
