@@ -1,6 +1,7 @@
-//! A cache with versions, once-only values, limits and messages.
+//! A cache with versions and messages.
 //!
-//! What it holds may be lost at any time, but for once-only values, which are kept for their time or refused.
+//! What it holds may be lost at any time. What must not be is claimed by [`Once`](crate::Once), or kept in
+//! [`Items`](crate::Items).
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Result;
-use crate::limit::{Rate, Verdict};
 
 /// A value in the cache.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,25 +32,6 @@ impl fmt::Debug for Cached {
     /// Without the value, which may be personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cached").field("bytes", &self.value.len()).field("version", &self.version).finish()
-    }
-}
-
-/// So many units from the bucket of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NamedCharge {
-    /// Names the bucket; one name has one rate.
-    pub key: String,
-    /// The bucket's rate.
-    pub rate: Rate,
-    /// How many units.
-    pub cost: u32,
-}
-
-impl NamedCharge {
-    /// `cost` units from the bucket `key`.
-    pub fn new(key: impl Into<String>, rate: Rate, cost: u32) -> Self {
-        Self { key: key.into(), rate, cost }
     }
 }
 
@@ -92,7 +73,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// A cache that several processes may share.
+/// A cache that several processes may share. What it holds may be gone at any time.
 #[async_trait]
 pub trait Cache: fmt::Debug + Send + Sync + 'static {
     /// The value, if it is there and its time is not over.
@@ -103,23 +84,13 @@ pub trait Cache: fmt::Debug + Send + Sync + 'static {
     /// An equal version replaces. This keeps a slow reader of an old state from overwriting a newer one.
     async fn set(&self, key: &str, value: Bytes, version: u64, ttl: Duration) -> Result<bool>;
 
-    /// Sets the value for `ttl` if there is none under this key, and says whether it did: for nonces and replay guards.
-    ///
-    /// Such a value is never evicted before its time; when there is no room for one more, the answer is `Unavailable`.
-    /// [`Cache::get`] finds it, with version 0. A key is used in one of the two ways only.
-    async fn set_if_absent(&self, key: &str, value: Bytes, ttl: Duration) -> Result<bool>;
+    /// Removes what is not newer than `version`, and refuses older ones for `ttl`, as long as there is room to know of it.
+    async fn remove(&self, key: &str, version: u64, ttl: Duration) -> Result<()>;
 
-    /// Removes what is held under this key, by either way of setting.
-    async fn remove(&self, key: &str) -> Result<()>;
-
-    /// Takes all `charges`, or none if one of the buckets has not enough; one verdict a charge, in their order.
-    ///
-    /// They were taken if every verdict is `allowed`.
-    async fn take(&self, charges: &[NamedCharge]) -> Result<Vec<Verdict>>;
-
-    /// Sends a message to all who subscribe to the channel now.
+    /// Sends a message to all who subscribe to the channel now; some may miss it.
     async fn publish(&self, channel: &str, message: Bytes) -> Result<()>;
 
-    /// Receives the channel's messages from now on.
+    /// Receives the channel's messages from now on; [`Message::Lost`] wherever the adapter can tell that some may have been
+    /// missed.
     async fn subscribe(&self, channel: &str) -> Result<Subscription>;
 }

@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Cache, Documents, Error, ErrorKind, Items, Ledger, Result};
+use crate::{Cache, Documents, Error, ErrorKind, Items, Ledger, Limits, Once, Result};
 
 /// Connects to a ledger.
 pub async fn ledger(url: &str) -> Result<Arc<dyn Ledger>> {
@@ -60,6 +60,33 @@ pub async fn cache(url: &str) -> Result<Arc<dyn Cache>> {
     }
 }
 
+/// Connects to limits.
+pub async fn limits(url: &str) -> Result<Arc<dyn Limits>> {
+    match Target::parse(url, Role::Limits)? {
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(_) => Err(unfit(url, Role::Limits)),
+        #[cfg(feature = "embedded")]
+        Target::Memory => Ok(Arc::new(crate::embedded::MemoryLimits::new())),
+        #[cfg(feature = "aurora")]
+        Target::Aurora(_) => Err(unfit(url, Role::Limits)),
+    }
+}
+
+/// Connects to claims: in memory, or as items of a store, which is as strong as they come.
+pub async fn once(url: &str) -> Result<Arc<dyn Once>> {
+    match Target::parse(url, Role::Once)? {
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(options) => {
+            let items = crate::embedded::SqliteItems::open(options).await?;
+            Ok(Arc::new(crate::once::ItemsOnce::new(Arc::new(items), "once")))
+        }
+        #[cfg(feature = "embedded")]
+        Target::Memory => Ok(Arc::new(crate::embedded::MemoryOnce::new())),
+        #[cfg(feature = "aurora")]
+        Target::Aurora(_) => Err(unfit(url, Role::Once)),
+    }
+}
+
 /// Whether a connection to `host` has to be encrypted: always, unless it stays on this machine.
 ///
 /// `localhost` counts as this machine, other names do not, wherever they lead: what a name resolves to can change.
@@ -77,6 +104,8 @@ enum Role {
     Items,
     Documents,
     Cache,
+    Limits,
+    Once,
 }
 
 #[cfg(any(feature = "embedded", feature = "aurora"))]
@@ -87,6 +116,8 @@ impl Role {
             Self::Items => "items",
             Self::Documents => "documents",
             Self::Cache => "cache",
+            Self::Limits => "limits",
+            Self::Once => "claims",
         }
     }
 }
@@ -133,9 +164,9 @@ impl Target {
         let path = &url[scheme.len() + 1..];
         match (scheme, role) {
             ("memory", _) if !path.is_empty() => Err(Error::invalid("url", "`memory:` takes no path")),
-            ("memory", Role::Cache) => Ok(Self::Memory),
+            ("memory", Role::Cache | Role::Limits | Role::Once) => Ok(Self::Memory),
             ("memory", _) => crate::embedded::SqliteOptions::temporary().map(Self::Sqlite),
-            (_, Role::Cache) => Err(unfit(url, role)),
+            (_, Role::Cache | Role::Limits) => Err(unfit(url, role)),
             _ => {
                 // `sqlite:///a/b` and `sqlite:/a/b` are the same file.
                 let path = path.strip_prefix("//").unwrap_or(path);

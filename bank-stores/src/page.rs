@@ -128,7 +128,7 @@ impl Cursor {
     pub fn position(&self, query: &[&str]) -> Result<String> {
         let wrong = || Error::invalid("after", "not a cursor of this query");
         // Longer than any of ours: not worth decoding.
-        if self.0.len() > 4_096 {
+        if self.0.len() > 16_384 {
             return Err(wrong());
         }
         let bytes = URL_SAFE_NO_PAD.decode(&self.0).map_err(|_| wrong())?;

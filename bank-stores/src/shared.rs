@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use crate::documents::{Collection, Document, DocumentWrite, Find};
+use crate::cache::{Cached, Subscription};
+use crate::documents::{Collection, Document, DocumentWrite, Find, Written};
 use crate::items::{Committed, Item, Key, Query, Settled, Transaction, WriteId};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
     Receipt, Statement, TrialBalance, Verified,
 };
+use crate::limit::{NamedCharge, Verdict};
+use crate::once::Strength;
 use crate::outbox::{Edge, Events, Position, ShardId};
-use crate::{Consistency, Documents, Items, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp};
+use crate::{
+    Cache, Consistency, Documents, Items, Ledger, Limits, Money, Once, Outbox, Page, PageRequest, Result,
+    Timestamp,
+};
 
 #[async_trait]
 impl<O: Outbox + ?Sized> Outbox for Arc<O> {
@@ -78,7 +85,7 @@ impl<D: Documents + ?Sized> Documents for Arc<D> {
         (**self).get(collection, id, read).await
     }
 
-    async fn write(&self, collection: &str, writes: Vec<DocumentWrite>) -> Vec<Result<Document>> {
+    async fn write(&self, collection: &str, writes: Vec<DocumentWrite>) -> Vec<Result<Written>> {
         (**self).write(collection, writes).await
     }
 
@@ -146,5 +153,50 @@ impl<L: Ledger + ?Sized> Ledger for Arc<L> {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Verified> {
         (**self).verify(kept, progress).await
+    }
+}
+
+#[async_trait]
+impl<C: Cache + ?Sized> Cache for Arc<C> {
+    async fn get(&self, key: &str) -> Result<Option<Cached>> {
+        (**self).get(key).await
+    }
+
+    async fn set(&self, key: &str, value: Bytes, version: u64, ttl: Duration) -> Result<bool> {
+        (**self).set(key, value, version, ttl).await
+    }
+
+    async fn remove(&self, key: &str, version: u64, ttl: Duration) -> Result<()> {
+        (**self).remove(key, version, ttl).await
+    }
+
+    async fn publish(&self, channel: &str, message: Bytes) -> Result<()> {
+        (**self).publish(channel, message).await
+    }
+
+    async fn subscribe(&self, channel: &str) -> Result<Subscription> {
+        (**self).subscribe(channel).await
+    }
+}
+
+#[async_trait]
+impl<L: Limits + ?Sized> Limits for Arc<L> {
+    async fn take(&self, group: &str, charges: &[NamedCharge]) -> Result<Vec<Verdict>> {
+        (**self).take(group, charges).await
+    }
+}
+
+#[async_trait]
+impl<O: Once + ?Sized> Once for Arc<O> {
+    async fn claim(&self, key: &str, value: Bytes, ttl: Duration) -> Result<Option<Bytes>> {
+        (**self).claim(key, value, ttl).await
+    }
+
+    async fn release(&self, key: &str, value: &[u8]) -> Result<bool> {
+        (**self).release(key, value).await
+    }
+
+    fn strength(&self) -> Strength {
+        (**self).strength()
     }
 }

@@ -43,3 +43,24 @@ pub(crate) fn number(field: &'static str, digits: &str) -> crate::Result<u64> {
         .filter(|_| plain)
         .ok_or_else(|| crate::Error::invalid(field, "not a number this store gave out"))
 }
+
+/// How many bytes a value has as JSON.
+pub(crate) fn json_size(value: &serde_json::Value) -> usize {
+    struct Size(usize);
+
+    impl std::io::Write for Size {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut size = Size(0);
+    // A plain value has text keys, and counting does not fail.
+    let _ = serde_json::to_writer(&mut size, value);
+    size.0
+}

@@ -3,8 +3,16 @@
 #![cfg(all(feature = "embedded", feature = "conformance"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "broken/cache.rs"]
+mod cache;
+#[path = "broken/documents.rs"]
+mod documents;
 #[path = "broken/items.rs"]
 mod items;
+#[path = "broken/limits.rs"]
+mod limits;
+#[path = "broken/once.rs"]
+mod once;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -13,10 +13,17 @@ async fn fresh() -> (SqliteDocuments, ()) {
 
 bank_stores::documents_conformance!(fresh());
 
+/// What `connect` gives passes as well.
+mod connected {
+    bank_stores::documents_conformance!(async {
+        (bank_stores::connect::documents("memory:").await.unwrap(), ())
+    });
+}
+
 #[tokio::test]
 async fn pages_sorted_by_any_real_hold_each_document_once() {
     let (documents, ()) = fresh().await;
-    documents.declare(&Collection::new("c")).await.unwrap();
+    documents.declare(&Collection::new("c").sorted("v")).await.unwrap();
     // Neighbours that few decimals do not tell apart, and the ends of what there is.
     let base = [0.1_f64, 1.0 / 3.0, 123_456_789.123_456_79, 5e-324, f64::MAX, 9.007_199_254_740_993e15];
     let reals: Vec<f64> =

@@ -128,6 +128,15 @@ async fn another_kind_of_store_and_a_newer_schema_are_refused() {
         assert_eq!(refused.kind(), ErrorKind::Denied);
         assert!(refused.to_string().contains("schema version 99"), "{refused}");
     }
+    // And the mark of the kind of store in four bytes from 68 on; its last byte counts forms that no release has written.
+    let path = directory.path().join("items.db");
+    SqliteItems::open(SqliteOptions::new(&path)).await.unwrap().close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[71] = 1;
+    std::fs::write(&path, bytes).unwrap();
+    let refused = SqliteItems::open(SqliteOptions::new(&path)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    assert!(refused.to_string().contains("before the first release"), "{refused}");
     let junk = directory.path().join("junk.db");
     std::fs::write(&junk, vec![7; 8_192]).unwrap();
     assert_eq!(SqliteLedger::open(SqliteOptions::new(junk)).await.unwrap_err().kind(), ErrorKind::Damaged);

@@ -10,3 +10,19 @@ async fn fresh() -> (SqliteItems, ()) {
 }
 
 bank_stores::items_conformance!(fresh());
+
+/// What `connect` gives passes as well.
+mod connected {
+    bank_stores::items_conformance!(async { (bank_stores::connect::items("memory:").await.unwrap(), ()) });
+}
+
+/// Whatever the number of shards.
+mod sharded {
+    use super::*;
+
+    async fn sharded() -> (SqliteItems, ()) {
+        (SqliteItems::open(SqliteOptions::temporary().unwrap().shards(5)).await.unwrap(), ())
+    }
+
+    bank_stores::items_conformance!(sharded());
+}

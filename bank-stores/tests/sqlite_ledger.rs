@@ -11,6 +11,11 @@ async fn fresh() -> (SqliteLedger, ()) {
 
 bank_stores::ledger_conformance!(fresh());
 
+/// What `connect` gives passes as well.
+mod connected {
+    bank_stores::ledger_conformance!(async { (bank_stores::connect::ledger("memory:").await.unwrap(), ()) });
+}
+
 /// Groups that are smaller than a batch keep the same promises.
 mod in_small_groups {
     use super::*;

@@ -22,11 +22,14 @@
 
 pub mod cache;
 pub mod documents;
+pub mod documents_model;
 pub mod items;
 pub mod items_history;
 pub mod items_model;
 pub mod ledger;
+pub mod limits;
 pub mod model;
+pub mod once;
 pub mod outbox;
 pub mod unreliable;
 
@@ -216,6 +219,7 @@ macro_rules! documents_conformance {
             what_was_written_is_read
             the_same_write_again_gives_the_first_outcome
             keys_are_unique
+            declarations_are_kept_or_refused
             a_wrong_version_is_a_conflict
             a_compare_and_set_race_loses_no_update
             values_are_compared_with_their_type
@@ -223,6 +227,9 @@ macro_rules! documents_conformance {
             sorted_pages_hold_each_document_once
             expired_documents_are_absent_and_free_their_keys
             bad_input_is_refused_and_named
+        }
+        $crate::__conformance! { documents_model, $factory,
+            random_writes_match_the_model
         }
     };
 }
@@ -233,12 +240,40 @@ macro_rules! cache_conformance {
     ($factory:expr) => {
         $crate::__conformance! { cache, $factory,
             an_older_version_never_overwrites
-            a_once_only_value_is_set_by_one_racer
-            what_was_removed_is_gone
+            what_was_removed_stays_so
             values_end_with_their_time
-            limits_are_taken_all_or_none
-            a_limit_holds_among_racers
+            the_newest_of_racing_versions_stays
             messages_reach_who_subscribed
+            random_calls_match_the_model
+        }
+    };
+}
+
+/// A test for each promise of [`Limits`](crate::Limits); the expression is a future of fresh limits and their guard.
+#[macro_export]
+macro_rules! limits_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { limits, $factory,
+            limits_are_taken_all_or_none
+            groups_are_apart
+            a_limit_holds_among_racers
+            bad_charges_are_refused_and_named
+            random_charges_match_the_model
+        }
+    };
+}
+
+/// A test for each promise of [`Once`](crate::Once); the expression is a future of a fresh store and its guard.
+#[macro_export]
+macro_rules! once_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { once, $factory,
+            a_key_is_claimed_by_one_racer
+            a_claim_may_be_sent_again
+            only_the_holder_releases
+            a_claim_ends_with_its_time
+            bad_claims_are_refused_and_named
+            random_claims_match_the_model
         }
     };
 }

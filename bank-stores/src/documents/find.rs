@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::model::check_field;
+use super::collection::check_field;
+use super::write::holds;
 use crate::{Consistency, Direction, Error, PageRequest, Result};
 
 /// How deep filters may be nested, and how many values and parts one may have.
@@ -12,7 +13,8 @@ const MAX_PARTS: usize = 100;
 /// Which documents are wanted.
 ///
 /// Values are compared with their type: the number 1 is neither `"1"` nor `true`. Only text, numbers, `true`, `false`
-/// and null can be compared; null is also what a missing field has.
+/// and null can be compared; null is also what a missing field has. A field that holds a list has none of these, and a path does
+/// not lead through lists.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Filter {
@@ -75,7 +77,7 @@ impl Filter {
                     return Err(Error::invalid("filter", "a range has a smallest or a greatest value"));
                 }
                 [from, to].into_iter().flatten().try_for_each(|value| match value {
-                    Value::String(_) | Value::Number(_) => Ok(()),
+                    Value::String(_) | Value::Number(_) => check_value(value),
                     _ => Err(Error::invalid("filter", "a range is of text or numbers")),
                 })
             }
@@ -88,10 +90,15 @@ impl Filter {
 }
 
 fn check_value(value: &Value) -> Result<()> {
-    if value.is_array() || value.is_object() {
-        return Err(Error::invalid("filter", "lists and objects cannot be compared"));
+    match value {
+        Value::Array(_) | Value::Object(_) => {
+            Err(Error::invalid("filter", "lists and objects cannot be compared"))
+        }
+        Value::Number(number) if !holds(number) => {
+            Err(Error::invalid("filter", "whole numbers are from -2^63 to 2^63 - 1"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_count(count: usize) -> Result<()> {
@@ -107,7 +114,7 @@ fn check_count(count: usize) -> Result<()> {
 pub struct Find {
     /// Which documents; all where it is not said.
     pub filter: Option<Filter>,
-    /// By which field; by insertion where it is not said.
+    /// By which declared field; by id where it is not said.
     pub sort: Option<String>,
     /// Which page; its direction is that of the order.
     pub page: PageRequest,
@@ -116,7 +123,7 @@ pub struct Find {
 }
 
 impl Find {
-    /// The first 100 documents by insertion.
+    /// The first 100 documents by id.
     pub fn all() -> Self {
         Self { filter: None, sort: None, page: PageRequest::first(100), read: Consistency::Current }
     }
@@ -131,7 +138,8 @@ impl Find {
         self
     }
 
-    /// By this field; among equals by id. Missing and null come first, then numbers, then text.
+    /// By this field, which the collection declares as sorted; among equals by id. Missing and null come first, then numbers, then
+    /// text by bytes.
     #[must_use]
     pub fn sort(mut self, field: impl Into<String>, direction: Direction) -> Self {
         self.sort = Some(field.into());
@@ -190,6 +198,7 @@ mod tests {
             Filter::Range { field: "a".into(), from: None, to: None },
             Filter::Range { field: "a".into(), from: Some(json!(true)), to: None },
             Filter::Or(vec![]),
+            Filter::eq("a", u64::MAX),
             deep,
         ];
         for filter in bad {

@@ -105,7 +105,7 @@ pub(super) fn expression(field: &str) -> String {
 }
 
 /// `$."a"."b"`; the field's name has been checked and holds no quote.
-fn path(field: &str) -> String {
+pub(super) fn path(field: &str) -> String {
     let mut path = String::from("$");
     for part in field.split('.') {
         path.push_str(".\"");

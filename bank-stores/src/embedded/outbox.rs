@@ -28,6 +28,18 @@ macro_rules! epochs_table {
 }
 pub(super) use epochs_table;
 
+/// The epoch in which the event with this number lies. Before the first event there is none, which is 0.
+macro_rules! epoch_of {
+    ($number:literal) => {
+        concat!(
+            "coalesce((SELECT e.epoch FROM epochs e WHERE e.number <= ",
+            $number,
+            " ORDER BY e.number DESC LIMIT 1), 0)"
+        )
+    };
+}
+pub(super) use epoch_of;
+
 /// How a store's tables are asked.
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -35,7 +47,7 @@ pub(super) struct Tables {
     pub(super) shards: &'static str,
     /// Of shard ?1, where there is one: the number of the store's newest event, and the greatest number that was forgotten.
     pub(super) bounds: &'static str,
-    /// Of shard ?1 behind number ?2, up to ?3: number, id, stream, topic, time, payload.
+    /// Of shard ?1 behind number ?2, up to ?3: number, id, stream, topic, time, payload, epoch.
     pub(super) events: &'static str,
     /// Of consumer ?1: shard and number.
     pub(super) positions: &'static str,
@@ -108,11 +120,7 @@ impl Reader<'_> {
             .fetch_all(&mut *snapshot)
             .await
             .map_err(from_sqlx)?;
-        let mut events = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let position = place(&mut snapshot, shard, row.get::<i64, _>(0) as u64).await?;
-            events.push(event(position, row)?);
-        }
+        let events = rows.iter().map(|row| event(shard, row)).collect::<Result<Vec<_>>>()?;
         let next = match events.last() {
             Some(last) if events.len() == limit as usize => last.position,
             _ => place(&mut snapshot, shard, newest).await?,
@@ -172,15 +180,16 @@ impl Reader<'_> {
     }
 }
 
-/// The position with this number, in the epoch that it lies in. Before the first event there is none, which is 0.
+/// The position with this number, in the epoch that it lies in.
 async fn place(connection: &mut SqliteConnection, shard: ShardId, number: u64) -> Result<Position> {
-    let sql = "SELECT epoch FROM epochs WHERE number <= ?1 ORDER BY number DESC LIMIT 1";
-    let query = sqlx::query_scalar(sql).bind(i64::try_from(number).unwrap_or(i64::MAX));
-    let epoch: Option<i64> = query.fetch_optional(connection).await.map_err(from_sqlx)?;
-    Ok(Position::new(epoch.unwrap_or(0) as u64, shard, number))
+    let query = sqlx::query_scalar(concat!("SELECT ", epoch_of!("?1")));
+    let query = query.bind(i64::try_from(number).unwrap_or(i64::MAX));
+    let epoch: i64 = query.fetch_one(connection).await.map_err(from_sqlx)?;
+    Ok(Position::new(epoch as u64, shard, number))
 }
 
-fn event(position: Position, row: &SqliteRow) -> Result<Event> {
+fn event(shard: ShardId, row: &SqliteRow) -> Result<Event> {
+    let position = Position::new(row.get::<i64, _>(6) as u64, shard, row.get::<i64, _>(0) as u64);
     let payload = serde_json::from_str(row.get(5))
         .map_err(|source| damaged(Error::invalid("payload", "not JSON").with_source(source)))?;
     let (id, stream, topic): (String, String, String) = (row.get(1), row.get(2), row.get(3));

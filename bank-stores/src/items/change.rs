@@ -172,6 +172,12 @@ impl From<String> for WriteId {
     }
 }
 
+impl From<&Self> for WriteId {
+    fn from(id: &Self) -> Self {
+        id.clone()
+    }
+}
+
 impl From<&String> for WriteId {
     fn from(text: &String) -> Self {
         Self(text.clone())

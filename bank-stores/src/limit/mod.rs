@@ -1,4 +1,6 @@
-//! Rate limits in memory: many callers, bounded memory, nobody forgotten.
+//! Rate limits: the role [`Limits`], which several processes may share, and a table in memory for hot paths.
+//!
+//! The table: many callers, bounded memory, nobody forgotten.
 //!
 //! ```
 //! use bank_stores::limit::{Charge, LimitKey, LimitTable, Rate};
@@ -23,9 +25,11 @@
 
 mod charge;
 mod rate;
+mod role;
 mod shard;
 mod table;
 
 pub use charge::{Charge, Decision, LimitKey, LimitScope, LimitSubject, Verdict};
 pub use rate::Rate;
+pub use role::{Limits, MAX_CHARGES, MAX_NAME, NamedCharge, check};
 pub use table::LimitTable;

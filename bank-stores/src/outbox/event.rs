@@ -1,10 +1,9 @@
 //! What has happened, as it is written and as it is read.
 
-use std::io;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Position, StreamKey};
+use crate::text::json_size;
 use crate::{Error, Result, Timestamp};
 
 /// The longest id, topic, stream key and name of a consumer, in bytes.
@@ -85,7 +84,7 @@ impl NewEvent {
         check_name("event.id", &self.id)?;
         check_name("event.stream", self.stream.as_str())?;
         check_name("event.topic", &self.topic)?;
-        let size = self.payload_size();
+        let size = json_size(&self.payload);
         if size > MAX_PAYLOAD {
             let message = format!("a payload has at most {MAX_PAYLOAD} bytes, not {size}");
             return Err(Error::invalid("event.payload", message));
@@ -95,27 +94,7 @@ impl NewEvent {
 
     /// How many bytes it is.
     pub(crate) fn size(&self) -> usize {
-        self.id.len() + self.stream.as_str().len() + self.topic.len() + self.payload_size()
-    }
-
-    fn payload_size(&self) -> usize {
-        let mut size = Size(0);
-        // Plain JSON has text keys, and counting does not fail.
-        let _ = serde_json::to_writer(&mut size, &self.payload);
-        size.0
-    }
-}
-
-struct Size(usize);
-
-impl io::Write for Size {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.id.len() + self.stream.as_str().len() + self.topic.len() + json_size(&self.payload)
     }
 }
 

@@ -164,7 +164,7 @@ pub(crate) struct IdentityParts {
 pub(crate) async fn identity(around: &Around, demo: Option<&DemoUsers>) -> Result<IdentityParts, Fatal> {
     let items = Arc::new(SqliteItems::open(around.sqlite("identity/items.db")).await.map_err(opening)?);
     let (role, cache): (Arc<dyn Items>, Arc<dyn Cache>) =
-        (items.clone(), Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024, 10_000, 10_000)));
+        (items.clone(), Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)));
     let key = SigningKey::load_or_create(around.files.path("keys/signing.key"))
         .map_err(|error| Fatal::caused("identity", &error))?;
     // The gateway verifies tokens by this file, wherever it runs.

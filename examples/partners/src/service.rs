@@ -47,7 +47,8 @@ impl Partners {
     /// # Errors
     /// Where the store cannot be written.
     pub async fn new(documents: Arc<dyn Documents>, client: Client) -> Result<Self> {
-        let notifications = Collection::new(NOTIFICATIONS).unique(PLACE, ["customer", "number"]);
+        let notifications =
+            Collection::new(NOTIFICATIONS).unique(PLACE, ["customer", "number"]).sorted("number");
         documents.declare(&notifications).await?;
         documents.declare(&Collection::new(POSITIONS)).await?;
         Ok(Self {

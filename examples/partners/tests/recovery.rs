@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bank_stores::documents::{Collection, Document, DocumentWrite, Find};
+use bank_stores::documents::{Collection, Document, DocumentWrite, Find, Written};
 use bank_stores::embedded::SqliteLedger;
 use bank_stores::{Consistency, Documents, Error, ErrorKind, Page, Result};
 use support::Bank;
@@ -42,7 +42,7 @@ impl Documents for LosesAnAnswer {
         self.inner.get(collection, id, read).await
     }
 
-    async fn write(&self, collection: &str, writes: Vec<DocumentWrite>) -> Vec<Result<Document>> {
+    async fn write(&self, collection: &str, writes: Vec<DocumentWrite>) -> Vec<Result<Written>> {
         if let Err(error) = self.here() {
             return writes.iter().map(|_| Err(error.clone())).collect();
         }

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use tokio::time::Instant;
 
 use super::{events, rows, write};
 use crate::embedded::database::Schema;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::json::Rows;
 use crate::embedded::outbox::{begin_epoch, epochs_table};
+use crate::embedded::uptime::Uptime;
 use crate::embedded::writer::Engine;
 use crate::items::{Change, Committed, Condition, Key, Settled, Transaction, WriteId};
-use crate::{Clock, Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
+use crate::{Clock, Error, ErrorKind, Result, Timestamp, random};
 
 pub(super) const SCHEMA: Schema = Schema {
     name: "items",
@@ -53,8 +53,6 @@ const SWEEP_FACTOR: usize = 2;
 /// How often much of it is removed by a group that wrote little, and how much at once.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_LIMIT: usize = 1_000;
-/// What a clock may be ahead of where it was at the opening and the time since: what expires later stays, however it jumps.
-const AHEAD: Duration = Duration::from_secs(3_600);
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -84,27 +82,7 @@ pub(super) struct ItemsEngine {
     /// Of the newest event.
     number: u64,
     swept_at: Option<Timestamp>,
-    steady: Steady,
-}
-
-/// Time that passes while the store is open, whatever clocks say.
-#[derive(Debug)]
-struct Steady {
-    loaded: Instant,
-    /// How long the store had been open before.
-    age: Duration,
-    clock_at_load: Timestamp,
-}
-
-impl Steady {
-    fn age(&self) -> Duration {
-        self.age + self.loaded.elapsed()
-    }
-
-    /// The clock's time, as far as it may be believed.
-    fn believed(&self, now: Timestamp) -> Timestamp {
-        now.min(self.clock_at_load.saturating_add(self.loaded.elapsed() + AHEAD))
-    }
+    uptime: Uptime,
 }
 
 /// An item's state while a group is evaluated; without one, the item is absent.
@@ -144,8 +122,8 @@ struct Group<'a> {
 
 impl ItemsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>, shards_of_new: u16) -> Self {
-        let steady = Steady { loaded: Instant::now(), age: Duration::ZERO, clock_at_load: Timestamp::EPOCH };
-        Self { clock, shards_of_new, shards: shards_of_new, number: 0, swept_at: None, steady }
+        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        Self { clock, shards_of_new, shards: shards_of_new, number: 0, swept_at: None, uptime }
     }
 }
 
@@ -161,7 +139,7 @@ impl Engine for ItemsEngine {
         self.number = row.get::<i64, _>(0) as u64;
         let age = Duration::from_micros(row.get::<i64, _>(1) as u64);
         self.shards = row.get::<i64, _>(2) as u16;
-        self.steady = Steady { loaded: Instant::now(), age, clock_at_load: self.clock.now() };
+        self.uptime = Uptime::new(&*self.clock, age);
         Ok(())
     }
 
@@ -196,13 +174,13 @@ impl Engine for ItemsEngine {
         if left.writes.is_empty() {
             return Ok(outcomes);
         }
-        let age = self.steady.age();
+        let age = self.uptime.age();
         let place = write::Place { number: self.number, shards: self.shards, now, age };
         self.number = write::write(connection, &left, place).await?;
         let due = self.swept_at.is_none_or(|at| now.since(at).max(at.since(now)) >= SWEEP_EVERY);
         let least = if due { SWEEP_LIMIT } else { 0 };
         let limit = |written: usize| least.max(written * SWEEP_FACTOR);
-        write::sweep_items(connection, self.steady.believed(now), limit(left.items.len())).await?;
+        write::sweep_items(connection, self.uptime.believed(now), limit(left.items.len())).await?;
         if let Some(before) = age.checked_sub(REMEMBERED) {
             write::sweep_writes(connection, before, limit(left.writes.len())).await?;
         }
@@ -311,7 +289,7 @@ impl<'a> Group<'a> {
             let key = change.key();
             versions.push(match change {
                 Change::Put { value, expires_at, .. } => {
-                    let present = Present { version: new_version(), expires_at: *expires_at };
+                    let present = Present { version: random::version(), expires_at: *expires_at };
                     self.present.insert(key, present);
                     self.left.items.insert(key, Some((value, present)));
                     present.version
@@ -343,14 +321,6 @@ impl<'a> Group<'a> {
             }
         }
     }
-}
-
-/// Drawn at random, so that no version comes again after a delete, or after an older copy of the file was put back.
-fn new_version() -> u64 {
-    let mut bytes = [0; 8];
-    SystemRandom::new().fill(&mut bytes);
-    // 62 bits, as it has to fit a signed column, and never 0.
-    (u64::from_be_bytes(bytes) >> 1) | 1
 }
 
 fn check(condition: Condition, version: u64) -> Result<()> {

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::embedded::error::from_sqlx;
-use crate::embedded::outbox::Tables;
+use crate::embedded::outbox::{Tables, epoch_of};
 use crate::{Result, Timestamp};
 
 /// How many events are forgotten at once.
@@ -13,8 +13,11 @@ pub(super) const PORTION: u64 = 1_000;
 pub(super) const TABLES: Tables = Tables {
     shards: "SELECT shard FROM shards ORDER BY shard",
     bounds: "SELECT (SELECT number FROM state), forgotten FROM shards WHERE shard = ?1",
-    events: "SELECT number, id, stream, topic, at, payload FROM outbox
-             WHERE shard = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
+    events: concat!(
+        "SELECT number, id, stream, topic, at, payload, ",
+        epoch_of!("o.number"),
+        " FROM outbox o WHERE shard = ?1 AND number > ?2 ORDER BY number LIMIT ?3"
+    ),
     positions: "SELECT shard, number FROM consumers WHERE id = ?1 ORDER BY shard",
 };
 

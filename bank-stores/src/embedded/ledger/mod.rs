@@ -159,8 +159,11 @@ impl Ledger for SqliteLedger {
 const EVENTS: outbox::Tables = outbox::Tables {
     shards: "SELECT 0",
     bounds: "SELECT coalesce(max(position), 0), coalesce(min(position) - 1, 0) FROM outbox HAVING ?1 = 0",
-    events: "SELECT position, id, 'ledger', topic, at, payload FROM outbox
-             WHERE ?1 = 0 AND position > ?2 ORDER BY position LIMIT ?3",
+    events: concat!(
+        "SELECT position, id, 'ledger', topic, at, payload, ",
+        outbox::epoch_of!("o.position"),
+        " FROM outbox o WHERE ?1 = 0 AND position > ?2 ORDER BY position LIMIT ?3"
+    ),
     positions: "SELECT 0, position FROM consumers WHERE id = ?1",
 };
 
