@@ -380,6 +380,10 @@ impl Facts {
         self.0.tries.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn discount_try(&self) {
+        self.0.tries.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Whether the client said in `TE` that it takes trailers.
     pub(crate) fn takes_trailers(&self) -> bool {
         self.0.takes_trailers.load(Ordering::Relaxed)

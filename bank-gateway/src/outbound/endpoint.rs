@@ -86,7 +86,11 @@ impl<T: Transport> Endpoint<T> {
     /// One try, which begins now. The breaker was asked already.
     pub(crate) async fn send(&self, sending: &mut Sending, now: Instant) -> Result<Response<Body>, Failure> {
         let facts = sending.facts.clone();
-        facts.count_try();
+        // A breaker around others sees the same try.
+        let counts = !std::mem::replace(&mut sending.counted, true);
+        if counts {
+            facts.count_try();
+        }
         let mut flight = Flight::begin(self.health.clone(), facts, now);
         let sent = self.transport.send(sending).await;
         match sent {
@@ -103,6 +107,9 @@ impl<T: Transport> Endpoint<T> {
             },
             Err(failure) => {
                 flight.end(failure.outcome());
+                if counts && failure.outcome().was_no_try() {
+                    sending.facts.discount_try();
+                }
                 if failure.outcome().is_endpoints_failure() {
                     tracing::debug!(address = %self.address, error = &failure as &dyn std::error::Error, "an endpoint failed");
                 }

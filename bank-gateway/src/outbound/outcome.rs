@@ -98,6 +98,11 @@ impl Outcome {
         }
     }
 
+    /// Whether nobody was even asked.
+    pub(crate) const fn was_no_try(self) -> bool {
+        matches!(self, Self::Unsent(Unsent::NoEndpoint | Unsent::BreakerOpen | Unsent::Busy))
+    }
+
     /// Whether the endpoint is to blame. It is not where a kept connection was found closed, which happens to healthy ones.
     #[must_use]
     pub const fn is_endpoints_failure(self) -> bool {

@@ -106,6 +106,7 @@ impl<T: Transport> Transport for Retry<T> {
                 return sent;
             }
             last = Some(sent);
+            sending.counted = false;
         }
         last.unwrap_or_else(|| Err(Failure::new(Outcome::Unsent(Unsent::NoEndpoint))))
     }

@@ -54,6 +54,8 @@ pub struct Sending {
     pub facts: Facts,
     /// Whether it has to go over a connection of its own: the one before it turned out to be stale.
     pub anew: bool,
+    /// Whether this try was counted.
+    pub(crate) counted: bool,
     /// The endpoints that were tried, so that another is chosen.
     pub(crate) tried: Tried,
 }
@@ -93,7 +95,7 @@ impl Sending {
     #[inline]
     pub fn new(exchange: Exchange) -> Self {
         let Exchange { request, facts } = exchange;
-        Self { request, facts, anew: false, tried: Tried::default() }
+        Self { request, facts, anew: false, counted: false, tried: Tried::default() }
     }
 
     /// Whether the call may be repeated, as its route declares.

@@ -14,9 +14,9 @@ use bank_gateway::outbound::{
     Balance, CircuitBreaker, Forward, InFlightLimit, Outbound, Retry, Tower, Transport,
 };
 use bank_gateway::{
-    AccessLog, Authorize, BodyLimit, Buckets, ClientAddress, Deadline, Facts, Metrics, MintIdentity,
-    NameRequests, PanicGuard, Quota, RateLimit, Record, SecurityHeaders, Step, StepLayer, StrictHttp, Times,
-    TraceContext,
+    AccessLog, Authorize, BodyLimit, Buckets, ClientAddress, Deadline, Ended, Facts, Metrics, MintIdentity,
+    NameRequests, Observe, PanicGuard, Quota, RateLimit, Record, SecurityHeaders, Step, StepLayer,
+    StrictHttp, Times, TraceContext,
 };
 use bank_sdk::client::ConnectOptions;
 use bank_sdk::declaration::{Access, Idempotency};
@@ -379,6 +379,28 @@ async fn the_limit_of_requests_in_flight_stands_alone() {
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     release.notify_one();
     assert_eq!(second.await.unwrap().unwrap().status(), 200);
+}
+
+/// How often each request was sent to a service.
+#[derive(Debug, Default)]
+struct Tries(Mutex<Vec<u8>>);
+
+impl Observe for Tries {
+    fn ended(&self, facts: &Facts, _: &Ended) {
+        self.0.lock().unwrap().push(facts.tries());
+    }
+}
+
+#[tokio::test]
+async fn a_try_is_counted_once_however_many_breakers_stand_around_it() {
+    let tries = Arc::new(Tries::default());
+    let endpoint = || CircuitBreaker::around(Tower::new(answering(&[503, 503]).1));
+    let endpoints = CircuitBreaker::around(Balance::over([endpoint(), endpoint()]));
+    let service = ServiceBuilder::new()
+        .layer(StepLayer::new(Record::to([tries.clone() as _])))
+        .service(Outbound::new(Retry::around(endpoints).of(Idempotency::Safe)));
+    assert_eq!(service.oneshot(get("/")).await.unwrap().status(), 503);
+    assert_eq!(*tries.0.lock().unwrap(), [2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
