@@ -10,6 +10,12 @@ use bank_stores::{Random, SystemRandom};
 
 use crate::Fatal;
 
+/// Makes a directory, and those above it, where there is none.
+pub(crate) fn private_directory(path: &Path) -> Result<(), Fatal> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Fatal::new(format!("{}: {error}", path.display())))
+}
+
 /// The data directory and what is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
@@ -20,12 +26,7 @@ impl Files {
     pub(crate) fn open(root: &Path) -> Result<Self, Fatal> {
         let files = Self { root: root.to_owned() };
         for directory in ["", "keys"] {
-            let path = root.join(directory);
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)
-                .map_err(|error| Fatal::new(format!("{}: {error}", path.display())))?;
+            private_directory(&root.join(directory))?;
         }
         Ok(files)
     }

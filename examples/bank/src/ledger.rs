@@ -8,6 +8,7 @@ use bank_stores::ledger::{Progress, Verified};
 
 use crate::Fatal;
 use crate::args::Ledger;
+use crate::files::private_directory;
 use crate::parts::LEDGER;
 
 /// Does it, and says in one line what was found.
@@ -23,11 +24,23 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
             eprintln!("{percent} % verified, {} of {} commands", progress.checked, progress.of);
         }
     };
-    if !data.is_dir() {
-        return Err(Fatal::new(format!("{}: there is no data; say where with --data DIR", data.display())));
-    }
-    if !matches!(what, Ledger::Restore(_)) && !path.is_file() {
-        return Err(Fatal::new(format!("{}: there is no ledger; say where with --data DIR", path.display())));
+    match what {
+        // A disk that is new has no directory yet; where the copy is missing, none is made.
+        Ledger::Restore(file) if file.is_file() => private_directory(path.parent().unwrap_or(data))?,
+        Ledger::Restore(_) => {}
+        _ if !data.is_dir() => {
+            return Err(Fatal::new(format!(
+                "{}: there is no data; say where with --data DIR",
+                data.display()
+            )));
+        }
+        _ if !path.is_file() => {
+            return Err(Fatal::new(format!(
+                "{}: there is no ledger; say where with --data DIR",
+                path.display()
+            )));
+        }
+        _ => {}
     }
     let (verified, done) = match what {
         Ledger::Verify(kept) => {
@@ -46,7 +59,20 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
     match breach {
         Some(breach) => Err(Fatal::new(format!("{done}not as it was written, {breach}"))),
         None => {
-            Ok(format!("{done}{} commands hold, the chain's head is {head}", head.sequence + head.pending))
+            let others =
+                if matches!(what, Ledger::Restore(_)) { missing_beside(data) } else { String::new() };
+            let commands = head.sequence + head.pending;
+            Ok(format!("{done}{commands} commands hold, the chain's head is {head}{others}"))
         }
+    }
+}
+
+/// What belongs to a ledger and is not there, as on a disk that is new.
+fn missing_beside(data: &Path) -> String {
+    let parts = ["keys", "identity", "transactions", "partners"];
+    let missing: Vec<_> = parts.into_iter().filter(|part| !data.join(part).exists()).collect();
+    match missing.is_empty() {
+        true => String::new(),
+        false => format!("; put back from the same backup, before the bank starts: {}", missing.join(", ")),
     }
 }

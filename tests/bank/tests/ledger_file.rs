@@ -65,6 +65,44 @@ fn a_backup_is_taken_beside_a_bank_that_runs_and_put_back() {
 }
 
 #[test]
+fn a_ledger_is_put_back_on_a_disk_that_is_new_and_the_bank_goes_on() {
+    let mut bank = Bank::start(program!(), Shape::One);
+    let (alice, mine) = bank.customer_with(100_00);
+    let (bob, his) = bank.customer_with(0);
+    alice.transfer(&mine, &his, 10_00);
+    let backup = tempfile::tempdir().unwrap();
+    let copy = backup.path().join("ledger.db");
+    let (status, _, errors) = ledger(&bank, &["backup", copy.to_str().unwrap()]);
+    assert_eq!(status, Some(0), "{errors}");
+    drop(bank.stop());
+    let data = bank.data();
+    let others = ["keys", "identity", "transactions", "partners", "jwks.json"];
+    for other in others {
+        std::fs::rename(data.join(other), backup.path().join(other)).unwrap();
+    }
+    std::fs::remove_dir_all(&data).unwrap();
+    // Where the copy is missing nothing is made.
+    let (status, ..) = ledger(&bank, &["restore", "missing.db"]);
+    assert!(status == Some(1) && !data.exists());
+    let (status, said, errors) = ledger(&bank, &["restore", copy.to_str().unwrap()]);
+    assert_eq!(status, Some(0), "{errors}");
+    assert!(
+        last(&said).ends_with("before the bank starts: keys, identity, transactions, partners"),
+        "{said}"
+    );
+    for other in others {
+        std::fs::rename(backup.path().join(other), data.join(other)).unwrap();
+    }
+    let (_, said, _) = ledger(&bank, &["verify"]);
+    assert!(!said.contains("before the bank starts"), "{said}");
+    bank.start_missing();
+    let (alice, bob) = (alice.at(bank.client()), bob.at(bank.client()));
+    assert_eq!((alice.balance(&mine), bob.balance(&his)), (90_00, 10_00));
+    alice.transfer(&mine, &his, 1_00);
+    assert_eq!(bob.balance(&his), 11_00);
+}
+
+#[test]
 fn a_ledger_command_says_in_one_line_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     for (words, wanted) in [
