@@ -7,6 +7,7 @@ pub mod edge;
 mod error;
 mod exchange;
 mod field_text;
+mod hex;
 pub mod identity;
 pub mod inbound;
 pub mod observe;

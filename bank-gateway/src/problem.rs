@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bank_sdk::Problem;
-#[cfg(feature = "passwords")]
 use bank_sdk::http::ReadError;
 use bank_stores::limit::Verdict;
 use http::header::{CONNECTION, WWW_AUTHENTICATE};
@@ -62,9 +61,8 @@ pub(crate) fn body_too_large(limit: u64) -> Problem {
         .with_code("body_too_large")
 }
 
-/// A body that could not be read whole.
-#[cfg(feature = "passwords")]
-pub(crate) fn unreadable_body(error: &ReadError) -> Problem {
+/// The problem of a body that could not be read whole: for a scheme that reads it. What it read it puts back.
+pub fn unreadable_body(error: &ReadError) -> Problem {
     match error {
         ReadError::TooLarge(limit) => body_too_large(*limit as u64),
         _ => incomplete_body(),

@@ -66,7 +66,7 @@ pub use tell::{ForwardPrincipal, PrincipalField};
 #[cfg(feature = "passwords")]
 pub use throttle::Throttle;
 
-pub use crate::problem::refused_credential;
+pub use crate::problem::{refused_credential, unreadable_body};
 
 /// The one value of a header field; none where it is missing, stands there twice, or is not text.
 #[must_use]

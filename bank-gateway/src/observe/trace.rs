@@ -23,6 +23,7 @@ use http::{HeaderMap, HeaderName, Request};
 
 use crate::exchange::{Exchange, Sought};
 use crate::field_text::field_copy;
+use crate::hex;
 use crate::step::{Flow, Refusal, Step};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -99,7 +100,7 @@ pub(crate) fn next_span(headers: &mut HeaderMap) {
     let mut span = [0; 8];
     SystemRandom::new().fill(&mut span);
     span[0] |= 1;
-    hex(&span, &mut text[36..52]);
+    hex::encode(&span, &mut text[36..52]);
     if let Some(value) = field_copy(&text) {
         headers.insert(TRACEPARENT, value);
     }
@@ -122,8 +123,8 @@ fn advance(found: Option<(TraceId, bool)>, random: &dyn Random, sampling: Sampli
     };
     // `00-`, the trace, the span and the flags.
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    hex(&id.0, &mut text[3..35]);
-    hex(&bytes[16..], &mut text[36..52]);
+    hex::encode(&id.0, &mut text[3..35]);
+    hex::encode(&bytes[16..], &mut text[36..52]);
     text[54] += u8::from(is_sampled);
     (id, text)
 }
@@ -148,49 +149,17 @@ fn parse(text: &[u8]) -> Option<(TraceId, bool)> {
     if head[35] != b'-' || head[52] != b'-' {
         return None;
     }
-    let [version] = unhex::<1>(version)?;
-    let (trace, span) = (unhex::<16>(&head[3..35])?, unhex::<8>(&head[36..52])?);
-    let [flags] = unhex::<1>(&head[53..])?;
+    let [version] = hex::decode::<1>(version)?;
+    let (trace, span) = (hex::decode::<16>(&head[3..35])?, hex::decode::<8>(&head[36..52])?);
+    let [flags] = hex::decode::<1>(&head[53..])?;
     let is_valid = version != 0xff && trace != [0; 16] && span != [0; 8];
     is_valid.then_some((TraceId(trace), flags & 1 == 1))
 }
 
-/// The octets of lower-case hexadecimal digits.
-fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let digit = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? * 16 + digit(pair[1])?;
-    }
-    Some(bytes)
-}
-
-fn hex(bytes: &[u8], into: &mut [u8]) {
-    for (pair, byte) in into.as_chunks_mut().0.iter_mut().zip(bytes) {
-        *pair = PAIRS[usize::from(*byte)];
-    }
-}
-
-/// Both digits of every octet.
-const PAIRS: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
-
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 32];
-        hex(&self.0, &mut text);
+        hex::encode(&self.0, &mut text);
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 
 use http::HeaderMap;
 
-use crate::inbound::strict_http::hex;
+use crate::hex::octet;
 
 /// The host of an authority: without its port, and without the dot at the end of a full name. Letters may still be of either
 /// case.
@@ -60,7 +60,7 @@ pub(crate) fn path_in_one_spelling(path: &str) -> String {
         rest = match rest {
             [] => break,
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.extend(hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low));
+                bytes.extend(octet(*high, *low));
                 rest
             }
             [byte, rest @ ..] => {
@@ -96,7 +96,7 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
                 rest
             }
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                decoded.extend(hex(*high).zip(hex(*low)).map(|(high, low)| high * 16 + low));
+                decoded.extend(octet(*high, *low));
                 rest
             }
             [byte, rest @ ..] => {

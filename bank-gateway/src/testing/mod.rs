@@ -49,7 +49,7 @@
 //!
 //! | What | Goes by |
 //! | --- | --- |
-//! | `Jwt`, `Sessions`, `ApiKeys`: when a credential expires | [`Harness::clock`], unless they were given a clock of their own |
+//! | the schemes of this crate: when a credential expires | [`Harness::clock`], unless they were given a clock of their own |
 //! | identity tokens: `MintIdentity`, services of this process, calls of services | [`Harness::clock`] |
 //! | audit records | [`Harness::clock`] |
 //! | limits, the throttle of `Passwords`, budgets of failures, what caches remember | tokio's clock |

@@ -55,7 +55,6 @@ pub use hop_by_hop::HopByHop;
 pub(crate) use hop_by_hop::remove_hop_by_hop;
 pub(crate) use host::is_host;
 pub use path::check_path;
-pub(crate) use path::hex;
 pub(crate) use reserved::{Reserved, is_reserved, remove_reserved};
 
 /// Refuses what two readers could read in two ways, and removes what only the gateway may say.

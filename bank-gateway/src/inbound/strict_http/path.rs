@@ -2,6 +2,7 @@
 
 use bank_sdk::Problem;
 
+use crate::hex::octet;
 use crate::problem::ambiguous;
 
 /// Refuses a path that can be read in two ways.
@@ -100,17 +101,7 @@ fn read_utf8(text: &[u8], first: u8) -> Result<usize, &'static str> {
 /// The octet of an escape at the start of this text.
 fn decode(text: &[u8]) -> Option<u8> {
     match text {
-        [b'%', high, low, ..] => Some(hex(*high)? * 16 + hex(*low)?),
-        _ => None,
-    }
-}
-
-/// The value of a hexadecimal digit.
-pub(crate) const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
+        [b'%', high, low, ..] => octet(*high, *low),
         _ => None,
     }
 }
