@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use crate::documents::{Collection, Document, DocumentWrite, Find};
 use crate::items::{Committed, Item, Key, Query, Settled, Transaction, WriteId};
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
-    Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OpenHolds, OwnerId, Period,
+    PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
 };
 use crate::outbox::{Edge, Events, Position, ShardId};
 use crate::{Consistency, Documents, Items, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp};
@@ -107,6 +107,19 @@ impl<L: Ledger + ?Sized> Ledger for Arc<L> {
 
     async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
         (**self).hold(id, read).await
+    }
+
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds> {
+        (**self).open_holds(account, page, read).await
+    }
+
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
+        (**self).posting(id, read).await
     }
 
     async fn entries(
