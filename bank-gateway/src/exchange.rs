@@ -6,9 +6,11 @@
 
 mod answer_fields;
 mod facts;
+mod sought;
 
 pub use facts::Facts;
 pub(crate) use facts::Upload;
+pub(crate) use sought::Sought;
 
 use bank_sdk::http::Body;
 use http::{HeaderMap, Request};
@@ -28,7 +30,11 @@ impl Exchange {
     #[must_use]
     pub fn new(mut request: Request<Body>) -> Self {
         let facts = match request.extensions_mut().remove::<Facts>() {
-            Some(facts) => facts,
+            Some(facts) => {
+                // Others had the request meanwhile, and may have changed it.
+                facts.forget_found();
+                facts
+            }
             None => {
                 let facts = Facts::begin(&request);
                 facts.adopt(&request);

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use bytes::BytesMut;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// So much memory is taken at once. A value that stays keeps all of it, so that it is small.
 const AT_ONCE: usize = 4 * 1024;
@@ -32,6 +32,11 @@ pub(crate) fn field_copy(bytes: &[u8]) -> Option<HeaderValue> {
 /// The value that is this number.
 pub(crate) fn field_number(number: u64) -> Option<HeaderValue> {
     field_copy(itoa::Buffer::new().format(number).as_bytes())
+}
+
+/// Removes a field that is rarely there. Most answers have few fields, among which it is missed faster than by its hash.
+pub(crate) fn remove_rare(headers: &mut HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    if headers.keys().any(|own| own == name) { headers.remove(name) } else { None }
 }
 
 #[cfg(test)]

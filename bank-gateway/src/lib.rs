@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod control;
+#[cfg(feature = "dev")]
 mod dev;
 pub mod edge;
 mod error;
@@ -18,9 +19,13 @@ pub mod step;
 pub mod testing;
 pub mod tls;
 pub mod traffic;
+#[cfg_attr(not(feature = "jwt"), allow(dead_code, reason = "key sets alone use all of it"))]
 mod watched;
 
-pub use control::{Admin, GatewayBuilder, Parts, ReadyCheck, ServicePolicy, config};
+#[cfg(feature = "config")]
+pub use control::config;
+pub use control::{Admin, GatewayBuilder, Parts, ReadyCheck, ServicePolicy};
+#[cfg(feature = "dev")]
 pub use dev::{Dev, DevError, DevErrorKind, DevServer, dev};
 pub use edge::{Gateway, GatewayFuture, Internal};
 pub use error::BuildError;

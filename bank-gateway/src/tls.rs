@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bank_sdk::serve::{Acceptor, TlsFacts};
-use bank_stores::SystemClock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::ServerSessionMemoryCache;
@@ -24,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use certificates::{Certificates, Source};
+
+use crate::watched::FileError;
 
 pub use certificates::CertificateStatus;
 
@@ -73,7 +74,7 @@ impl Tls {
     /// A directory that cannot be written.
     #[cfg(feature = "dev-certificate")]
     pub fn development(directory: &Path) -> Result<Self, TlsError> {
-        use bank_stores::Clock as _;
+        use bank_stores::{Clock as _, SystemClock};
         development::make(directory, SystemClock::new().now())?;
         Self::of(Source {
             certificate: directory.join("localhost.pem"),
@@ -84,7 +85,7 @@ impl Tls {
 
     fn of(source: Source) -> Result<Self, TlsError> {
         let path = source.certificate.clone();
-        let certificates = Arc::new(Certificates::load(source, Arc::new(SystemClock::new()))?);
+        let certificates = Arc::new(Certificates::load(source)?);
         let config = server_config(certificates.clone()).map_err(|error| TlsError::new(&path, error))?;
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificates: Some(certificates) })
     }
@@ -153,7 +154,7 @@ impl Acceptor for Tls {
 
     async fn accept(&self, stream: TcpStream) -> io::Result<(Self::Io, Option<TlsFacts>)> {
         if let Some(certificates) = &self.certificates {
-            certificates.check_soon();
+            certificates.look_soon();
         }
         let stream = self.acceptor.accept(stream).await?;
         let (_, session) = stream.get_ref();
@@ -193,5 +194,11 @@ impl TlsError {
     /// The file and the cause, in one line.
     fn told(&self) -> String {
         format!("{}: {}", self.path.display(), self.source)
+    }
+}
+
+impl From<FileError> for TlsError {
+    fn from(error: FileError) -> Self {
+        Self::new(&error.path, error.source)
     }
 }

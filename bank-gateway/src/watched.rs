@@ -7,6 +7,8 @@
 //! | it is older than [`Schedule::overdue`], as after a quiet hour | nothing until one look has ended; all callers wait for the same one |
 //! | the source fails, or takes longer than [`Schedule::patience`] | the value as it was; the error is logged when it changes, and shown by [`Watched::status`] |
 
+mod files;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
+
+pub(crate) use files::{FileError, Files, read};
 
 /// What a look at a source returns: a new value, or `None` where it has not changed.
 pub(crate) type Loaded<'a, T> = Pin<Box<dyn Future<Output = Result<Option<T>, String>> + Send + 'a>>;
@@ -120,15 +124,21 @@ impl<T: Send + Sync + 'static> Watched<T> {
 
     /// Whether the value is young enough to be used. One that is due is looked at in the background.
     pub(crate) fn is_current(&self) -> bool {
-        let Shared { source, schedule, .. } = &*self.shared;
-        if source.is_none() {
-            return true;
-        }
-        let age = self.shared.age_of(&self.shared.checked);
-        if age >= schedule.overdue {
+        let Shared { source, schedule, checked, .. } = &*self.shared;
+        if source.is_some() && self.shared.age_of(checked) >= schedule.overdue {
             return false;
         }
-        if age >= schedule.every && !self.shared.in_background.swap(true, Ordering::AcqRel) {
+        self.look_soon();
+        true
+    }
+
+    /// Looks at the source in the background, where a look is due.
+    pub(crate) fn look_soon(&self) {
+        let Shared { source, schedule, checked, .. } = &*self.shared;
+        if source.is_none() || self.shared.age_of(checked) < schedule.every {
+            return;
+        }
+        if !self.shared.in_background.swap(true, Ordering::AcqRel) {
             let shared = self.shared.clone();
             match tokio::runtime::Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(async move {
@@ -138,7 +148,11 @@ impl<T: Send + Sync + 'static> Watched<T> {
                 Err(_) => shared.in_background.store(false, Ordering::Release),
             }
         }
-        true
+    }
+
+    /// Puts what somebody else read in force, or notes why it cannot be.
+    pub(crate) fn put(&self, read: Result<T, String>) {
+        self.shared.conclude(read.map(Some));
     }
 
     /// The value, after a look where one is overdue.
@@ -193,7 +207,10 @@ impl<T: Send + Sync + 'static> Shared<T> {
     async fn load(&self) {
         let Some(source) = &self.source else { return };
         let loading = tokio::time::timeout(self.schedule.patience, source.load(self.value.load_full()));
-        let outcome = loading.await.unwrap_or_else(|_| Err("the source takes too long".to_owned()));
+        self.conclude(loading.await.unwrap_or_else(|_| Err("the source takes too long".to_owned())));
+    }
+
+    fn conclude(&self, outcome: Result<Option<T>, String>) {
         let error = match outcome {
             Ok(Some(value)) => {
                 self.value.store(Arc::new(value));

@@ -1,9 +1,34 @@
 //! The command line of the measuring programs: `--name value` pairs.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::str::FromStr;
 
 use crate::Failure;
+
+/// Runs a measuring program, which is told the part that it plays (the word before all options) and its options, and says
+/// whether its bounds hold. `--help` is answered here.
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "the program's purpose")]
+pub fn program(
+    name: &str,
+    help: &str,
+    run: impl FnOnce(Option<String>, Arguments) -> Result<bool, Failure>,
+) -> ExitCode {
+    let mut words = std::env::args().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == "--help") {
+        println!("{help}");
+        return ExitCode::SUCCESS;
+    }
+    let part = words.next_if(|word| !word.starts_with("--"));
+    match Arguments::parse(words).and_then(|arguments| run(part, arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Arguments that nobody has asked for yet.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bank_gateway::identity::{Jwt, KeySet};
 use bank_gateway::{Gateway, GatewayBuilder, Quota, Route, Upstream};
+use bank_sdk::declaration::Method;
 use bank_sdk::identity::IdentityKeys;
 use bank_sdk::{Access, Api, BankService, Call, Empty, Endpoint, Endpoints, Problem, Service};
 use jsonwebtoken::jwk::JwkSet;
@@ -40,8 +41,20 @@ pub fn bare(upstream: SocketAddr) -> Result<Gateway, Failure> {
 /// # Errors
 /// What does not fit together.
 pub fn full(trusted: &JwkSet, upstream: SocketAddr) -> Result<Gateway, Failure> {
+    Ok(full_among(trusted, upstream, 1)?.build()?)
+}
+
+/// The same among so many routes, not built yet.
+///
+/// # Errors
+/// Keys that cannot be used.
+pub fn full_among(trusted: &JwkSet, upstream: SocketAddr, routes: usize) -> Result<GatewayBuilder, Failure> {
     let keys = IdentityKeys::new([("1", [7; 32])])?;
-    Ok(authenticated(trusted)?.service(Kilobyte::api(), at(upstream).identity_keys(keys)).build()?)
+    let builder = authenticated(trusted)?.service(Kilobyte::api(), at(upstream).identity_keys(keys));
+    Ok((1..routes).fold(builder, |builder, number| {
+        let route = Route::new(Method::Get, format!("/v1/others/{number}/{{id}}")).access(Access::Public);
+        builder.route(route, at(upstream).foreign())
+    }))
 }
 
 /// The same, in front of a service in this process.

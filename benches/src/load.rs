@@ -19,10 +19,24 @@ done = function(summary, latency, requests)
 end
 "#;
 
+/// The same, with the tokens of a file in turn.
+const TOKENS: &str = r#"
+local tokens, at = {}, 0
+init = function(arguments)
+  for token in io.lines(arguments[1]) do tokens[#tokens + 1] = "Bearer " .. token end
+end
+request = function()
+  at = at % #tokens + 1
+  wrk.headers["Authorization"] = tokens[at]
+  return wrk.format()
+end
+"#;
+
 /// How load is made.
 #[derive(Clone, Debug)]
 pub struct Load {
     script: PathBuf,
+    script_with_tokens: PathBuf,
     connections: u32,
 }
 
@@ -47,7 +61,9 @@ impl Load {
     pub fn new(directory: &Path, connections: u32) -> io::Result<Self> {
         let script = directory.join("measured.lua");
         std::fs::write(&script, SCRIPT)?;
-        Ok(Self { script, connections })
+        let script_with_tokens = directory.join("tokens.lua");
+        std::fs::write(&script_with_tokens, [TOKENS, SCRIPT].concat())?;
+        Ok(Self { script, script_with_tokens, connections })
     }
 
     /// Runs it for so many seconds.
@@ -61,20 +77,42 @@ impl Load {
         token: &str,
         seconds: u32,
     ) -> Result<Measured, Failure> {
-        let output = Command::new("wrk")
-            .args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s"), "-s"])
-            .arg(&self.script)
-            .args(["-H", &format!("Authorization: Bearer {token}"), &format!("http://{address}{path}")])
-            .output()
-            .await
-            .map_err(|error| {
-                format!("wrk does not start ({error}); install it, on Debian with apt-get install wrk")
-            })?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        parse(&text).ok_or_else(|| {
-            format!("wrk against {address} failed: {text}{}", String::from_utf8_lossy(&output.stderr)).into()
-        })
+        let mut wrk = self.wrk(&self.script, seconds);
+        wrk.args(["-H", &format!("Authorization: Bearer {token}"), &format!("http://{address}{path}")]);
+        measured(wrk, address).await
     }
+
+    /// The same with the tokens of this file, one in a line, in turn.
+    ///
+    /// # Errors
+    /// Where `wrk` is missing, or a request failed.
+    pub async fn run_with(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        tokens: &Path,
+        seconds: u32,
+    ) -> Result<Measured, Failure> {
+        let mut wrk = self.wrk(&self.script_with_tokens, seconds);
+        wrk.arg(format!("http://{address}{path}")).arg("--").arg(tokens);
+        measured(wrk, address).await
+    }
+
+    fn wrk(&self, script: &Path, seconds: u32) -> Command {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s"), "-s"]).arg(script);
+        wrk
+    }
+}
+
+async fn measured(mut wrk: Command, address: SocketAddr) -> Result<Measured, Failure> {
+    let output = wrk.output().await.map_err(|error| {
+        format!("wrk does not start ({error}); install it, on Debian with apt-get install wrk")
+    })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse(&text).ok_or_else(|| {
+        format!("wrk against {address} failed: {text}{}", String::from_utf8_lossy(&output.stderr)).into()
+    })
 }
 
 /// What `wrk` said, where no request failed.

@@ -62,8 +62,8 @@ fn count(address: SocketAddr, token: &str) -> (f64, usize) {
 
 #[test]
 fn a_proxied_request_asks_for_memory_no_more_often_than_stated() {
-    const BARE: f64 = 11.5;
-    const FULL: f64 = 13.5;
+    const BARE: f64 = 10.5;
+    const FULL: f64 = 10.6;
     let upstream = loopback::upstream().unwrap();
     let issuer = Issuer::new().unwrap();
     let token = issuer.token("cus_bench").unwrap();

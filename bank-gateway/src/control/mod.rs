@@ -2,6 +2,7 @@
 
 mod admin;
 mod builder;
+#[cfg(feature = "config")]
 pub mod config;
 mod lasting;
 mod own_routes;

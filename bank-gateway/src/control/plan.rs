@@ -13,10 +13,10 @@ use super::readiness::Readiness;
 use super::routes::Common;
 use crate::edge::{EdgeSteps, InsideRouteSteps, InsideSteps, RouteSteps, Served, StrictPath};
 use crate::identity::Authenticate;
-use crate::inbound::{HopByHop, LoopGuard, NameRequests, Preflights};
+use crate::inbound::{HopByHop, LoopGuard, NameRequests, Preflights, is_reserved};
 use crate::observe::{Audited, Metrics, Observe, Record, TraceContext};
 use crate::outbound::Destination;
-use crate::route::{Entry, Render, Table};
+use crate::route::{Matcher, Render, RouteInfo, Table};
 use crate::step::PanicGuard;
 use crate::traffic::{Counted, LimitBy, RateLimit};
 use crate::{BuildError, Gateway};
@@ -87,7 +87,14 @@ impl State {
         let upstreams = upstreams.chain(builder.routes.iter().map(|(_, upstream)| upstream));
         let names: BTreeSet<String> =
             upstreams.flat_map(|upstream| upstream.field_names().map(str::to_owned)).collect();
-        faults.extend(common.schemes.reads_any_of(&names));
+        let strict = names.iter().fold(builder.strict_http.clone(), |strict, name| strict.reserve(name));
+        let strict = credential_fields.iter().fold(strict, |strict, name| strict.end_to_end(name));
+        for field in credential_fields.iter().filter(|field| strict.removes(field) && !is_reserved(field)) {
+            faults.push(format!(
+                "a scheme reads `{field}`, which this gateway removes from every request \
+                 (StrictHttp::reserve, or a field that tells an upstream who calls); use another name"
+            ));
+        }
         let (mut outside, mut inside) = (Vec::new(), Vec::new());
         let mut services = Vec::new();
         common.add_own(&builder, &readiness, &mut outside, &mut faults);
@@ -108,9 +115,9 @@ impl State {
             }
         }
         if common.schemes.is_empty() {
-            let needs = |entry: &Entry<Served<RouteSteps>>| {
-                matches!(entry.info.access, Access::Authenticated { .. })
-                    && entry.payload.steps.authenticate.is_none()
+            let needs = |(matcher, served): &(Matcher, Served<RouteSteps>)| {
+                matches!(matcher.info.access, Access::Authenticated { .. })
+                    && served.steps.authenticate.is_none()
             };
             if outside.iter().any(needs) {
                 faults.push(
@@ -140,10 +147,7 @@ impl State {
             guard: PanicGuard::default(),
             client: builder.client_address,
             address_limit: RateLimit::of(lasting.edge.clone(), [address_limit]).quietly(),
-            strict: {
-                let strict = names.iter().fold(builder.strict_http, |strict, name| strict.reserve(name));
-                credential_fields.iter().fold(strict, |strict, name| strict.end_to_end(name))
-            },
+            strict,
             loops: LoopGuard::new(&common.name).visits(builder.loop_visits),
             preflights: builder.cors.clone().map(Preflights::of),
             cors: builder.cors,
@@ -166,6 +170,14 @@ impl State {
             readiness,
             metrics: lasting.metrics.clone(),
         })
+    }
+}
+
+impl State {
+    /// All routes, of the outside and of the inside.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Arc<RouteInfo>> {
+        let outside = self.outside.entries().iter().map(|entry| &entry.matcher.info);
+        outside.chain(self.inside.entries().iter().map(|entry| &entry.matcher.info))
     }
 }
 

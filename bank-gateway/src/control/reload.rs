@@ -20,7 +20,7 @@ impl Gateway {
     /// Every fault; the old configuration stays in force.
     pub fn reload(&self, builder: GatewayBuilder) -> Result<(), BuildError> {
         let mut faults = self.shared.lasting.cannot_change(&builder);
-        match State::build(builder, &self.shared.lasting) {
+        let built = match State::build(builder, &self.shared.lasting) {
             Ok(state) if faults.is_empty() => {
                 self.shared.state.store(Arc::new(state));
                 Ok(())
@@ -30,6 +30,10 @@ impl Gateway {
                 faults.extend(more);
                 Err(BuildError::new(faults))
             }
-        }
+        };
+        // Of what was in force, or would have been.
+        let state = self.shared.state.load();
+        self.shared.lasting.metrics.sweep(state.routes().map(|route| (&*route.service, &*route.operation)));
+        built
     }
 }

@@ -20,12 +20,12 @@ use crate::identity::{
 use crate::inbound::{ForwardedFields, SameSite, Upgrades};
 use crate::observe::TraceContext;
 use crate::outbound::{Credentials, Destination, Origin, Upstream};
-use crate::route::{Conditions, Entry, Policy, Route, RouteInfo};
+use crate::route::{Conditions, Matcher, Policy, Route, RouteInfo};
 use crate::step::OwnSteps;
 use crate::traffic::{BodyLimit, Counted, Deadline, LimitBy, Quota, RateLimit, RequireIdempotencyKey, Times};
 
-pub(super) type OutsideRoutes = Vec<Entry<Served<RouteSteps>>>;
-pub(super) type InsideRoutes = Vec<Entry<Served<InsideRouteSteps>>>;
+pub(super) type OutsideRoutes = Vec<(Matcher, Served<RouteSteps>)>;
+pub(super) type InsideRoutes = Vec<(Matcher, Served<InsideRouteSteps>)>;
 
 /// What the routes of one configuration have in common.
 pub(super) struct Common<'a> {
@@ -102,12 +102,12 @@ impl Common<'_> {
                 origin: None,
             };
             match self.outside(&behind, &route.declaration, Policy::new(), route.when, Some(Method::Get)) {
-                Ok(mut entry) => {
+                Ok((matcher, mut served)) => {
                     if is_probe(path) {
                         // A crowd at the prober's address must not make the gateway look dead.
-                        Arc::make_mut(&mut entry.payload.steps).address_quota = None;
+                        Arc::make_mut(&mut served.steps).address_quota = None;
                     }
-                    outside.push(entry);
+                    outside.push((matcher, served));
                 }
                 Err(more) => faults.extend(more),
             }
@@ -285,6 +285,10 @@ impl Common<'_> {
                 ));
             }
             match Counted::new(&class, quota, by, cost) {
+                // One bucket would be charged twice, or two callers' be mixed.
+                Ok(_) if limits.iter().any(|other: &Counted| other.class() == class) => faults.push(format!(
+                    "{who}: counts a request in the class `{class}` twice; give one of its limits another name"
+                )),
                 Ok(counted) => limits.push(counted),
                 Err(fault) => faults.push(format!("{who}: {fault}")),
             }
@@ -300,7 +304,7 @@ impl Common<'_> {
         policy: Policy,
         when: Conditions,
         method: Option<Method>,
-    ) -> Result<Entry<Served<RouteSteps>>, Vec<String>> {
+    ) -> Result<(Matcher, Served<RouteSteps>), Vec<String>> {
         let operation: Arc<str> = match method {
             Some(_) => declared.operation().into(),
             None => format!("* {}", declared.path).into(),
@@ -327,6 +331,14 @@ impl Common<'_> {
         let info = self.info(behind, declared, &operation, &access, &policy);
         let nobody_is_known = matches!(access, Access::Public | Access::Login);
         let is_own = matches!(behind.target, Target::Own(_));
+        for (class, _, by, _) in &policy.limits {
+            if nobody_is_known && matches!(by, LimitBy::Principal(_)) {
+                faults.push(format!(
+                    "{who}: counts `{class}` by who calls, whom nobody knows there; count by LimitBy::Address, or let the \
+                     route ask for a credential"
+                ));
+            }
+        }
         let limit = self.limit(&who, &info.limit_class, policy.limits, &mut faults);
         let schemes = match policy.schemes {
             Some(schemes) => {
@@ -380,9 +392,9 @@ impl Common<'_> {
             principal: behind.forwards.clone(),
             mint: (goes_on && !matches!(behind.tell, Tell::Nothing)).then(|| self.mint(behind, &operation)),
         };
-        let payload = Served { steps: Arc::new(steps), target: behind.target.clone() };
+        let served = Served { steps: Arc::new(steps), target: behind.target.clone() };
         let (path, origin) = (declared.path.clone(), behind.origin.clone());
-        Ok(Entry { info, method, path, when, origin, yields: false, payload })
+        Ok((Matcher::new(info, method, path, when, origin), served))
     }
 
     #[cfg(feature = "passwords")]
@@ -400,7 +412,7 @@ impl Common<'_> {
         &self,
         behind: &Behind,
         declared: &EndpointDeclaration,
-    ) -> Option<Entry<Served<InsideRouteSteps>>> {
+    ) -> Option<(Matcher, Served<InsideRouteSteps>)> {
         let access = declared.access.clone()?;
         let operation: Arc<str> = declared.operation().into();
         let info = self.info(behind, declared, &operation, &access, &Policy::new());
@@ -421,9 +433,9 @@ impl Common<'_> {
             trace: self.trace.clone(),
             mint: self.mint(behind, &operation),
         };
-        let payload = Served { steps: Arc::new(steps), target: behind.target.clone() };
+        let served = Served { steps: Arc::new(steps), target: behind.target.clone() };
         let (method, path) = (Some(declared.method), declared.path.clone());
-        Some(Entry { info, method, path, when: Conditions::default(), origin: None, yields: false, payload })
+        Some((Matcher::new(info, method, path, Conditions::default(), None), served))
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bank_sdk::Problem;
 use bank_sdk::http::Body;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -65,7 +66,7 @@ impl Start for Outside {
     type Next = Self;
 
     #[inline]
-    fn call(self, exchange: Exchange) -> Routed<RouteSteps> {
+    fn call(self, exchange: &mut Option<Exchange>) -> Routed<RouteSteps> {
         Next::call(self, exchange)
     }
 
@@ -80,9 +81,15 @@ impl Next for Outside {
     type Future = Routed<RouteSteps>;
 
     #[inline]
-    fn call(self, exchange: Exchange) -> Routed<RouteSteps> {
-        match self.0.outside.find(&exchange.request) {
-            Ok(entry) => Routed::On { passage: serve(entry, exchange) },
+    fn call(self, exchange: &mut Option<Exchange>) -> Routed<RouteSteps> {
+        let Some(own) = exchange else {
+            return Routed::Nowhere { answer: Some(Err(Problem::internal())) };
+        };
+        match self.0.outside.find(&own.request) {
+            Ok(entry) => {
+                let facts = own.facts.clone();
+                Routed::On { passage: serve(entry, facts, exchange) }
+            }
             Err(no) => {
                 self.0.metrics.unrouted();
                 Routed::Nowhere { answer: Some(Err(no.problem())) }
@@ -136,8 +143,9 @@ where
         if let Some(render) = &state.render {
             exchange.facts.set_render(render.clone());
         }
+        let (facts, mut exchange) = (exchange.facts.clone(), Some(exchange));
         let outside = Outside(state.clone());
-        GatewayFuture { passage: Passage::begin(Edge(state), exchange, outside) }
+        GatewayFuture { passage: Passage::begin(Edge(state), facts, &mut exchange, outside) }
     }
 }
 

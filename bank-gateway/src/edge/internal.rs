@@ -55,7 +55,7 @@ pub(crate) struct Inside(Arc<State>);
 impl Start for Inside {
     type Next = Self;
 
-    fn call(self, exchange: Exchange) -> Routed<InsideRouteSteps> {
+    fn call(self, exchange: &mut Option<Exchange>) -> Routed<InsideRouteSteps> {
         Next::call(self, exchange)
     }
 
@@ -69,9 +69,15 @@ impl Next for Inside {
     type Output = Answer;
     type Future = Routed<InsideRouteSteps>;
 
-    fn call(self, exchange: Exchange) -> Routed<InsideRouteSteps> {
-        match self.0.inside.find(&exchange.request) {
-            Ok(entry) => Routed::On { passage: serve(entry, exchange) },
+    fn call(self, exchange: &mut Option<Exchange>) -> Routed<InsideRouteSteps> {
+        let Some(own) = exchange else {
+            return Routed::Nowhere { answer: Some(Err(Problem::internal())) };
+        };
+        match self.0.inside.find(&own.request) {
+            Ok(entry) => {
+                let facts = own.facts.clone();
+                Routed::On { passage: serve(entry, facts, exchange) }
+            }
             Err(_) => Routed::Nowhere { answer: Some(Err(Problem::not_found())) },
         }
     }
@@ -97,8 +103,9 @@ where
     fn call(&mut self, request: Request<B>) -> InternalFuture {
         let state = self.gateway.shared.state.load_full();
         let exchange = Exchange::begin(request.map(Body::new));
+        let (facts, mut exchange) = (exchange.facts.clone(), Some(exchange));
         let inside = Inside(state.clone());
-        InternalFuture { passage: Passage::begin(Inner(state), exchange, inside) }
+        InternalFuture { passage: Passage::begin(Inner(state), facts, &mut exchange, inside) }
     }
 }
 

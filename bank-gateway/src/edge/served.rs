@@ -2,19 +2,20 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bank_sdk::Problem;
 use bank_sdk::http::Body;
 use http::{Request, Response};
 use tower::Service as _;
 
 use crate::exchange::{Exchange, Facts};
 use crate::inbound::receive;
-use crate::outbound::{Destination, Outcome, send_on};
+use crate::outbound::{Destination, Outcome, Sending, send_on};
 use crate::route::Entry;
 use crate::step::passage::{Next, Passage, Start};
 use crate::step::{Answer, Step, finish};
@@ -60,16 +61,20 @@ pub(crate) type OnRoute<T> = Passage<Held<T>, Target>;
 
 /// Sends a request on its way along a route.
 #[inline]
-pub(crate) fn serve<T: Step>(entry: &Arc<Entry<Served<T>>>, exchange: Exchange) -> OnRoute<T> {
-    exchange.facts.set_route(entry.info.clone());
-    Passage::begin(Held(entry.clone()), exchange, entry.payload.target.clone())
+pub(crate) fn serve<T: Step>(
+    entry: &Arc<Entry<Served<T>>>,
+    facts: Facts,
+    exchange: &mut Option<Exchange>,
+) -> OnRoute<T> {
+    facts.set_route(entry.matcher.info.clone());
+    Passage::begin(Held(entry.clone()), facts, exchange, entry.payload.target.clone())
 }
 
 impl Start for Target {
     type Next = Self;
 
     #[inline]
-    fn call(self, exchange: Exchange) -> TargetFuture {
+    fn call(self, exchange: &mut Option<Exchange>) -> TargetFuture {
         Next::call(self, exchange)
     }
 
@@ -84,27 +89,36 @@ impl Next for Target {
     type Future = TargetFuture;
 
     #[inline]
-    fn call(self, exchange: Exchange) -> TargetFuture {
+    fn call(self, exchange: &mut Option<Exchange>) -> TargetFuture {
+        let Some(exchange) = exchange.take() else {
+            return TargetFuture(Box::pin(ready(Err(Problem::internal()))));
+        };
         let destination = match self {
             Self::Own(own) => return TargetFuture(own(&exchange.facts)),
             Self::Service(destination) => destination,
         };
-        TargetFuture(Box::pin(async move {
-            let facts = exchange.facts.clone();
-            let mut answer = match &*destination {
-                Destination::Local(service) => call(service.clone(), exchange).await,
-                Destination::Cluster(cluster) => send_on(cluster, exchange).await.1,
-            };
-            if let Ok(response) = &mut answer {
-                // What the gateway says of limits stands in the place of what a service says.
-                facts.make_room_for_fields(response.headers_mut());
+        TargetFuture(match &*destination {
+            Destination::Local(service) => Box::pin(call(service.clone(), exchange)),
+            Destination::Cluster(cluster) => {
+                let (cluster, mut sending) = (cluster.clone(), Sending::new(exchange));
+                Box::pin(async move {
+                    let mut answer = send_on(&*cluster, &mut sending).await;
+                    make_room(&mut answer, &sending.facts);
+                    answer
+                })
             }
-            answer
-        }))
+        })
     }
 
     fn answer(output: Answer) -> Result<Answer, Infallible> {
         Ok(output)
+    }
+}
+
+/// What the gateway says of limits stands in the place of what a service says.
+fn make_room(answer: &mut Answer, facts: &Facts) {
+    if let Ok(response) = answer {
+        facts.make_room_for_fields(response.headers_mut());
     }
 }
 
@@ -118,13 +132,15 @@ async fn call(mut service: bank_sdk::Service, exchange: Exchange) -> Answer {
     facts.count_try();
     let Ok(mut response) = service.call(request).await;
     facts.set_outcome(Outcome::Answered);
-    match receive(&mut response, &facts) {
+    let mut answer = match receive(&mut response, &facts) {
         Ok(()) => Ok(response),
         Err(invalid) => {
             tracing::error!(%invalid, "a service of this process gave an answer that cannot be passed on");
             Err(invalid.into())
         }
-    }
+    };
+    make_room(&mut answer, &facts);
+    answer
 }
 
 /// The answer of a [`Target`].
@@ -160,7 +176,7 @@ impl tower::Service<Request<Body>> for RouteService {
     fn call(&mut self, request: Request<Body>) -> RouteServiceFuture {
         let exchange = Exchange::new(request);
         let facts = exchange.facts.clone();
-        RouteServiceFuture { answer: Next::call(self.0.clone(), exchange), facts }
+        RouteServiceFuture { answer: Next::call(self.0.clone(), &mut Some(exchange)), facts }
     }
 }
 

@@ -13,11 +13,13 @@ use bank_sdk::serve::Connection;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use tokio::time::Instant;
 
+use crate::field_text::{field_copy, remove_rare};
 use crate::inbound::{ClientAddr, ClientOrigin, UpgradeRequest};
 use crate::observe::TraceId;
 use crate::outbound::{Abandoned, Outcome, Why};
 use crate::route::{Render, RouteInfo};
 
+use super::Sought;
 use super::answer_fields::AnswerFields;
 
 /// What is known of a request. Clones share it.
@@ -40,12 +42,16 @@ struct Known {
     upgrade: OnceLock<Box<UpgradeRequest>>,
     outcome: Mutex<Option<Outcome>>,
     fields: Mutex<AnswerFields>,
+    /// The name as the value of a field, made once.
+    id_field: OnceLock<Option<HeaderValue>>,
+    /// The [`Sought`] fields that the request is known to lack.
+    lacking: AtomicU8,
     /// Nanoseconds after the start at which the head of the answer is no longer wanted.
     deadline: AtomicU64,
     /// Whether the caller asked for less time than the route gives.
     shortened: AtomicBool,
     upload: AtomicU8,
-    /// Nanoseconds after the start at which the caller's body had come to its end.
+    /// Nanoseconds after the start at which the caller's body had come to its end, or was read last.
     uploaded: AtomicU64,
     tries: AtomicU8,
     panicked: AtomicBool,
@@ -58,12 +64,14 @@ struct Known {
 pub(crate) enum Upload {
     /// There is none, or it has been read to its end.
     Done = 0,
-    /// More of it is to come.
+    /// More of it is to come, and is waited for.
     Open = 1,
     /// The caller broke it off.
     Broken = 2,
     /// It was larger than it may be.
     TooLarge = 3,
+    /// More of it is to come, or has come, and nobody asks for it.
+    Unread = 4,
 }
 
 impl Facts {
@@ -85,6 +93,8 @@ impl Facts {
             upgrade: OnceLock::new(),
             outcome: Mutex::default(),
             fields: Mutex::default(),
+            id_field: OnceLock::new(),
+            lacking: AtomicU8::new(0),
             deadline: AtomicU64::new(u64::MAX),
             shortened: AtomicBool::new(false),
             upload: AtomicU8::new(Upload::Done as u8),
@@ -137,6 +147,12 @@ impl Facts {
     #[must_use]
     pub fn id_text(&self) -> &str {
         self.id().map_or("", RequestId::as_str)
+    }
+
+    /// The same as the value of a header field.
+    pub(crate) fn id_field(&self) -> Option<HeaderValue> {
+        let id = self.id()?;
+        self.0.id_field.get_or_init(|| field_copy(id.as_bytes())).clone()
     }
 
     /// The name that it has until somebody who is believed gives it another.
@@ -264,8 +280,23 @@ impl Facts {
     /// Removes from an answer what this request's own fields will say.
     pub(crate) fn make_room_for_fields(&self, headers: &mut HeaderMap) {
         for name in self.fields().names() {
-            headers.remove(name);
+            remove_rare(headers, name);
         }
+    }
+
+    /// Says which of the [`Sought`] fields the request has.
+    pub(crate) fn set_found(&self, found: u8) {
+        self.0.lacking.store(!found, Ordering::Relaxed);
+    }
+
+    /// It is no longer known: what is not ours has had the request.
+    pub(crate) fn forget_found(&self) {
+        self.set_found(u8::MAX);
+    }
+
+    /// Whether the request is known to lack a field.
+    pub(crate) fn lacks(&self, field: Sought) -> bool {
+        self.0.lacking.load(Ordering::Relaxed) & field.bit() != 0
     }
 
     /// When the head of the answer is no longer wanted.
@@ -302,19 +333,20 @@ impl Facts {
             1 => Upload::Open,
             2 => Upload::Broken,
             3 => Upload::TooLarge,
+            4 => Upload::Unread,
             _ => Upload::Done,
         }
     }
 
     pub(crate) fn set_upload(&self, upload: Upload) {
-        if upload == Upload::Done {
+        if matches!(upload, Upload::Done | Upload::Unread) {
             let nanos = u64::try_from(self.0.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.0.uploaded.store(nanos, Ordering::Relaxed);
         }
         self.0.upload.store(upload as u8, Ordering::Relaxed);
     }
 
-    /// When the caller's body had come to its end; the start, where there was none.
+    /// When the caller's body had come to its end, or to where the service stopped reading; the start, where there was none.
     pub(crate) fn uploaded_at(&self) -> Instant {
         self.0.start + Duration::from_nanos(self.0.uploaded.load(Ordering::Relaxed))
     }
@@ -325,10 +357,10 @@ impl Facts {
         match self.upload() {
             Upload::Open => return Outcome::Abandoned(Abandoned::SlowUpload),
             Upload::Broken | Upload::TooLarge => return Outcome::CallerBroke,
-            Upload::Done if self.caller_shortened_it() => {
+            Upload::Done | Upload::Unread if self.caller_shortened_it() => {
                 return Outcome::Abandoned(Abandoned::ByItsDeadline);
             }
-            Upload::Done => {}
+            Upload::Done | Upload::Unread => {}
         }
         // A service that was given the last moments only, after a long upload or a long wait, has not failed.
         let given = Duration::from_nanos(self.0.deadline.load(Ordering::Relaxed));

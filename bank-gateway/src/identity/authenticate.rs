@@ -1,6 +1,5 @@
 //! Which scheme a request's credential is of, and whose it is.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -64,9 +63,13 @@ impl Authenticate {
     pub fn describe(&self) -> Vec<SecurityScheme> {
         let mut described: Vec<SecurityScheme> = Vec::new();
         for scheme in self.schemes.iter().filter_map(|scheme| scheme.describe()) {
-            if !described.iter().any(|other| other.name() == scheme.name()) {
-                described.push(scheme);
-            }
+            let name = scheme.name().to_owned();
+            let names = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}{number}")));
+            let mut named = names.map(|name| scheme.clone().named(name));
+            // Another way under the same name is numbered.
+            let free =
+                named.find(|one| described.iter().all(|other| other.name() != one.name() || other == one));
+            described.extend(free.filter(|one| !described.contains(one)));
         }
         described
     }
@@ -96,9 +99,11 @@ impl Authenticate {
     }
 
     /// Removes every scheme's credential.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    pub(crate) fn strip(&self, headers: &mut HeaderMap, has_cookie: bool) {
         headers.remove(http::header::AUTHORIZATION);
-        headers.remove(http::header::COOKIE);
+        if has_cookie {
+            headers.remove(http::header::COOKIE);
+        }
         for name in self.credential_fields() {
             headers.remove(name);
         }
@@ -133,18 +138,6 @@ impl Authenticate {
             });
             scheme.fault().into_iter().chain(reserved)
         })
-    }
-
-    /// A fault for each scheme that reads one of these fields, which the gateway removes.
-    pub(crate) fn reads_any_of(&self, names: &BTreeSet<String>) -> Vec<String> {
-        let fields = self
-            .schemes
-            .iter()
-            .flat_map(|scheme| scheme.credential_fields().iter().map(|field| (scheme.name(), *field)));
-        fields
-            .filter(|(_, field)| names.contains(*field))
-            .map(|(scheme, field)| format!("the scheme `{scheme}` reads `{field}`, which tells an upstream who calls; use another name"))
-            .collect()
     }
 
     /// Which scheme tells who calls, and whether anybody must be waited for to know it.
@@ -329,6 +322,7 @@ impl Step for Authenticate {
             }
             Chosen::Unchecked(scheme) => {
                 let mut own = exchange.take();
+                own.facts.forget_found();
                 // Schemes bound the failures of each network.
                 own.facts.client().map(|client| own.request.extensions_mut().insert(client));
                 Ok(held.start(async move {

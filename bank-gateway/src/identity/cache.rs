@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bank_sdk::Principal;
@@ -17,15 +17,15 @@ const MAX_STEPS: usize = 16;
 const OVERHEAD: usize = 64;
 
 /// A cache of at most so many bytes.
-pub(crate) struct ByteCache<K, V> {
-    hasher: RandomState,
+pub(crate) struct ByteCache<K, V, S = RandomState> {
+    hasher: S,
     shards: Box<[Mutex<Shard<K, V>>]>,
     bytes: usize,
 }
 
 struct Shard<K, V> {
     /// Where the entry of a hash stands. Two keys of one hash take each other's place.
-    index: HashMap<u64, usize>,
+    index: HashMap<u64, usize, BuildHasherDefault<Beginning>>,
     entries: Vec<Entry<K, V>>,
     hand: usize,
     bytes: usize,
@@ -39,11 +39,30 @@ struct Entry<K, V> {
     used: bool,
 }
 
-impl<K: Hash + Eq, V> ByteCache<K, V> {
+/// Keys that are digests already, or other hashes: their hash is made of their beginning.
+#[derive(Default)]
+pub(crate) struct Beginning(u64);
+
+impl Hasher for Beginning {
+    fn write(&mut self, bytes: &[u8]) {
+        // The length of an array is written before it, and is passed over so.
+        if let Some(beginning) = bytes.first_chunk() {
+            // Spread over all bits: shards and the index use some of them each.
+            let spread = u128::from(u64::from_ne_bytes(*beginning)) * 0x9e37_79b9_7f4a_7c15;
+            self.0 = (spread >> 64) as u64 ^ spread as u64;
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher + Default> ByteCache<K, V, S> {
     /// An empty cache; it takes memory as it fills.
     pub(crate) fn new(bytes: usize) -> Self {
-        let empty = || Shard { index: HashMap::new(), entries: Vec::new(), hand: 0, bytes: 0 };
-        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::new(empty())).collect(), bytes }
+        let empty = || Shard { index: HashMap::default(), entries: Vec::new(), hand: 0, bytes: 0 };
+        Self { hasher: S::default(), shards: (0..SHARDS).map(|_| Mutex::new(empty())).collect(), bytes }
     }
 
     /// What `read` makes of the value of this key.
@@ -140,7 +159,7 @@ impl<K, V> Shard<K, V> {
     }
 }
 
-impl<K, V> fmt::Debug for ByteCache<K, V> {
+impl<K, V, S> fmt::Debug for ByteCache<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByteCache").field("bytes", &self.bytes).finish_non_exhaustive()
     }

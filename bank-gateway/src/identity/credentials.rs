@@ -4,7 +4,8 @@ use bank_sdk::http::BANK_SESSION_ENDED;
 use bank_sdk::serve::until;
 
 use super::Authenticate;
-use crate::exchange::{Exchange, Facts};
+use crate::exchange::{Exchange, Facts, Sought};
+use crate::field_text::remove_rare;
 use crate::inbound::end_when;
 use crate::outbound::Credentials;
 use crate::step::{Answer, Flow, Refusal, Step};
@@ -30,7 +31,7 @@ impl Step for StripCredentials {
     fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
         let headers = exchange.request.headers_mut();
         if !matches!(self.what, Credentials::Keep) {
-            self.authenticate.strip(headers);
+            self.authenticate.strip(headers, !exchange.facts.lacks(Sought::Cookie));
         }
         if let Credentials::Replace(name, value) = &self.what {
             headers.insert(name, value.clone());
@@ -70,13 +71,13 @@ impl Step for EndSessions {
 
     fn after(&self, (): (), facts: &Facts, answer: &mut Answer) {
         let Ok(response) = answer else { return };
-        let ended = response.headers_mut().remove(BANK_SESSION_ENDED).filter(|_| self.believed);
+        let ended = remove_rare(response.headers_mut(), &BANK_SESSION_ENDED).filter(|_| self.believed);
         if let Some(id) = ended {
             self.authenticate.forget_session(id.to_str().unwrap_or_default());
         }
-        let stream = facts.route().is_some_and(|route| route.stream);
-        let session = facts.principal().and_then(|principal| principal.session.clone());
-        if let (true, Some(session)) = (stream, session) {
+        if facts.route().is_some_and(|route| route.stream)
+            && let Some(session) = facts.principal().and_then(|principal| principal.session.clone())
+        {
             let ended = self.authenticate.clone().session_ended(session);
             let body = std::mem::take(response);
             *response = until(body, ended);

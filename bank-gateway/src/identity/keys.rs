@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,10 +15,9 @@ use serde_json::Value;
 
 pub(crate) use super::jwk::VerifyingKey;
 use super::strict_json;
-use crate::watched::{Loaded, Schedule, Source, Watched};
+use crate::watched::{self, Files, Schedule, Watched};
 
 /// A set is at most so long.
-const MAX_FILE: u64 = 1 << 20;
 const MAX_KEYS: usize = 1_000;
 
 /// A set of keys. Clones share it.
@@ -57,8 +56,6 @@ pub struct KeySetStatus {
 struct Keys {
     by_id: HashMap<String, Vec<Arc<VerifyingKey>>>,
     ignored: Vec<String>,
-    /// The text that they were read from, where that is a file.
-    bytes: Vec<u8>,
 }
 
 impl KeySet {
@@ -92,13 +89,14 @@ impl KeySet {
     /// The file cannot be read, holds no JWK set, or no key of it can be used.
     pub fn file(path: impl Into<PathBuf>) -> Result<Self, KeyError> {
         let path = path.into();
+        let paths = vec![path.clone()];
+        let bytes = watched::read(&paths).map_err(|error| KeyError(error.to_string()))?;
         let named = |error: String| KeyError(format!("{}: {error}", path.display()));
-        let bytes = read_file(&path).map_err(named)?;
-        let mut keys = Keys::first(&parse(&bytes).map_err(named)?).map_err(|error| named(error.0))?;
-        keys.bytes = bytes;
-        let name = path.display().to_string();
-        let source = KeyFile { path, state: Arc::default() };
-        Ok(Self { watched: Watched::new(name, keys, source, Schedule::default()) })
+        let keys = Keys::first(&parse(&bytes[0]).map_err(named)?).map_err(|error| named(error.0))?;
+        // Empty at the last look: whoever writes it anew may have been about to.
+        let was_blank = AtomicBool::new(false);
+        let source = Files::new(paths, bytes, move |bytes, current| changed(&bytes[0], &was_blank, current));
+        Ok(Self { watched: Watched::new(path.display().to_string(), keys, source, Schedule::default()) })
     }
 
     /// How the set stands.
@@ -182,58 +180,14 @@ fn parse(bytes: &[u8]) -> Result<Value, String> {
     strict_json::parse(bytes).ok_or_else(|| "it is no JSON, or has two members of one name".to_owned())
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("it has more than {MAX_FILE} bytes"));
-    }
-    Ok(bytes)
-}
-
-/// A file with a JWK set. It is read and compared: times of files are coarse, and can be set.
-struct KeyFile {
-    path: PathBuf,
-    state: Arc<FileState>,
-}
-
-#[derive(Default)]
-struct FileState {
-    /// A file system that hangs holds one thread, not one a second.
-    is_read: AtomicBool,
-    /// It had no byte at the last look. Whoever writes it anew may have been about to.
-    was_blank: AtomicBool,
-}
-
-impl Source<Keys> for KeyFile {
-    fn load(&self, current: Arc<Keys>) -> Loaded<'_, Keys> {
-        if self.state.is_read.swap(true, Ordering::AcqRel) {
-            return Box::pin(std::future::ready(Err("the file is still being read".to_owned())));
-        }
-        let (path, state) = (self.path.clone(), self.state.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let read = read_file(&path).and_then(|bytes| changed(bytes, &state.was_blank, &current));
-            state.is_read.store(false, Ordering::Release);
-            read
-        });
-        Box::pin(async move { read.await.map_err(|error| error.to_string())? })
-    }
-}
-
-fn changed(bytes: Vec<u8>, was_blank: &AtomicBool, current: &Keys) -> Result<Option<Keys>, String> {
-    if bytes == current.bytes {
-        return Ok(None);
-    }
+fn changed(bytes: &[u8], was_blank: &AtomicBool, current: &Keys) -> Result<Option<Keys>, String> {
     let is_blank = bytes.trim_ascii().is_empty();
-    let mut keys = match was_blank.swap(is_blank, Ordering::AcqRel) {
+    let keys = match was_blank.swap(is_blank, Ordering::AcqRel) {
         // Emptied, and not just being written: nobody is to be believed.
         true if is_blank => Keys::default(),
         _ if is_blank => return Err("the file is empty".to_owned()),
-        _ => Keys::read(&parse(&bytes)?, current)?,
+        _ => Keys::read(&parse(bytes)?, current)?,
     };
-    keys.bytes = bytes;
     if keys.ignored != current.ignored {
         keys.log_ignored();
     }

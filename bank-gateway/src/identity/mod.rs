@@ -15,8 +15,11 @@ mod failure_budget;
 #[cfg(feature = "passwords")]
 mod hash_queue;
 mod in_memory_keys;
+#[cfg(feature = "jwt")]
 mod jwk;
+#[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(feature = "jwt")]
 pub mod keys;
 #[cfg(feature = "passwords")]
 mod login;
@@ -30,6 +33,7 @@ mod scheme;
 mod scheme_clock;
 pub mod session;
 mod short_memory;
+#[cfg(any(feature = "jwt", feature = "passwords"))]
 mod strict_json;
 mod tell;
 #[cfg(feature = "passwords")]
@@ -43,7 +47,9 @@ pub use authorize::{Authorize, Decide};
 pub use caller::KnownCaller;
 pub use credentials::{EndSessions, StripCredentials};
 pub use in_memory_keys::InMemoryApiKeys;
+#[cfg(feature = "jwt")]
 pub use jwt::{Claims, Jwt};
+#[cfg(feature = "jwt")]
 pub use keys::KeySet;
 #[cfg(feature = "passwords")]
 pub use login_step::Login;
@@ -70,18 +76,22 @@ pub fn only_field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Whether `Authorization` names this scheme.
+#[cfg(any(test, feature = "jwt", feature = "passwords"))]
 pub(crate) fn is_authorization(headers: &HeaderMap, scheme: &str) -> bool {
-    headers.get(http::header::AUTHORIZATION).is_some_and(|value| {
-        let (value, name) = (value.as_bytes(), scheme.as_bytes());
-        value.get(name.len()) == Some(&b' ') && value[..name.len()].eq_ignore_ascii_case(name)
-    })
+    after_scheme(headers, scheme).is_some()
+}
+
+/// What stands after the scheme's name and a space.
+#[cfg(any(test, feature = "jwt", feature = "passwords"))]
+fn after_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a [u8]> {
+    let (name, rest) = headers.get(http::header::AUTHORIZATION)?.as_bytes().split_at_checked(scheme.len())?;
+    if name.eq_ignore_ascii_case(scheme.as_bytes()) { rest.strip_prefix(b" ") } else { None }
 }
 
 /// The credential after a scheme's name in `Authorization`.
+#[cfg(any(test, feature = "jwt", feature = "passwords"))]
 pub(crate) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    if !is_authorization(headers, scheme) {
-        return None;
-    }
-    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
-    Some(value[scheme.len()..].trim_start_matches(' '))
+    let credential = std::str::from_utf8(after_scheme(headers, scheme)?).ok()?;
+    // Both look at many bytes at once, unlike `HeaderValue::to_str`.
+    credential.is_ascii().then(|| credential.trim_start_matches(' '))
 }

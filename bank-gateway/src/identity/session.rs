@@ -152,6 +152,7 @@ impl Sessions {
     }
 
     /// Whether it was found to go on so lately that nobody needs to be asked.
+    #[cfg(feature = "jwt")]
     pub(crate) fn known_live(&self, id: &str) -> bool {
         matches!(self.known.recall(id), Recalled::Live(session) if session.expires_at > self.clock.now())
     }

@@ -4,12 +4,12 @@ use bank_sdk::http::{BANK_TIMEOUT_MS, Body, REQUEST_ID};
 use http::header::{EXPECT, HOST};
 use http::{HeaderName, HeaderValue, Request, Response};
 
-use super::client_addr::write_address;
+use super::client_addr::{Peer, field_of};
 use super::strict_http::{InvalidAnswer, check_answer};
 use super::trailers::{pass_back, pass_on};
 use super::upgrade::ask;
-use crate::exchange::{Exchange, Facts};
-use crate::field_text::{field_copy, field_number, field_text};
+use crate::exchange::{Exchange, Facts, Sought};
+use crate::field_text::field_number;
 use crate::observe::next_span;
 use crate::step::{Flow, Refusal, Step};
 
@@ -37,22 +37,27 @@ impl Step for ForwardedFields {
 /// Makes the fields ready for the upstream.
 pub(crate) fn prepare(exchange: &mut Exchange) {
     let Exchange { request, facts } = exchange;
-    let mut headers = std::mem::take(request.headers_mut());
-    pass_on(&mut headers, request.body(), facts);
-    *request.headers_mut() = headers;
+    pass_on(request, facts);
     let headers = request.headers_mut();
-    headers.remove(EXPECT);
+    if !facts.lacks(Sought::Expect) {
+        headers.remove(EXPECT);
+    }
     ask(headers, facts);
-    if let Some(id) = facts.id().and_then(|id| field_copy(id.as_bytes())) {
+    if let Some(id) = facts.id_field() {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(client) = facts.client().and_then(|client| field_text(|text| write_address(client.0, text))) {
+    let client = facts.client().and_then(|client| match Peer::of(facts) {
+        Some(peer) => peer.field.clone(),
+        None => field_of(client.0),
+    });
+    if let Some(client) = client {
         let origin = facts.origin();
         let tls = || facts.connection().is_some_and(|connection| connection.tls.is_some());
         let secure = origin.and_then(|origin| origin.is_secure).unwrap_or_else(tls);
         let host = origin.and_then(|origin| origin.host.as_ref()).or_else(|| headers.get(HOST)).cloned();
         headers.insert(X_FORWARDED_FOR, client);
-        headers.insert(X_FORWARDED_PROTO, if secure { HTTPS } else { HTTP });
+        let scheme = if secure { HTTPS } else { HTTP };
+        headers.insert(X_FORWARDED_PROTO, scheme);
         if let Some(host) = host {
             headers.insert(X_FORWARDED_HOST, host);
         }
@@ -63,6 +68,7 @@ pub(crate) fn prepare(exchange: &mut Exchange) {
 pub(crate) fn stamp(request: &mut Request<Body>, facts: &Facts) {
     let headers = request.headers_mut();
     match facts.time_left().filter(|_| facts.route().is_none_or(|route| !route.stream)) {
+        None if facts.lacks(Sought::Timeout) => {}
         None => {
             headers.remove(BANK_TIMEOUT_MS);
         }
@@ -84,9 +90,7 @@ pub(crate) fn stamp(request: &mut Request<Body>, facts: &Facts) {
 /// What is wrong with an answer that a caller could not read in one way only.
 pub(crate) fn receive(answer: &mut Response<Body>, facts: &Facts) -> Result<(), InvalidAnswer> {
     check_answer(answer)?;
-    let mut headers = std::mem::take(answer.headers_mut());
-    pass_back(&mut headers, answer.body(), facts);
-    *answer.headers_mut() = headers;
+    pass_back(answer, facts);
     Ok(())
 }
 

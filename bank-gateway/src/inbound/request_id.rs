@@ -7,7 +7,6 @@ use bank_sdk::http::{REQUEST_ID, RequestId};
 use bank_stores::{Random, SystemRandom};
 
 use crate::exchange::{Exchange, Facts};
-use crate::field_text::field_copy;
 use crate::step::{Answer, Flow, Refusal, Step};
 
 /// Gives each request a name, [`Facts::id`], which its answer carries as `X-Request-Id`.
@@ -53,9 +52,8 @@ impl Step for NameRequests {
     }
 
     fn after(&self, (): (), facts: &Facts, answer: &mut Answer) {
-        let (Ok(response), Some(id)) = (answer, facts.id()) else { return };
-        if let Some(value) = field_copy(id.as_bytes()) {
-            response.headers_mut().insert(REQUEST_ID, value);
+        if let (Ok(response), Some(id)) = (answer, facts.id_field()) {
+            response.headers_mut().insert(REQUEST_ID, id);
         }
     }
 }

@@ -46,12 +46,15 @@ impl Step for SameSite {
         let upgrades = exchange.facts.upgrade().is_some();
         let acts = upgrades || !exchange.request.method().is_safe();
         let changes = self.login || (acts && headers.contains_key(COOKIE));
+        if !changes {
+            return Ok(Flow::Pass);
+        }
         let is_foreign = match headers.get("sec-fetch-site") {
             Some(site) => site == "cross-site",
             // A browser names the origin of whoever opens a WebSocket, and what they say there is bound by nothing else.
             None => upgrades && !is_own_origin(&exchange.facts, headers),
         };
-        if changes && is_foreign {
+        if is_foreign {
             let problem = Problem::new(StatusCode::FORBIDDEN, "a page of another site may not do this");
             return Err(problem.with_code("cross_site").into());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bank_sdk::http::{Body, End, Watch};
 use http::header::{CONNECTION, TE, TRAILER};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body as _;
 
 use super::strict_http::{Reserved, has_no_place_in_trailers, remove_hop_by_hop};
@@ -40,8 +40,9 @@ fn judge_trailers(fields: &mut HeaderMap, reserved: &Reserved) {
 }
 
 /// Removes what held for the client's connection, and says to the service whether trailers may come, and are welcome.
-pub(super) fn pass_on(headers: &mut HeaderMap, body: &Body, facts: &Facts) {
-    let announced = announced(headers, body);
+pub(super) fn pass_on(request: &mut Request<Body>, facts: &Facts) {
+    let announced = announced(request.headers(), request.body());
+    let headers = request.headers_mut();
     // An end-to-end field stays, even if `Connection` names it.
     let _ = remove_hop_by_hop(headers);
     announced.map(|trailer| headers.insert(TRAILER, trailer));
@@ -52,14 +53,16 @@ pub(super) fn pass_on(headers: &mut HeaderMap, body: &Body, facts: &Facts) {
 }
 
 /// Removes what held for the service's connection; a client that takes trailers is told which come.
-pub(crate) fn pass_back(headers: &mut HeaderMap, body: &Body, facts: &Facts) {
-    let announced = announced(headers, body).filter(|_| facts.takes_trailers());
+pub(crate) fn pass_back(answer: &mut Response<Body>, facts: &Facts) {
+    let takes_trailers = facts.takes_trailers();
+    let announced = if takes_trailers { announced(answer.headers(), answer.body()) } else { None };
+    let headers = answer.headers_mut();
     let _ = remove_hop_by_hop(headers);
     announced.map(|trailer| headers.insert(TRAILER, trailer));
 }
 
 fn announced(headers: &HeaderMap, body: &Body) -> Option<HeaderValue> {
-    headers.get(TRAILER).filter(|_| !body.is_end_stream()).cloned()
+    if body.is_end_stream() { None } else { headers.get(TRAILER).cloned() }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What the gateway counts, in the Prometheus text format. Labels are route templates and classes, never paths or callers,
 //! so that their number is bounded.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -25,6 +26,8 @@ pub struct Metrics {
     unfinished: Family<OutcomeLabels, Counter>,
     pub(crate) in_flight: Gauge,
     unrouted: Counter,
+    /// The series of routes. What is measured under a name of the team's own is not among them.
+    routes: Mutex<BTreeSet<RouteLabels>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,7 +42,7 @@ struct RequestLabels {
     status: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct RouteLabels {
     service: String,
     operation: String,
@@ -91,17 +94,48 @@ impl Metrics {
         );
         registry.register("in_flight", "Requests being served", in_flight.clone());
         registry.register("unrouted", "Requests that no route serves", unrouted.clone());
-        Arc::new(Self { registry, requests, seconds, refused, unfinished, in_flight, unrouted })
+        Arc::new(Self {
+            registry,
+            requests,
+            seconds,
+            refused,
+            unfinished,
+            in_flight,
+            unrouted,
+            routes: Mutex::default(),
+        })
     }
 
+    /// The metrics of a route of the table.
     pub(crate) fn route(&self, service: &str, operation: &str) -> RouteMetrics {
-        let (service, operation) = (service.to_owned(), operation.to_owned());
-        let by_class = CLASSES.map(|status| {
-            let labels = RequestLabels { service: service.clone(), operation: operation.clone(), status };
-            self.requests.get_or_create_owned(&labels)
+        let labels = RouteLabels { service: service.to_owned(), operation: operation.to_owned() };
+        let metrics = self.series(&labels);
+        self.lock().insert(labels);
+        metrics
+    }
+
+    /// Drops the series of routes that are no more. Requests that are still on their way there are not counted.
+    pub(crate) fn sweep<'a>(&self, in_force: impl Iterator<Item = (&'a str, &'a str)>) {
+        let in_force: BTreeSet<_> = in_force.collect();
+        self.lock().retain(|labels| {
+            let stays = in_force.contains(&(&*labels.service, &*labels.operation));
+            if !stays {
+                self.seconds.remove(labels);
+                for status in CLASSES {
+                    self.requests.remove(&labels.with(status));
+                }
+            }
+            stays
         });
-        let seconds = self.seconds.get_or_create_owned(&RouteLabels { service, operation });
-        RouteMetrics { by_class, seconds }
+    }
+
+    fn series(&self, labels: &RouteLabels) -> RouteMetrics {
+        let by_class = CLASSES.map(|status| self.requests.get_or_create_owned(&labels.with(status)));
+        RouteMetrics { by_class, seconds: self.seconds.get_or_create_owned(labels) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<RouteLabels>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn refused(&self, status: StatusCode, reason: Option<&str>) {
@@ -117,7 +151,8 @@ impl Metrics {
     /// An observer that counts requests under this name where no route of ours serves them.
     #[must_use]
     pub fn measure(self: &Arc<Self>, service: &str, operation: &str) -> Measure {
-        Measure { route: Some(self.route(service, operation)), metrics: self.clone() }
+        let labels = RouteLabels { service: service.to_owned(), operation: operation.to_owned() };
+        Measure { route: Some(self.series(&labels)), metrics: self.clone() }
     }
 
     /// An observer that counts requests under the routes that serve them.
@@ -132,6 +167,12 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+impl RouteLabels {
+    fn with(&self, status: &'static str) -> RequestLabels {
+        RequestLabels { service: self.service.clone(), operation: self.operation.clone(), status }
     }
 }
 

@@ -11,7 +11,7 @@ use tower::BoxError;
 
 use crate::exchange::{Exchange, Facts};
 use crate::outbound::{Abandoned, Outcome};
-use crate::step::{Answer, Flow, Refusal, Step, finish};
+use crate::step::{Answer, Flow, Refusal, Step, finish_in_place};
 
 /// Observes requests. [`Metrics`](crate::Metrics), [`AccessLog`](crate::AccessLog) and the audit are observers.
 ///
@@ -85,12 +85,10 @@ impl Step for Record {
 
     fn after(&self, held: Self::Held, facts: &Facts, answer: &mut Answer) {
         let Some(mut recording) = held else { return };
-        let mut response = finish(std::mem::replace(answer, Ok(Default::default())), facts);
+        let Some(response) = finish_in_place(answer, facts) else { return };
         recording.status = Some(response.status());
         recording.head = facts.start().elapsed();
-        let body = std::mem::take(response.body_mut());
-        *response.body_mut() = body.watched_by(recording);
-        *answer = Ok(response);
+        response.body_mut().watch(recording);
     }
 }
 

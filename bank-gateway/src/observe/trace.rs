@@ -21,7 +21,7 @@ use bank_sdk::http::Body;
 use bank_stores::{Random, SystemRandom};
 use http::{HeaderMap, HeaderName, Request};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Sought};
 use crate::field_text::field_copy;
 use crate::step::{Flow, Refusal, Step};
 
@@ -76,8 +76,17 @@ impl Step for TraceContext {
     type Held = ();
 
     fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
-        let id = advance(&mut exchange.request, &*self.random, self.sampling);
-        exchange.facts.set_trace(id);
+        let facts = &exchange.facts;
+        let found = (!facts.lacks(Sought::Traceparent)).then(|| incoming(&exchange.request)).flatten();
+        if found.is_none() && !facts.lacks(Sought::Tracestate) {
+            exchange.request.headers_mut().remove(TRACESTATE);
+        }
+        let (id, parent) = advance(found, &*self.random, self.sampling);
+        // Hexadecimal digits always fit.
+        if let Some(parent) = field_copy(&parent) {
+            exchange.request.headers_mut().insert(TRACEPARENT, parent);
+        }
+        facts.set_trace(id);
         Ok(Flow::Pass)
     }
 }
@@ -96,17 +105,16 @@ pub(crate) fn next_span(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets the `traceparent` that goes to the service.
-fn advance(request: &mut Request<Body>, random: &dyn Random, sampling: Sampling) -> TraceId {
+/// The trace, and the `traceparent` that goes to the service.
+fn advance(found: Option<(TraceId, bool)>, random: &dyn Random, sampling: Sampling) -> (TraceId, [u8; 55]) {
     let mut bytes = [0; 24];
     random.fill(&mut bytes);
     // An id of zeros means none.
     bytes[0] |= 1;
     bytes[16] |= 1;
-    let (id, is_sampled) = match incoming(request) {
+    let (id, is_sampled) = match found {
         Some((id, is_sampled)) => (id, is_sampled && sampling == Sampling::Believed),
         None => {
-            request.headers_mut().remove(TRACESTATE);
             let mut id = [0; 16];
             id.copy_from_slice(&bytes[..16]);
             (TraceId(id), false)
@@ -117,11 +125,7 @@ fn advance(request: &mut Request<Body>, random: &dyn Random, sampling: Sampling)
     hex(&id.0, &mut text[3..35]);
     hex(&bytes[16..], &mut text[36..52]);
     text[54] += u8::from(is_sampled);
-    // Hexadecimal digits always fit.
-    if let Some(value) = field_copy(&text) {
-        request.headers_mut().insert(TRACEPARENT, value);
-    }
-    id
+    (id, text)
 }
 
 /// The trace of a request that belongs to one, and whether its caller wants it recorded.
@@ -248,10 +252,11 @@ mod tests {
                 request.headers_mut().append(TRACEPARENT, parent.parse().unwrap());
             }
             request.headers_mut().insert(TRACESTATE, HeaderValue::from_static("a=b"));
-            let id = advance(&mut request, &SystemRandom::new(), sampling);
-            let value = request.headers()[TRACEPARENT].to_str().unwrap().to_owned();
-            assert_eq!(value[3..35], id.to_string());
-            (value, request.headers().contains_key(TRACESTATE))
+            let mut exchange = Exchange::new(request);
+            TraceContext::default().sampling(sampling).before(&mut exchange, &mut ()).unwrap();
+            let value = exchange.headers()[TRACEPARENT].to_str().unwrap().to_owned();
+            assert_eq!(value[3..35], exchange.facts.trace().unwrap().to_string());
+            (value, exchange.headers().contains_key(TRACESTATE))
         };
         let sampled = format!("00-{TRACE}-b7ad6b7169203331-01");
         let (value, has_state) = goes_on(Sampling::NotBelieved, &[&sampled]);

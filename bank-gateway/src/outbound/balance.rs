@@ -89,10 +89,10 @@ impl<T: Transport> Balance<T> {
 
 impl<T: Transport> Transport for Balance<T> {
     async fn send(&self, sending: &mut Sending) -> Result<Response<Body>, Failure> {
-        let endpoint =
-            self.pick(Instant::now(), sending).map_err(|unsent| Failure::new(Outcome::Unsent(unsent)))?;
+        let now = Instant::now();
+        let endpoint = self.pick(now, sending).map_err(|unsent| Failure::new(Outcome::Unsent(unsent)))?;
         sending.tried.push(endpoint.id());
-        endpoint.send(sending).await
+        endpoint.send(sending, now).await
     }
 }
 

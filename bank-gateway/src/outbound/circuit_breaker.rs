@@ -40,9 +40,10 @@ impl<T: Transport> CircuitBreaker<T> {
 
 impl<T: Transport> Transport for CircuitBreaker<T> {
     async fn send(&self, sending: &mut Sending) -> Result<Response<Body>, Failure> {
-        if !self.0.health().enter(Instant::now(), sending) {
+        let now = Instant::now();
+        if !self.0.health().enter(now, sending) {
             return Err(Failure::new(Outcome::Unsent(Unsent::BreakerOpen)));
         }
-        self.0.send(sending).await
+        self.0.send(sending, now).await
     }
 }

@@ -99,7 +99,7 @@ pub(crate) enum Destination {
     /// To a service in this process.
     Local(Service),
     /// To endpoints.
-    Cluster(Cluster),
+    Cluster(Arc<Cluster>),
 }
 
 impl fmt::Debug for Discovered {

@@ -83,17 +83,18 @@ impl<T> Endpoint<T> {
 }
 
 impl<T: Transport> Endpoint<T> {
-    /// One try. The breaker was asked already.
-    pub(crate) async fn send(&self, sending: &mut Sending) -> Result<Response<Body>, Failure> {
+    /// One try, which begins now. The breaker was asked already.
+    pub(crate) async fn send(&self, sending: &mut Sending, now: Instant) -> Result<Response<Body>, Failure> {
         let facts = sending.facts.clone();
         facts.count_try();
-        let mut flight = Flight::begin(self.health.clone(), facts);
+        let mut flight = Flight::begin(self.health.clone(), facts, now);
         let sent = self.transport.send(sending).await;
         match sent {
             Ok(mut response) => match check(&mut response, sending) {
                 Ok(()) => {
                     flight.answered(response.status());
-                    Ok(response.map(|body| body.watched_by(flight)))
+                    response.body_mut().watch(flight);
+                    Ok(response)
                 }
                 Err(failure) => {
                     flight.end(failure.outcome());
@@ -221,9 +222,8 @@ struct Flight {
 }
 
 impl Flight {
-    fn begin(health: Arc<Health>, facts: Facts) -> Self {
+    fn begin(health: Arc<Health>, facts: Facts, now: Instant) -> Self {
         health.load.enter();
-        let now = Instant::now();
         Self {
             health,
             facts,
@@ -281,9 +281,11 @@ impl Flight {
         if self.switched {
             return;
         }
+        if outcome == Outcome::Answered {
+            return self.health.succeeded();
+        }
         let now = Instant::now();
         match outcome {
-            Outcome::Answered => self.health.succeeded(),
             // It may have been closed for its age, which says nothing of the endpoint.
             Outcome::Failed(Why::Stale) => {}
             // How long a body takes is its reader's affair too.
@@ -292,7 +294,7 @@ impl Flight {
                 let took = now.saturating_duration_since(self.waited_since());
                 self.health.failed(outcome, took, now);
             }
-            Outcome::Unsent(_) | Outcome::Abandoned(_) | Outcome::CallerBroke => {}
+            Outcome::Answered | Outcome::Unsent(_) | Outcome::Abandoned(_) | Outcome::CallerBroke => {}
         }
     }
 
@@ -308,20 +310,21 @@ impl Flight {
 
 impl Flight {
     /// The reader wants more of the answer.
-    fn look(&mut self) {
-        self.slow_reader |= !self.waited_for && self.read.elapsed() > SLOW_READER;
+    fn look(&mut self, now: Instant) {
+        self.slow_reader |= !self.waited_for && now.saturating_duration_since(self.read) > SLOW_READER;
     }
 }
 
 impl Watch for Flight {
     fn passed(&mut self, _: usize) -> Result<(), BoxError> {
-        self.look();
-        (self.waited_for, self.read) = (false, Instant::now());
+        let now = Instant::now();
+        self.look(now);
+        (self.waited_for, self.read) = (false, now);
         Ok(())
     }
 
     fn waits(&mut self) {
-        self.look();
+        self.look(Instant::now());
         self.waited_for = true;
     }
 
@@ -330,7 +333,9 @@ impl Watch for Flight {
     }
 
     fn ended(&mut self, end: End) {
-        self.look();
+        if end == End::Broken {
+            self.look(Instant::now());
+        }
         let outcome = match end {
             End::Whole => Outcome::Answered,
             // Who keeps an endpoint waiting until it gives up has broken the answer off himself.

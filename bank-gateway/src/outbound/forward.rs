@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bank_sdk::client::{ConnectOptions, Connections, InvalidAddress, LentError};
+use bank_sdk::client::{ConnectOptions, Connections, InvalidAddress, SendError};
 use bank_sdk::http::{Body, BodyError};
 use http::{Response, Uri};
 
@@ -55,15 +55,16 @@ impl Transport for Forward {
         }
         let sent = self.connections.send_over(&mut sending.request, !sending.anew).await;
         sent.map_err(|error| match error {
-            LentError::Connect(source) => Failure::caused(Outcome::Unsent(Unsent::Unreachable), source),
-            LentError::Lost { source, .. } if source.is_user() && is_of_the_body(&source) => {
+            SendError::Connect(source) => Failure::caused(Outcome::Unsent(Unsent::Unreachable), source),
+            SendError::Refused(source) => Failure::caused(Outcome::Unsent(Unsent::Refused), source),
+            SendError::Lost { source, .. } if source.is_user() && is_of_the_body(&source) => {
                 Failure::caused(Outcome::CallerBroke, source)
             }
             // What came was no HTTP.
-            LentError::Lost { source, .. } if source.is_parse() => {
+            SendError::Lost { source, .. } if source.is_parse() => {
                 Failure::caused(Outcome::Failed(Why::BadAnswer), source)
             }
-            LentError::Lost { source, reused } => {
+            SendError::Lost { source, reused } => {
                 Failure::caused(Outcome::Failed(if reused { Why::Stale } else { Why::Lost }), source)
             }
             _ => Failure::new(Outcome::Failed(Why::Lost)),

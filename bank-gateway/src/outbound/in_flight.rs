@@ -71,10 +71,13 @@ impl Drop for Waits<'_> {
 impl<T: Transport> Transport for InFlightLimit<T> {
     async fn send(&self, sending: &mut Sending) -> Result<Response<Body>, Failure> {
         let permit = self.enter(&sending.facts).await?;
-        let response = self.inner.send(sending).await?;
+        let mut response = self.inner.send(sending).await?;
         let short = response.status() != StatusCode::SWITCHING_PROTOCOLS
             && sending.facts.route().is_none_or(|route| !route.stream && !route.long_poll);
-        Ok(if short { response.map(|body| body.holding(permit)) } else { response })
+        if short {
+            response.body_mut().hold(permit);
+        }
+        Ok(response)
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Outcome {
     Answered,
     /// The service failed.
     Failed(Why),
-    /// Nothing was sent.
+    /// Nothing was sent, or nothing was done with it: it had no effect.
     Unsent(Unsent),
     /// The answer was no longer wanted before it came.
     Abandoned(Abandoned),
@@ -41,12 +41,14 @@ pub enum Why {
     BodyBroke,
 }
 
-/// Why nothing was sent.
+/// Why nothing was sent, or nothing was done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsent {
     /// No connection could be made.
     Unreachable,
+    /// The service says that it did nothing with the request (RFC 9113 §8.7), as one does that is about to end.
+    Refused,
     /// There is no endpoint at all.
     NoEndpoint,
     /// Every endpoint's breaker is open.
@@ -83,6 +85,7 @@ impl Outcome {
             Self::Failed(Why::BadAnswer) => "bad_answer",
             Self::Failed(Why::BodyBroke) => "body_broke",
             Self::Unsent(Unsent::Unreachable) => "unreachable",
+            Self::Unsent(Unsent::Refused) => "turned_away",
             Self::Unsent(Unsent::NoEndpoint) => "no_endpoint",
             Self::Unsent(Unsent::BreakerOpen) => "breaker_open",
             Self::Unsent(Unsent::Busy) => "busy",

@@ -1,6 +1,7 @@
 //! A request that can be sent again. Its body goes out as it comes in, and what has gone out is kept within a bound: an upload
 //! is not waited for before the first try.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -16,8 +17,20 @@ pub(super) struct Replay {
     method: Method,
     uri: Uri,
     /// As a list, which takes less to make than a map: it is rarely needed.
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: Fields,
     body: Option<Arc<Mutex<Kept>>>,
+}
+
+type Fields = Vec<(HeaderName, HeaderValue)>;
+
+thread_local!(static SPARE: Cell<Fields> = const { Cell::new(Vec::new()) });
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        // The thread's next request uses the memory again.
+        self.headers.clear();
+        let _ = SPARE.try_with(|spare| spare.set(std::mem::take(&mut self.headers)));
+    }
 }
 
 /// The part of a body that was read, and the rest of it.
@@ -43,7 +56,7 @@ impl Replay {
             kept
         });
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let mut headers = Vec::with_capacity(request.headers().len());
+        let mut headers = SPARE.try_with(Cell::take).unwrap_or_default();
         headers.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         Self { method, uri, headers, body }
     }

@@ -89,7 +89,11 @@ impl<T: Transport> Transport for Retry<T> {
         let mut last = None;
         for tries in 1..=self.options.tries.max(1) {
             stamp(&mut sending.request, &sending.facts);
-            let sent = match (self.inner.send(sending).await, last.take()) {
+            let sent = self.inner.send(sending).await;
+            if matches!(&sent, Ok(response) if !is_worth_another(response.status())) {
+                return sent;
+            }
+            let sent = match (sent, last.take()) {
                 (Err(failure), Some(last)) if failure.outcome() == Outcome::Unsent(Unsent::NoEndpoint) => {
                     // Nobody is left to ask: what the last one said stands.
                     return last;
@@ -116,12 +120,15 @@ impl<T> Retry<T> {
         replay: Option<&Replay>,
     ) -> bool {
         match sent {
-            Ok(response) if !is_worth_another(response.status()) => return false,
             // It came back whole.
             Err(failure) if failure.outcome() == Outcome::Unsent(Unsent::Unreachable) => {
                 return self.budget.withdraw();
             }
-            Err(failure) if !matches!(failure.outcome(), Outcome::Failed(_)) => return false,
+            Err(failure)
+                if !matches!(failure.outcome(), Outcome::Failed(_) | Outcome::Unsent(Unsent::Refused)) =>
+            {
+                return false;
+            }
             _ => {}
         }
         let Some(again) = replay.and_then(Replay::again) else { return false };

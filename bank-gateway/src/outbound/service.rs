@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bank_sdk::Problem;
 use bank_sdk::http::Body;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -35,37 +36,34 @@ impl<T: Transport> Outbound<T> {
 }
 
 /// Sends a request on, and says what became of it.
-pub(crate) async fn send_on<T: Transport>(transport: &T, exchange: Exchange) -> (Facts, Answer) {
-    let facts = exchange.facts.clone();
-    let mut sending = Sending::new(exchange);
-    let sent = transport.send(&mut sending).await.and_then(|response| go_over(response, &facts));
-    let answer = match sent {
-        Ok(response) => Ok(response),
-        Err(failure) => {
-            facts.set_outcome(failure.outcome());
-            // The access log tells how each request ends, and the endpoint's report when it goes out of service.
-            tracing::debug!(
-                request = facts.id_text(),
-                service = facts.route().map(|route| &*route.service),
-                error = &failure as &dyn std::error::Error,
-                "a request got no answer"
-            );
-            Err(failure.problem())
-        }
-    };
-    (facts, answer)
+pub(crate) async fn send_on<T: Transport>(transport: &T, sending: &mut Sending) -> Answer {
+    match transport.send(sending).await {
+        Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Ok(response),
+        Ok(response) => go_over(response, &sending.facts).map_err(|failure| fail(&failure, &sending.facts)),
+        Err(failure) => Err(fail(&failure, &sending.facts)),
+    }
 }
 
 /// Joins the connections where the answer changes the protocol.
 fn go_over(mut response: Response<Body>, facts: &Facts) -> Result<Response<Body>, Failure> {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response);
-    }
     let joined = receive_switched(&mut response, facts).and_then(|()| join(&response, facts));
     match joined {
         Ok(()) => Ok(response),
         Err(invalid) => Err(Failure::caused(Outcome::Failed(Why::BadAnswer), invalid)),
     }
+}
+
+/// What the caller is told of a request that got no answer.
+fn fail(failure: &Failure, facts: &Facts) -> Problem {
+    facts.set_outcome(failure.outcome());
+    // The access log tells how each request ends, and the endpoint's report when it goes out of service.
+    tracing::debug!(
+        request = facts.id_text(),
+        service = facts.route().map(|route| &*route.service),
+        error = failure as &dyn std::error::Error,
+        "a request got no answer"
+    );
+    failure.problem()
 }
 
 impl<T: Transport, B> Service<Request<B>> for Outbound<T>
@@ -85,15 +83,14 @@ where
         let (transport, mut exchange) = (self.0.clone(), Exchange::new(request.map(Body::new)));
         OutboundFuture(Box::pin(async move {
             prepare(&mut exchange);
-            let (facts, mut answer) = send_on(&*transport, exchange).await;
+            let mut sending = Sending::new(exchange);
+            let mut answer = send_on(&*transport, &mut sending).await;
             if let Ok(response) = &mut answer
                 && response.status() != StatusCode::SWITCHING_PROTOCOLS
             {
-                let mut headers = std::mem::take(response.headers_mut());
-                pass_back(&mut headers, response.body(), &facts);
-                *response.headers_mut() = headers;
+                pass_back(response, &sending.facts);
             }
-            answer.unwrap_or_else(|problem| problem.into_response(facts.id_text()))
+            answer.unwrap_or_else(|problem| problem.into_response(sending.facts.id_text()))
         }))
     }
 }

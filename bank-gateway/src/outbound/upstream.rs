@@ -390,7 +390,7 @@ impl Upstream {
             cluster =
                 cluster.following(addresses, move |address| registry.endpoint(&name, address, &reached));
         }
-        Ok(Destination::Cluster(cluster))
+        Ok(Destination::Cluster(Arc::new(cluster)))
     }
 }
 

@@ -18,7 +18,7 @@ mod tree;
 
 pub(crate) use definition::Conditions;
 pub use definition::Route;
-pub(crate) use entry::Entry;
+pub(crate) use entry::{Entry, Matcher};
 pub use info::RouteInfo;
 pub use policy::{Policy, Render};
 pub use rewrite::{ChangeFields, Rewrite};

@@ -112,6 +112,7 @@ impl Step for ChangeFields {
 
     fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
         change(exchange.request.headers_mut(), &self.request);
+        exchange.facts.forget_found();
         Ok(Flow::Pass)
     }
 

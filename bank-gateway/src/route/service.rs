@@ -47,7 +47,7 @@ where
         let exchange = Exchange::new(request.map(Body::new));
         let stage = match self.0.find(&exchange.request) {
             Ok(entry) => {
-                exchange.facts.set_route(entry.info.clone());
+                exchange.facts.set_route(entry.matcher.info.clone());
                 let service = entry.payload.clone();
                 Stage::Served { served: Oneshot::new(service, exchange.into_request()) }
             }
@@ -103,6 +103,6 @@ impl<S> Clone for Routes<S> {
 
 impl<S> fmt::Debug for Routes<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.entries().iter().map(|entry| &entry.info.operation)).finish()
+        f.debug_list().entries(self.0.entries().iter().map(|entry| &entry.matcher.info.operation)).finish()
     }
 }

@@ -15,50 +15,81 @@ use http::header::HOST;
 
 use super::Conditions;
 use super::canonical::{has_field, has_parameter, is_host_of, path_in_one_spelling, without_last_slash};
-use super::entry::{Entry, NoRoute};
+use super::entry::{Entry, Matcher, NoRoute};
 use super::tree::{Template, Tree};
+use crate::outbound::Origin;
 
 /// All routes, found in time that does not depend on their number.
 pub(crate) struct Table<P> {
-    exact: Tree<P>,
-    /// The routes of foreign servers, under their paths in one spelling.
-    respelled: Option<Tree<P>>,
-    all: Vec<Arc<Entry<P>>>,
+    index: Arc<Index>,
+    entries: Vec<Arc<Entry<P>>>,
 }
 
-impl<P> Default for Table<P> {
-    fn default() -> Self {
-        Self { exact: Tree::build(BTreeMap::new()).0, respelled: None, all: Vec::new() }
-    }
+/// The matchers of all routes. What is done with requests is no business of theirs: tables of several kinds share one.
+struct Index {
+    exact: Tree,
+    /// The routes of foreign servers, under their paths in one spelling.
+    respelled: Option<Tree>,
 }
 
 impl<P> Table<P> {
     /// The table, or every fault.
-    pub(crate) fn build(mut entries: Vec<Entry<P>>) -> Result<Self, Vec<String>> {
-        let yields: Vec<bool> = entries.iter().map(|entry| yields_to_any(entry, &entries)).collect();
-        entries.iter_mut().zip(yields).for_each(|(entry, yields)| entry.yields = yields);
-        let all: Vec<Arc<Entry<P>>> = entries.into_iter().map(Arc::new).collect();
-        let exact = by_template(&all, |entry| Some(entry.path.clone()));
+    pub(crate) fn build(routes: Vec<(Matcher, P)>) -> Result<Self, Vec<String>> {
+        let (matchers, payloads): (Vec<_>, Vec<_>) = routes.into_iter().unzip();
+        let (index, matchers) = Index::build(matchers)?;
+        let entry = |(matcher, payload)| Arc::new(Entry { matcher, payload });
+        Ok(Self { index: Arc::new(index), entries: matchers.into_iter().zip(payloads).map(entry).collect() })
+    }
+
+    /// The route of a request.
+    #[inline]
+    pub(crate) fn find(&self, request: &Request<Body>) -> Result<&Arc<Entry<P>>, NoRoute> {
+        self.index.find(request).map(|matcher| &self.entries[matcher.number()])
+    }
+
+    /// The same routes with something else for each.
+    pub(crate) fn map<Q>(&self, payload: impl Fn(&P) -> Q) -> Table<Q> {
+        let of = |entry: &Arc<Entry<P>>| {
+            Arc::new(Entry { matcher: entry.matcher.clone(), payload: payload(&entry.payload) })
+        };
+        Table { index: self.index.clone(), entries: self.entries.iter().map(of).collect() }
+    }
+
+    /// All routes, as they were declared.
+    pub(crate) fn entries(&self) -> &[Arc<Entry<P>>] {
+        &self.entries
+    }
+}
+
+impl Index {
+    fn build(matchers: Vec<Matcher>) -> Result<(Self, Vec<Arc<Matcher>>), Vec<String>> {
+        let yields = yields(&matchers);
+        let placed = |(number, (matcher, yields)): (usize, (Matcher, bool))| {
+            Arc::new(matcher.in_table(number, yields))
+        };
+        let all: Vec<_> = matchers.into_iter().zip(yields).enumerate().map(placed).collect();
+        let exact = by_template(&all, |matcher| Some(matcher.path.clone()));
         let mut faults = ambiguities(&exact, is_ambiguous);
-        let respelled =
-            by_template(&all, |entry| entry.origin.as_ref().map(|_| template_in_one_spelling(&entry.path)));
+        let respelled = by_template(&all, |matcher| {
+            matcher.origin.as_ref().map(|_| template_in_one_spelling(&matcher.path))
+        });
         faults.extend(ambiguities(&respelled, is_guarded_in_one_spelling_only));
         let (exact, more) = Tree::build(exact);
         faults.extend(more);
         let respelled = (!respelled.is_empty()).then(|| Tree::build(respelled).0);
-        if faults.is_empty() { Ok(Self { exact, respelled, all }) } else { Err(faults) }
+        if faults.is_empty() { Ok((Self { exact, respelled }, all)) } else { Err(faults) }
     }
 
-    /// The route of a request.
-    pub(crate) fn find(&self, request: &Request<Body>) -> Result<&Arc<Entry<P>>, NoRoute> {
+    fn find(&self, request: &Request<Body>) -> Result<&Arc<Matcher>, NoRoute> {
         let (path, method) = (request.uri().path(), Method::serving(request.method()));
-        let found = self.exact.find(path, method, |entry| entry.when.fit(request))?;
-        let (Some(respelled), Some(origin), true) = (&self.respelled, &found.origin, found.yields) else {
+        let found = self.exact.find(path, method, |matcher| matcher.when.fit(request))?;
+        let (Some(respelled), Some(origin), true) = (&self.respelled, &found.origin, found.yields()) else {
             return Ok(found);
         };
-        let leads_there = |entry: &Entry<P>| entry.origin.as_ref().is_some_and(|own| own.is_same(origin));
-        let other = respelled
-            .find(&path_in_one_spelling(path), method, |entry| leads_there(entry) && entry.when.fit(request));
+        let leads_there = |matcher: &Matcher| matcher.origin.as_ref().is_some_and(|own| own.is_same(origin));
+        let other = respelled.find(&path_in_one_spelling(path), method, |matcher| {
+            leads_there(matcher) && matcher.when.fit(request)
+        });
         match other {
             Err(NoRoute::NotFound) => Ok(found),
             Err(no) => Err(no),
@@ -72,50 +103,31 @@ impl<P> Table<P> {
             Ok(_) => Err(NoRoute::NotFound),
         }
     }
-
-    /// The same routes with something else for each.
-    pub(crate) fn map<Q>(&self, payload: impl Fn(&P) -> Q) -> Table<Q> {
-        let of = |entry: &Arc<Entry<P>>| {
-            let Entry { info, method, path, when, origin, yields, payload: own } = &**entry;
-            let (info, path, when, origin) = (info.clone(), path.clone(), when.clone(), origin.clone());
-            Entry { info, method: *method, path, when, origin, yields: *yields, payload: payload(own) }
-        };
-        // What could be built once can be built again.
-        Table::build(self.all.iter().map(of).collect()).unwrap_or_default()
-    }
-
-    /// All routes, as they were declared.
-    pub(crate) fn entries(&self) -> &[Arc<Entry<P>>] {
-        &self.all
-    }
 }
 
-type Templates<P> = BTreeMap<String, Vec<Arc<Entry<P>>>>;
+type Templates = BTreeMap<String, Vec<Arc<Matcher>>>;
 
-/// The entries under the template that each has, those with more conditions first.
-fn by_template<P>(all: &[Arc<Entry<P>>], template: impl Fn(&Entry<P>) -> Option<String>) -> Templates<P> {
+/// The matchers under the template that each has, those with more conditions first.
+fn by_template(all: &[Arc<Matcher>], template: impl Fn(&Matcher) -> Option<String>) -> Templates {
     let mut templates = Templates::new();
-    for entry in all {
-        if let Some(template) = template(entry) {
-            templates.entry(template).or_default().push(entry.clone());
+    for matcher in all {
+        if let Some(template) = template(matcher) {
+            templates.entry(template).or_default().push(matcher.clone());
         }
     }
-    for entries in templates.values_mut() {
+    for matchers in templates.values_mut() {
         // Stable: the more conditions, the earlier.
-        entries.sort_by_key(|entry| std::cmp::Reverse(weight(&entry.when)));
+        matchers.sort_by_key(|matcher| std::cmp::Reverse(weight(&matcher.when)));
     }
     templates
 }
 
 /// A fault for each two routes of one template of which it cannot be said which serves a request.
-fn ambiguities<P>(
-    templates: &Templates<P>,
-    is_ambiguous: impl Fn(&Entry<P>, &Entry<P>) -> bool,
-) -> Vec<String> {
+fn ambiguities(templates: &Templates, is_ambiguous: impl Fn(&Matcher, &Matcher) -> bool) -> Vec<String> {
     let mut faults = Vec::new();
-    for entries in templates.values() {
-        for (at, one) in entries.iter().enumerate() {
-            if let Some(other) = entries[..at].iter().find(|other| is_ambiguous(one, other)) {
+    for matchers in templates.values() {
+        for (at, one) in matchers.iter().enumerate() {
+            if let Some(other) = matchers[..at].iter().find(|other| is_ambiguous(one, other)) {
                 faults.push(format!(
                     "{} {} and {} {} could both serve the same request; give one a condition that the other lacks",
                     other.info.service, other.info.operation, one.info.service, one.info.operation
@@ -126,14 +138,23 @@ fn ambiguities<P>(
     faults
 }
 
-/// Whether another of these routes leads to the same server, and fits some of the same paths more specifically.
-fn yields_to_any<P>(entry: &Entry<P>, entries: &[Entry<P>]) -> bool {
-    let Some(origin) = entry.origin.as_ref().filter(|_| entry.path.contains('{')) else { return false };
-    let own = Template::of(&template_in_one_spelling(&entry.path));
-    entries.iter().any(|other| {
-        other.origin.as_ref().is_some_and(|server| server.is_same(origin))
-            && own.yields_to(&Template::of(&template_in_one_spelling(&other.path)))
-    })
+/// For each of these routes, whether another one leads to the same server, and fits some of the same paths more specifically.
+fn yields(matchers: &[Matcher]) -> Vec<bool> {
+    let foreign: Vec<_> = matchers
+        .iter()
+        .map(|matcher| {
+            let template = || Template::of(&template_in_one_spelling(&matcher.path));
+            matcher.origin.as_ref().map(|origin| (origin, matcher.path.contains('{'), template()))
+        })
+        .collect();
+    let yields = |own: &Option<(&Origin, bool, Template)>| match own {
+        Some((origin, true, template)) => foreign
+            .iter()
+            .flatten()
+            .any(|(server, _, other)| server.is_same(origin) && template.yields_to(other)),
+        _ => false,
+    };
+    foreign.iter().map(yields).collect()
 }
 
 fn template_in_one_spelling(template: &str) -> String {
@@ -147,7 +168,7 @@ fn template_in_one_spelling(template: &str) -> String {
 }
 
 /// Whether two routes to one foreign server differ only in spelling, and in whom they let pass.
-fn is_guarded_in_one_spelling_only<P>(one: &Entry<P>, other: &Entry<P>) -> bool {
+fn is_guarded_in_one_spelling_only(one: &Matcher, other: &Matcher) -> bool {
     let same_server =
         one.origin.as_ref().zip(other.origin.as_ref()).is_some_and(|(one, other)| one.is_same(other));
     same_server
@@ -180,7 +201,7 @@ fn weight(when: &Conditions) -> (bool, usize) {
 }
 
 /// Whether some request fits both and neither is more specific.
-fn is_ambiguous<P>(one: &Entry<P>, other: &Entry<P>) -> bool {
+fn is_ambiguous(one: &Matcher, other: &Matcher) -> bool {
     let methods = one.method.is_none() || other.method.is_none() || one.method == other.method;
     let exclude = |a: &BTreeMap<String, String>, b: &BTreeMap<String, String>| {
         a.iter().any(|(name, value)| b.get(name).is_some_and(|other| other != value))
@@ -219,7 +240,7 @@ mod tests {
     use crate::route::{Route, RouteInfo};
     use crate::traffic::Times;
 
-    fn entry(name: &str, route: Route) -> Entry<()> {
+    fn entry(name: &str, route: Route) -> (Matcher, ()) {
         let declared = &route.declaration;
         let info = RouteInfo {
             service: name.into(),
@@ -237,20 +258,12 @@ mod tests {
             metrics: Metrics::new().route(name, &declared.operation()),
         };
         let method = (!route.all_methods).then_some(declared.method);
-        Entry {
-            info: Arc::new(info),
-            method,
-            path: declared.path.clone(),
-            when: route.when,
-            origin: None,
-            yields: false,
-            payload: (),
-        }
+        (Matcher::new(Arc::new(info), method, declared.path.clone(), route.when, None), ())
     }
 
     fn found(table: &Table<()>, request: http::request::Builder) -> String {
         match table.find(&request.body(Body::empty()).unwrap()) {
-            Ok(entry) => entry.info.service.to_string(),
+            Ok(entry) => entry.matcher.info.service.to_string(),
             Err(NoRoute::NotFound) => "404".to_owned(),
             Err(NoRoute::Method(methods)) => format!("405 {methods:?}"),
         }

@@ -9,35 +9,35 @@ use std::sync::Arc;
 
 use bank_sdk::declaration::Method;
 
-use super::entry::{Entry, NoRoute};
+use super::entry::{Matcher, NoRoute};
 
 /// The routes of all templates.
-pub(super) struct Tree<P> {
+pub(super) struct Tree {
     router: matchit::Router<usize>,
-    leaves: Vec<Leaf<P>>,
+    leaves: Vec<Leaf>,
 }
 
 /// The routes of one template.
-struct Leaf<P> {
+struct Leaf {
     template: Template,
     /// Those with more conditions come first.
-    entries: Vec<Arc<Entry<P>>>,
+    matchers: Vec<Arc<Matcher>>,
     /// Less specific templates that fit some of the same paths, the most specific first.
     wider: Vec<usize>,
 }
 
-impl<P> Tree<P> {
+impl Tree {
     /// The tree of these templates; the faults are those of templates that cannot stand beside each other.
-    pub(super) fn build(templates: BTreeMap<String, Vec<Arc<Entry<P>>>>) -> (Self, Vec<String>) {
+    pub(super) fn build(templates: BTreeMap<String, Vec<Arc<Matcher>>>) -> (Self, Vec<String>) {
         let (mut router, mut leaves, mut faults) = (matchit::Router::new(), Vec::new(), Vec::new());
-        for (path, entries) in templates {
+        for (path, matchers) in templates {
             if let Err(error) = router.insert(&*path, leaves.len()) {
-                let names: Vec<_> = entries.iter().map(|entry| &*entry.info.service).collect();
+                let names: Vec<_> = matchers.iter().map(|matcher| &*matcher.info.service).collect();
                 faults.push(format!("{} {path}: {error}", names.join(", ")));
             }
-            leaves.push(Leaf { template: Template::of(&path), entries, wider: Vec::new() });
+            leaves.push(Leaf { template: Template::of(&path), matchers, wider: Vec::new() });
         }
-        let ranks: Vec<Vec<u8>> = leaves.iter().map(|leaf: &Leaf<P>| leaf.template.rank()).collect();
+        let ranks: Vec<Vec<u8>> = leaves.iter().map(|leaf: &Leaf| leaf.template.rank()).collect();
         for at in 0..leaves.len() {
             let is_wider = |other: &usize| {
                 ranks[at] < ranks[*other] && leaves[at].template.meets(&leaves[*other].template)
@@ -55,21 +55,21 @@ impl<P> Tree<P> {
         &self,
         path: &str,
         method: Option<Method>,
-        wants: impl Fn(&Entry<P>) -> bool,
-    ) -> Result<&Arc<Entry<P>>, NoRoute> {
+        wants: impl Fn(&Matcher) -> bool,
+    ) -> Result<&Arc<Matcher>, NoRoute> {
         let first = self.router.at(path).map_err(|_| NoRoute::NotFound)?;
         let first = &self.leaves[*first.value];
         let wider = first.wider.iter().map(|&at| &self.leaves[at]);
         for leaf in std::iter::once(first).chain(wider.filter(|leaf| leaf.template.fits(path))) {
-            let mut wanting = leaf.entries.iter().filter(|entry| wants(entry)).peekable();
+            let mut wanting = leaf.matchers.iter().filter(|matcher| wants(matcher)).peekable();
             if wanting.peek().is_none() {
                 continue;
             }
-            let serves = |entry: &&Arc<Entry<P>>| entry.method.is_none() || entry.method == method;
+            let serves = |matcher: &&Arc<Matcher>| matcher.method.is_none() || matcher.method == method;
             return wanting
                 .clone()
                 .find(serves)
-                .ok_or_else(|| NoRoute::Method(wanting.filter_map(|entry| entry.method).collect()));
+                .ok_or_else(|| NoRoute::Method(wanting.filter_map(|matcher| matcher.method).collect()));
         }
         Err(NoRoute::NotFound)
     }

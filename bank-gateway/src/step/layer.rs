@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bank_sdk::Problem;
 use bank_sdk::http::Body;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -91,8 +92,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let exchange = Exchange::new(request.map(Body::new));
+        let facts = exchange.facts.clone();
         let start = Ready { service: &mut self.inner, answer: PhantomData };
-        let passage = Passage::begin(self.step.clone(), exchange, start);
+        let passage = Passage::begin(self.step.clone(), facts, &mut Some(exchange), start);
         StepFuture { passage }
     }
 }
@@ -110,8 +112,8 @@ where
 {
     type Next = Behind<S, R>;
 
-    fn call(self, exchange: Exchange) -> S::Future {
-        self.service.call(exchange.into_request())
+    fn call(self, exchange: &mut Option<Exchange>) -> S::Future {
+        self.service.call(exchange.take().map(Exchange::into_request).unwrap_or_default())
     }
 
     fn keep(self) -> Behind<S, R> {
@@ -136,8 +138,8 @@ where
     type Output = Result<Response<R>, S::Error>;
     type Future = S::Future;
 
-    fn call(mut self, exchange: Exchange) -> S::Future {
-        self.service.call(exchange.into_request())
+    fn call(mut self, exchange: &mut Option<Exchange>) -> S::Future {
+        self.service.call(exchange.take().map(Exchange::into_request).unwrap_or_default())
     }
 
     fn answer(output: Self::Output) -> Result<Answer, S::Error> {
@@ -180,15 +182,29 @@ where
 
 /// The answer as it leaves: a refusal becomes its document, and the fields that steps have for it are added.
 pub(crate) fn finish(answer: Answer, facts: &Facts) -> Response<Body> {
-    let mut response = answer.unwrap_or_else(|problem| {
-        facts.set_refusal(problem.code().unwrap_or("unspecified"));
-        match facts.render() {
-            Some(render) => render.render(problem, facts),
-            None => problem.into_response(facts.id_text()),
-        }
-    });
+    let mut response = answer.unwrap_or_else(|problem| refuse(problem, facts));
     facts.append_fields(response.headers_mut());
     response
+}
+
+/// The same for an answer that stays in its place; given back as the response that it is now.
+pub(crate) fn finish_in_place<'a>(answer: &'a mut Answer, facts: &Facts) -> Option<&'a mut Response<Body>> {
+    if let Err(problem) = answer {
+        let problem = std::mem::replace(problem, Problem::internal());
+        *answer = Ok(refuse(problem, facts));
+    }
+    let response = answer.as_mut().ok()?;
+    facts.append_fields(response.headers_mut());
+    Some(response)
+}
+
+/// The document of a refusal.
+fn refuse(problem: Problem, facts: &Facts) -> Response<Body> {
+    facts.set_refusal(problem.code().unwrap_or("unspecified"));
+    match facts.render() {
+        Some(render) => render.render(problem, facts),
+        None => problem.into_response(facts.id_text()),
+    }
 }
 
 impl<T, S, R> fmt::Debug for StepFuture<T, S, R>

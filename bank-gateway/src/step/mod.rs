@@ -39,8 +39,8 @@ use http::Response;
 use crate::exchange::{Exchange, Facts};
 
 pub use gate::{Gate, Waiting};
-pub(crate) use layer::finish;
 pub use layer::{Answered, StepFuture, StepLayer, StepService};
+pub(crate) use layer::{finish, finish_in_place};
 pub(crate) use list::steps;
 pub(crate) use own::AnyStep;
 pub use own::{OwnHeld, OwnSteps};

@@ -67,6 +67,7 @@ impl Step for OwnSteps {
     fn before(&self, exchange: &mut Exchange, held: &mut OwnHeld) -> Result<Flow, Refusal> {
         while let Some(step) = self.0.get(held.begun.len()) {
             let (flow, begun) = step.begin(exchange)?;
+            exchange.facts.forget_found();
             held.begun.push(begun);
             if flow == Flow::Wait {
                 held.waits = true;

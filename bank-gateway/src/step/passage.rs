@@ -23,7 +23,8 @@ pub(crate) trait Next {
     type Output;
     type Future: Future<Output = Self::Output>;
 
-    fn call(self, exchange: Exchange) -> Self::Future;
+    /// The exchange is taken out of its place: to hand on such a large value costs more.
+    fn call(self, exchange: &mut Option<Exchange>) -> Self::Future;
 
     fn answer(output: Self::Output) -> Result<Answer, Self::Error>;
 }
@@ -33,7 +34,7 @@ pub(crate) trait Start {
     type Next: Next;
 
     /// The request need not wait.
-    fn call(self, exchange: Exchange) -> <Self::Next as Next>::Future;
+    fn call(self, exchange: &mut Option<Exchange>) -> <Self::Next as Next>::Future;
 
     /// It has to: what will be called then.
     fn keep(self) -> Self::Next;
@@ -54,7 +55,8 @@ pin_project! {
 pin_project! {
     #[project = StageProjection]
     enum Stage<N, F> {
-        Waiting { exchange: Exchange, next: Option<N> },
+        // Boxed: it is large, and most requests never wait.
+        Waiting { exchange: Box<Option<Exchange>>, next: Option<N> },
         Behind { #[pin] future: F },
         Refused { refusal: Option<Refusal> },
         Over,
@@ -67,13 +69,20 @@ where
 {
     /// Sends a request through the steps, as far as it gets without waiting.
     #[inline]
-    pub(crate) fn begin<S: Start<Next = N>>(steps: H, mut exchange: Exchange, start: S) -> Self {
-        let facts = exchange.facts.clone();
+    pub(crate) fn begin<S: Start<Next = N>>(
+        steps: H,
+        facts: Facts,
+        exchange: &mut Option<Exchange>,
+        start: S,
+    ) -> Self {
         let mut held = Default::default();
         let begun = guarded::<H::Target, _>(&facts, || {
-            Ok(match steps.before(&mut exchange, &mut held)? {
+            let Some(own) = exchange else { return Err(Problem::internal().into()) };
+            Ok(match steps.before(own, &mut held)? {
                 Flow::Pass => Stage::Behind { future: start.call(exchange) },
-                Flow::Wait => Stage::Waiting { exchange, next: Some(start.keep()) },
+                Flow::Wait => {
+                    Stage::Waiting { exchange: Box::new(exchange.take()), next: Some(start.keep()) }
+                }
             })
         });
         let stage = begun.unwrap_or_else(|refusal| Stage::Refused { refusal: Some(refusal) });
@@ -102,14 +111,16 @@ where
             let polled = match this.stage.as_mut().project() {
                 StageProjection::Waiting { exchange, next } => {
                     let (steps, held) = (&**this.steps, &mut *this.held);
-                    let polled =
-                        guarded::<H::Target, _>(this.facts, || match steps.poll_wait(cx, exchange, held) {
+                    let polled = guarded::<H::Target, _>(this.facts, || {
+                        let Some(own) = &mut **exchange else { return Ok(Poll::Pending) };
+                        match steps.poll_wait(cx, own, held) {
                             Poll::Pending => Ok(Poll::Pending),
                             Poll::Ready(passed) => {
                                 passed?;
-                                Ok(Poll::Ready(next.take().map(|next| next.call(exchange.take()))))
+                                Ok(Poll::Ready(next.take().map(|next| next.call(exchange))))
                             }
-                        });
+                        }
+                    });
                     match polled {
                         Ok(Poll::Ready(Some(future))) => {
                             this.stage.set(Stage::Behind { future });

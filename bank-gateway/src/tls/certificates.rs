@@ -1,13 +1,11 @@
 //! The certificate that is served: read from files, and again when they change, without a restart.
 
-use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use bank_stores::{Clock, Timestamp};
+use bank_stores::{Clock as _, SystemClock, Timestamp};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -15,9 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use super::x509::Facts;
 use super::{TlsError, provider};
-
-/// How often files are looked at, at most, while connections come.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::watched::{self, Files, Loaded, Schedule, Watched};
 
 /// How the certificate stands that a server shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +51,7 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Certificates {
     source: Source,
-    clock: Arc<dyn Clock>,
-    current: ArcSwap<Current>,
-    /// What was last tried. Held while files are read, so that one does it at a time.
-    tried: Mutex<Tried>,
-    /// When the files were last looked at.
-    checked: AtomicI64,
+    watched: Watched<Current>,
 }
 
 #[derive(Debug)]
@@ -70,64 +61,61 @@ struct Current {
     loaded: Timestamp,
 }
 
-#[derive(Debug)]
-struct Tried {
-    stamp: Option<Stamp>,
-    fault: Option<String>,
-}
-
 impl Certificates {
-    pub(super) fn load(source: Source, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let stamp = Stamp::of(&source);
-        let now = clock.now();
-        let current = read(&source, now)?;
-        Ok(Self {
-            source,
-            clock,
-            current: ArcSwap::from_pointee(current),
-            tried: Mutex::new(Tried { stamp, fault: None }),
-            checked: AtomicI64::new(now.micros()),
-        })
+    pub(super) fn load(source: Source) -> Result<Self, TlsError> {
+        let (paths, name) = (source.paths(), source.certificate.display().to_string());
+        let bytes = watched::read(&paths)?;
+        let current = source.parse(&bytes)?;
+        let own = source.clone();
+        let files = Files::new(paths, bytes, move |bytes, current| {
+            own.next(bytes, current).map(Some).map_err(|error| error.told())
+        });
+        let files = Renewed { source: source.clone(), files };
+        Ok(Self { source, watched: Watched::new(name, current, files, Schedule::default()) })
     }
 
     /// Looks at the files beside the runtime, at most once in a while; what is found holds for later handshakes.
-    pub(super) fn check_soon(self: &Arc<Self>) {
-        let (now, before) = (self.clock.now(), self.checked.load(Ordering::Relaxed));
-        let passed = now.micros().abs_diff(before);
-        if u128::from(passed) < PAUSE.as_micros() {
-            return;
-        }
-        let first = self.checked.compare_exchange(before, now.micros(), Ordering::Relaxed, Ordering::Relaxed);
-        if first.is_ok() {
-            let own = self.clone();
-            // What went wrong is logged there, and kept for the status.
-            drop(tokio::task::spawn_blocking(move || own.check()));
-        }
-    }
-
-    /// Reads the files again if they changed.
-    pub(super) fn check(&self) {
-        let renewed = self.renew();
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(&self.source);
-        if let Err(error) = renewed {
-            self.note(&mut tried, &error);
-        } else if stamp != tried.stamp {
-            // A failure is kept, and told once for each state of the files.
-            let _ = self.replace(&mut tried);
-        }
+    pub(super) fn look_soon(&self) {
+        self.watched.look_soon();
     }
 
     /// Reads the files again, changed or not.
     pub(super) fn reload(&self) -> Result<(), TlsError> {
-        self.renew()?;
-        self.replace(&mut self.tried.lock().unwrap_or_else(PoisonError::into_inner))
+        let read = || {
+            self.source.renew()?;
+            self.source.next(&watched::read(&self.source.paths())?, &self.watched.peek())
+        };
+        match read() {
+            Ok(new) => self.watched.put(Ok(new)),
+            Err(error) => {
+                self.watched.put(Err(error.told()));
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
+    pub(super) fn status(&self) -> CertificateStatus {
+        let current = self.watched.peek();
+        CertificateStatus {
+            not_before: current.facts.as_ref().map(|facts| facts.not_before),
+            not_after: current.facts.as_ref().map(|facts| facts.not_after),
+            loaded: current.loaded,
+            fault: self.watched.status().error,
+        }
+    }
+}
+
+impl Source {
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![self.certificate.clone(), self.key.clone()]
+    }
+
+    /// Makes a certificate anew that ends soon, where it is one for development.
     #[cfg(feature = "dev-certificate")]
     fn renew(&self) -> Result<(), TlsError> {
-        match &self.source.made_in {
-            Some(directory) => super::development::make(directory, self.clock.now()),
+        match &self.made_in {
+            Some(directory) => super::development::make(directory, SystemClock::new().now()),
             None => Ok(()),
         }
     }
@@ -138,105 +126,59 @@ impl Certificates {
         Ok(())
     }
 
-    fn replace(&self, tried: &mut Tried) -> Result<(), TlsError> {
-        // The stamp is older than what is read: a change in between is seen the next time.
-        tried.stamp = Stamp::of(&self.source);
-        let now = self.clock.now();
-        match read(&self.source, now).and_then(|new| self.accept(new, now)) {
-            Ok(new) => {
-                tracing::info!(path = %self.source.certificate.display(), "a certificate was read anew");
-                tried.fault = None;
-                self.current.store(Arc::new(new));
-                Ok(())
-            }
-            Err(error) => {
-                self.note(tried, &error);
-                Err(error)
-            }
-        }
+    /// The bytes of [`paths`](Self::paths) as a certificate with its key.
+    fn parse(&self, bytes: &[Vec<u8>]) -> Result<Current, TlsError> {
+        let key = certified((&self.certificate, &bytes[0]), (&self.key, &bytes[1]))?;
+        let facts = key.cert.first().and_then(Facts::of);
+        Ok(Current { key: Arc::new(key), facts, loaded: SystemClock::new().now() })
     }
 
-    /// A certificate that has ended never takes the place of one that has not.
-    fn accept(&self, new: Current, now: Timestamp) -> Result<Current, TlsError> {
-        let ended = |current: &Current| current.facts.as_ref().is_some_and(|facts| facts.not_after <= now);
-        if ended(&new) && !ended(&self.current.load()) {
-            let source = std::io::Error::other("the certificate has ended already");
-            return Err(TlsError::new(&self.source.certificate, source));
+    /// The certificate after this one. One that has ended never takes the place of one that has not.
+    fn next(&self, bytes: &[Vec<u8>], current: &Current) -> Result<Current, TlsError> {
+        let new = self.parse(bytes)?;
+        let ended = |one: &Current| one.facts.as_ref().is_some_and(|facts| facts.not_after <= new.loaded);
+        if ended(&new) && !ended(current) {
+            let error = io::Error::other("the certificate has ended already");
+            return Err(TlsError::new(&self.certificate, error));
         }
         Ok(new)
     }
+}
 
-    fn note(&self, tried: &mut Tried, error: &TlsError) {
-        let fault = error.told();
-        if tried.fault.as_ref() != Some(&fault) {
-            tracing::error!(fault, "a certificate cannot be read anew: the one before is served still");
-        }
-        tried.fault = Some(fault);
-    }
+/// The files, made anew first where that is due.
+struct Renewed {
+    source: Source,
+    files: Files<Current>,
+}
 
-    pub(super) fn status(&self) -> CertificateStatus {
-        let current = self.current.load();
-        let fault = self.tried.lock().unwrap_or_else(PoisonError::into_inner).fault.clone();
-        CertificateStatus {
-            not_before: current.facts.as_ref().map(|facts| facts.not_before),
-            not_after: current.facts.as_ref().map(|facts| facts.not_after),
-            loaded: current.loaded,
-            fault,
-        }
+impl watched::Source<Current> for Renewed {
+    fn load(&self, current: Arc<Current>) -> Loaded<'_, Current> {
+        let source = self.source.clone();
+        Box::pin(async move {
+            let renewed = tokio::task::spawn_blocking(move || source.renew()).await;
+            renewed.map_err(|error| error.to_string())?.map_err(|error| error.told())?;
+            self.files.load(current).await
+        })
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load().key.clone())
+        Some(self.watched.peek().key.clone())
     }
 }
 
-/// The chain in a PEM file.
-pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+/// A chain and its key, which fit. Each comes with the file that it stands in.
+pub(super) fn certified(
+    (path, chain): (&Path, &[u8]),
+    (key_path, key): (&Path, &[u8]),
+) -> Result<CertifiedKey, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError::new(path, error))?;
     if chain.is_empty() {
-        return Err(TlsError::new(path, std::io::Error::other("it holds no certificate")));
+        return Err(TlsError::new(path, io::Error::other("it holds no certificate")));
     }
-    Ok(chain)
-}
-
-/// A chain and its key, which fit.
-pub(super) fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    let chain = chain(certificate)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::new(key, error))?;
-    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| TlsError::new(certificate, error))
-}
-
-fn read(source: &Source, now: Timestamp) -> Result<Current, TlsError> {
-    let key = certified(&source.certificate, &source.key)?;
-    let facts = key.cert.first().and_then(Facts::of);
-    Ok(Current { key: Arc::new(key), facts, loaded: now })
-}
-
-/// By what a file is known to have changed. A renamed file and a link that leads elsewhere are seen by the file's number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp([(Option<SystemTime>, u64, u64); 2]);
-
-impl Stamp {
-    /// Nothing where a file is away.
-    fn of(source: &Source) -> Option<Self> {
-        let stamp = |path: &Path| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.modified().ok(), metadata.len(), number(&metadata)))
-        };
-        Some(Self([stamp(&source.certificate)?, stamp(&source.key)?]))
-    }
-}
-
-#[cfg(unix)]
-fn number(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn number(_: &Metadata) -> u64 {
-    0
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::new(key_path, error))?;
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| TlsError::new(path, error))
 }

@@ -61,7 +61,8 @@ pub(super) fn make(directory: &Path, now: Timestamp) -> Result<(), TlsError> {
 }
 
 fn facts(certificate: &Path, key: &Path) -> Option<Facts> {
-    Facts::of(certified(certificate, key).ok()?.cert.first()?)
+    let (chain, private) = (std::fs::read(certificate).ok()?, std::fs::read(key).ok()?);
+    Facts::of(certified((certificate, &chain), (key, &private)).ok()?.cert.first()?)
 }
 
 /// Whether it lasts longer than anything that it could sign now.
@@ -170,6 +171,9 @@ fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
     use super::*;
 
     fn at(day: u64) -> Timestamp {
@@ -178,8 +182,8 @@ mod tests {
 
     fn read(directory: &Path, name: &str) -> (Facts, String) {
         let path = directory.join(name);
-        let chain = super::super::certificates::chain(&path).unwrap();
-        (Facts::of(&chain[0]).unwrap(), std::fs::read_to_string(path).unwrap())
+        let text = std::fs::read_to_string(path).unwrap();
+        (Facts::of(&CertificateDer::from_pem_slice(text.as_bytes()).unwrap()).unwrap(), text)
     }
 
     #[test]

@@ -49,10 +49,9 @@ impl Step for BodyLimit {
         if body.is_end_stream() {
             return Ok(Flow::Pass);
         }
-        exchange.facts.set_upload(Upload::Open);
+        exchange.facts.set_upload(Upload::Unread);
         let meter = Meter { facts: exchange.facts.clone(), left: self.0 };
-        let body = std::mem::take(exchange.request.body_mut());
-        *exchange.request.body_mut() = body.watched_by(meter);
+        exchange.request.body_mut().watch(meter);
         Ok(Flow::Pass)
     }
 
@@ -78,6 +77,7 @@ impl Watch for Meter {
         match self.left.checked_sub(bytes as u64) {
             Some(left) => {
                 self.left = left;
+                self.facts.set_upload(Upload::Unread);
                 Ok(())
             }
             None => {
@@ -85,6 +85,10 @@ impl Watch for Meter {
                 Err(TooLarge.into())
             }
         }
+    }
+
+    fn waits(&mut self) {
+        self.facts.set_upload(Upload::Open);
     }
 
     fn ended(&mut self, end: End) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bank_sdk::http::BANK_TIMEOUT_MS;
 use http::HeaderMap;
 
-use crate::exchange::{Exchange, Facts};
+use crate::exchange::{Exchange, Facts, Sought};
 use crate::step::{Answer, Flow, Refusal, Step};
 
 /// A time that nobody waits for: longer ones could not be added to the clock.
@@ -107,7 +107,9 @@ impl Step for Deadline {
     const BOUNDS: bool = true;
 
     fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
-        exchange.facts.limit_time(self.0.head, asked_time(exchange.headers()));
+        let lacks = exchange.facts.lacks(Sought::Timeout);
+        let asked = if lacks { None } else { asked_time(exchange.headers()) };
+        exchange.facts.limit_time(self.0.head, asked);
         Ok(Flow::Pass)
     }
 
@@ -118,10 +120,8 @@ impl Step for Deadline {
             return;
         }
         let whole = self.0.whole.and_then(|whole| facts.start().checked_add(whole));
-        let body = std::mem::take(response.body_mut());
         // The timer is set when somebody waits.
-        let timer = facts.timer(facts.start());
-        *response.body_mut() = body.within(timer, self.0.idle, whole);
+        response.body_mut().limit_time(facts.timer(facts.start()), self.0.idle, whole);
     }
 }
 

@@ -6,7 +6,7 @@ use bank_sdk::http::IDEMPOTENCY_KEY;
 use bank_sdk::{IdempotencyKey, Problem};
 use http::HeaderMap;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Sought};
 use crate::step::{Flow, Refusal, Step};
 
 /// Asks for an `Idempotency-Key` on every request that passes; one that is there must be well formed.
@@ -41,7 +41,9 @@ impl Step for RequireIdempotencyKey {
     type Held = ();
 
     fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
-        check_key(self.optional, exchange.headers())?;
+        if !(self.optional && exchange.facts.lacks(Sought::IdempotencyKey)) {
+            check_key(self.optional, exchange.headers())?;
+        }
         Ok(Flow::Pass)
     }
 }

@@ -11,7 +11,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::error::SendError;
-use super::pool::{ConnectOptions, Connections};
+use super::pool::{ConnectOptions, Connections, Wire};
 use crate::http::Body;
 
 /// How often a server with requests under way is asked whether it is there, and how long it has for the answer.
@@ -41,38 +41,35 @@ impl Connections {
     pub(super) async fn send_stream(
         &self,
         held: &Multiplexed,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         mut anew: bool,
     ) -> Result<Response<Body>, SendError> {
-        if let Err(source) = self.address(&mut request) {
-            return Err(SendError::Connect { source, request: Box::new(request) });
-        }
+        self.address(request).map_err(SendError::Connect)?;
         loop {
             let open = if anew { None } else { held.open() };
             let (mut sender, reused) = match open {
                 Some(sender) => (sender, true),
-                None => match Box::pin(self.dial(held, anew)).await {
-                    Ok(dialled) => dialled,
-                    Err(source) => return Err(SendError::Connect { source, request: Box::new(request) }),
-                },
+                None => Box::pin(self.connection(held, anew)).await.map_err(SendError::Connect)?,
             };
-            match sender.try_send_request(request).await {
+            match sender.try_send_request(std::mem::take(request)).await {
                 Ok(response) => return Ok(response.map(Body::from)),
                 Err(mut error) => match error.take_message() {
                     // The server ended the connection and saw none of this request.
-                    Some(unsent) if reused => (request, anew) = (unsent, true),
                     Some(unsent) => {
-                        let source = io::Error::from(io::ErrorKind::ConnectionReset);
-                        return Err(SendError::Connect { source, request: Box::new(unsent) });
+                        *request = unsent;
+                        if !reused {
+                            return Err(SendError::Connect(io::ErrorKind::ConnectionReset.into()));
+                        }
+                        anew = true;
                     }
-                    None => return Err(SendError::Lost { source: error.into_error(), reused: false }),
+                    None => return Err(lost(error.into_error())),
                 },
             }
         }
     }
 
     /// A new connection, or the one that somebody else has made meanwhile; true where it is that.
-    async fn dial(&self, held: &Multiplexed, anew: bool) -> io::Result<(SendRequest<Body>, bool)> {
+    async fn connection(&self, held: &Multiplexed, anew: bool) -> io::Result<(SendRequest<Body>, bool)> {
         let _turn = held.dials.lock().await;
         if !anew && let Some(sender) = held.open() {
             return Ok((sender, true));
@@ -99,11 +96,19 @@ impl Connections {
     }
 }
 
+/// Whether a request that was sent may have had an effect.
+fn lost(source: hyper::Error) -> SendError {
+    let told = std::error::Error::source(&source).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    match told.filter(|told| told.is_remote()) {
+        Some(told) if told.is_go_away() || told.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+            SendError::Refused(source)
+        }
+        _ => SendError::Lost { source, reused: false },
+    }
+}
+
 /// Speaks HTTP/2 over these bytes.
-pub(super) async fn drive<T>(stream: T, options: &ConnectOptions) -> io::Result<SendRequest<Body>>
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+pub(super) async fn drive(stream: Wire, options: &ConnectOptions) -> io::Result<SendRequest<Body>> {
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING.0)

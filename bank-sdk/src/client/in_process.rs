@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tower::{BoxError, ServiceExt as _};
 
-use super::pool::{origin_form, switched};
+use super::pool::{Wire, origin_form, switched};
 use crate::http::Body;
 
 /// The bytes that wait in each direction.
@@ -53,6 +53,7 @@ where
     });
     let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), serve);
     tokio::spawn(server.with_upgrades());
+    let near: Wire = Box::new(near);
     let (mut sender, client) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await?;
     tokio::spawn(client.with_upgrades());
     origin_form(&mut request);

@@ -32,7 +32,7 @@ use serde::de::DeserializeOwned;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt as _};
 
-pub use self::error::{InvalidAddress, LentError, SendError, TransportError};
+pub use self::error::{InvalidAddress, SendError};
 pub use self::in_process::send_in_process;
 pub(crate) use self::pool::PooledSender;
 pub use self::pool::{ConnectOptions, Connections};
@@ -171,8 +171,10 @@ where
         let unsafe_call = self.endpoint.method() != crate::declaration::Method::Get;
         let exchange = async {
             let response = self.client.transport.clone().oneshot(request).await.map_err(|source| {
-                let unsent =
-                    matches!(source.downcast_ref::<TransportError>(), Some(TransportError::Connect(_)));
+                let unsent = matches!(
+                    source.downcast_ref::<SendError>(),
+                    Some(SendError::Connect(_) | SendError::Refused(_))
+                );
                 CallError::Lost { indeterminate: unsafe_call && !unsent, source }
             })?;
             let (parts, body) = response.into_parts();

@@ -16,10 +16,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::error::{InvalidAddress, LentError, SendError, TransportError};
+use super::error::{InvalidAddress, SendError};
 use super::http2::Multiplexed;
 use crate::http::{Body, Lease};
 
@@ -46,6 +47,13 @@ struct Shared {
     /// One part a core: threads that work beside each other take from different ones.
     idle: Box<[Mutex<Vec<Idle>>]>,
 }
+
+/// The bytes of a connection, with or without TLS. One type for both: HTTP over them is compiled once.
+pub(super) type Wire = Box<dyn Stream>;
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 struct Idle {
     sender: SendRequest<Body>,
@@ -209,36 +217,21 @@ impl Connections {
     /// # Errors
     /// See [`SendError`]. Dropping the future drops the connection.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
-        self.send_over(&mut request, true).await.map_err(|error| error.with(request))
-    }
-
-    /// The same over a connection that is made for this request.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub async fn send_anew(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
-        self.send_over(&mut request, false).await.map_err(|error| error.with(request))
+        self.send_over(&mut request, true).await
     }
 
     /// The same for a request that stays where it is until it is sent: to hand it on costs more than to lend it. It is taken, and
     /// stands in its place again where nothing of it was sent. With `reuse` it may go over a connection that was kept.
     ///
     /// # Errors
-    /// See [`LentError`].
+    /// See [`SendError`].
     pub async fn send_over(
         &self,
         request: &mut Request<Body>,
         reuse: bool,
-    ) -> Result<Response<Body>, LentError> {
+    ) -> Result<Response<Body>, SendError> {
         if let Some(multiplexed) = &self.shared.multiplexed {
-            let sent = self.send_stream(multiplexed, std::mem::take(request), !reuse).await;
-            return sent.map_err(|error| match error {
-                SendError::Connect { source, request: unsent } => {
-                    *request = *unsent;
-                    LentError::Connect(source)
-                }
-                SendError::Lost { source, reused } => LentError::Lost { source, reused },
-            });
+            return self.send_stream(multiplexed, request, !reuse).await;
         }
         self.prepare(request);
         let mut may_reuse = reuse;
@@ -249,7 +242,7 @@ impl Connections {
                 // Boxed: it is large, and rare beside a connection that is lent again.
                 None => match Box::pin(self.connect()).await {
                     Ok(sender) => (sender, false),
-                    Err(source) => return Err(LentError::Connect(source)),
+                    Err(source) => return Err(SendError::Connect(source)),
                 },
             };
             if reused && !is_settled(&mut sender).await {
@@ -264,14 +257,14 @@ impl Connections {
                     Some(unsent) => {
                         *request = unsent;
                         if !reused {
-                            return Err(LentError::Connect(io::ErrorKind::ConnectionReset.into()));
+                            return Err(SendError::Connect(io::ErrorKind::ConnectionReset.into()));
                         }
                     }
                     None => {
                         let source = error.into_error();
                         // A parse error means that something was answered.
                         let reused = reused && !source.is_parse() && !source.is_user();
-                        return Err(LentError::Lost { source, reused });
+                        return Err(SendError::Lost { source, reused });
                     }
                 },
             }
@@ -311,28 +304,11 @@ impl Connections {
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Body>> {
-        self.in_time(async {
-            let stream = self.dial_tcp().await?;
-            #[cfg(feature = "tls")]
-            if let Some(tls) = &self.shared.tls {
-                return self.drive(tls.connect(stream).await?).await;
-            }
-            self.drive(stream).await
-        })
-        .await
+        self.in_time(async { self.drive(self.dial().await?).await }).await
     }
 
     pub(super) async fn connect_http2(&self) -> io::Result<http2::SendRequest<Body>> {
-        let options = &self.shared.options;
-        self.in_time(async {
-            let stream = self.dial_tcp().await?;
-            #[cfg(feature = "tls")]
-            if let Some(tls) = &self.shared.tls {
-                return super::http2::drive(tls.connect(stream).await?, options).await;
-            }
-            super::http2::drive(stream, options).await
-        })
-        .await
+        self.in_time(async { super::http2::drive(self.dial().await?, &self.shared.options).await }).await
     }
 
     async fn in_time<T>(&self, connect: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -341,19 +317,20 @@ impl Connections {
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the connection took too long")))
     }
 
-    async fn dial_tcp(&self) -> io::Result<TcpStream> {
+    async fn dial(&self) -> io::Result<Wire> {
         let authority = &self.shared.authority;
         let default_port = if self.is_tls() { 443 } else { 80 };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(default_port))).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.shared.tls {
+            return Ok(Box::new(tls.connect(stream).await?));
+        }
+        Ok(Box::new(stream))
     }
 
-    async fn drive<T>(&self, stream: T) -> io::Result<SendRequest<Body>>
-    where
-        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn drive(&self, stream: Wire) -> io::Result<SendRequest<Body>> {
         let options = &self.shared.options;
         let mut client = http1::Builder::new();
         client
@@ -414,16 +391,16 @@ async fn is_settled(sender: &mut SendRequest<Body>) -> bool {
 
 impl tower::Service<Request<Body>> for Connections {
     type Response = Response<Body>;
-    type Error = TransportError;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, TransportError>> + Send>>;
+    type Error = SendError;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, SendError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let connections = self.clone();
-        Box::pin(async move { connections.send(request).await.map_err(Into::into) })
+        Box::pin(async move { connections.send(request).await })
     }
 }
 

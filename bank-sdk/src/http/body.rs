@@ -1,6 +1,7 @@
 //! The one body type between the edge and a handler: what only passes through is not boxed, buffered or copied.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +27,12 @@ use crate::client::PooledSender;
 /// assert!(Body::empty().is_end_stream());
 /// assert_eq!(Body::from("hello").size_hint().exact(), Some(5));
 /// ```
-pub struct Body {
+///
+/// It is as large as a pointer: on its way through a gateway it is moved some fifty times.
+pub struct Body(Option<Box<Inner>>);
+
+/// A body that is not empty.
+struct Inner {
     kind: Kind,
     /// How long its sender may keep its reader waiting, where that is bounded.
     patience: Option<Patience>,
@@ -46,7 +52,30 @@ struct Patience {
     waiting: bool,
 }
 
+/// So many bodies that are over are kept by a thread, whose memory it uses again.
+const SPARES: usize = 64;
+
+#[allow(clippy::vec_box, reason = "what is kept are the boxes")]
+type Spare = RefCell<Vec<Box<Inner>>>;
+
+thread_local!(static SPARE: Spare = const { RefCell::new(Vec::new()) });
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Some(mut inner) = self.0.take() else { return };
+        // Those who look on are told here, and may drop other bodies.
+        *inner = Inner::over();
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARES {
+                spare.push(inner);
+            }
+        });
+    }
+}
+
 enum Kind {
+    /// Nothing, or nothing more.
     Empty,
     Full(Bytes),
     Incoming(Incoming, Option<Lease>),
@@ -67,11 +96,14 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub const fn empty() -> Self {
-        Self::of(Kind::Empty)
+        Self(None)
     }
 
-    const fn of(kind: Kind) -> Self {
-        Self { kind, patience: None, watched: Watched::nobody() }
+    fn of(kind: Kind) -> Self {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut inner = spare.unwrap_or_else(|| Box::new(Inner::over()));
+        inner.kind = kind;
+        Self(Some(inner))
     }
 
     /// The same body, which breaks off where its sender keeps its reader waiting for the next piece for longer than `idle`, or
@@ -79,38 +111,52 @@ impl Body {
     /// request has waited with already: another one for each request would cost more than most bodies.
     #[must_use]
     pub fn within(mut self, timer: Timer, idle: Duration, whole: Option<Instant>) -> Self {
-        self.patience = matches!(self.kind, Kind::Incoming(..) | Kind::Boxed(_)).then_some(Patience {
+        self.limit_time(timer, idle, whole);
+        self
+    }
+
+    /// [`within`](Self::within) for a body that stays in its place.
+    pub fn limit_time(&mut self, timer: Timer, idle: Duration, whole: Option<Instant>) {
+        let Some(inner) = &mut self.0 else { return };
+        inner.patience = matches!(inner.kind, Kind::Incoming(..) | Kind::Boxed(_)).then_some(Patience {
             timer,
             idle: idle.min(FAR_AWAY),
             whole,
             waiting: false,
         });
-        self
     }
 
     /// The same body, with somebody who looks on. Where others do already, all are told.
     #[must_use]
-    pub fn watched_by(mut self, mut watch: impl Watch + 'static) -> Self {
-        if let Kind::Switched(switched) = &self.kind {
-            switched.watched_by(Box::new(watch));
-            return self;
-        }
-        if http_body::Body::is_end_stream(&self) {
-            watch.ended(End::Whole);
-            return self;
-        }
-        self.watched.add(Box::new(watch));
+    pub fn watched_by(mut self, watch: impl Watch + 'static) -> Self {
+        self.watch(watch);
         self
+    }
+
+    /// [`watched_by`](Self::watched_by) for a body that stays in its place.
+    pub fn watch(&mut self, mut watch: impl Watch + 'static) {
+        match &mut self.0 {
+            Some(inner) => match &inner.kind {
+                Kind::Switched(switched) => switched.watched_by(Box::new(watch)),
+                kind if kind.is_over() => watch.ended(End::Whole),
+                _ => inner.watched.add(Box::new(watch)),
+            },
+            None => watch.ended(End::Whole),
+        }
     }
 
     /// The same body, which holds a permit until its end. Where somebody looks on who has room for it, it takes no memory.
     #[must_use]
     pub fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
-        if http_body::Body::is_end_stream(&self) {
-            return self;
-        }
-        self.watched.hold(permit);
+        self.hold(permit);
         self
+    }
+
+    /// [`holding`](Self::holding) for a body that stays in its place.
+    pub fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        if let Some(inner) = self.0.as_mut().filter(|inner| !inner.kind.is_over()) {
+            inner.watched.hold(permit);
+        }
     }
 
     /// Erases any body once. One of ours, or hyper's, is taken as it is.
@@ -138,7 +184,7 @@ impl Body {
         }
     }
 
-    pub(crate) const fn leased(body: Incoming, lease: Lease) -> Self {
+    pub(crate) fn leased(body: Incoming, lease: Lease) -> Self {
         Self::of(Kind::Incoming(body, Some(lease)))
     }
 
@@ -155,10 +201,14 @@ impl Body {
     /// are joined already.
     #[must_use]
     pub fn join(&self, client: Upgrade, until: JoinedUntil) -> bool {
-        match &self.kind {
+        match self.kind() {
             Kind::Switched(switched) => switched.join(client, until),
             _ => false,
         }
+    }
+
+    fn kind(&self) -> &Kind {
+        self.0.as_ref().map_or(&Kind::Empty, |inner| &inner.kind)
     }
 
     /// Reads the whole body, at most `limit` bytes.
@@ -167,7 +217,9 @@ impl Body {
     /// [`ReadError::TooLarge`] where more came, [`ReadError::Broken`] where it ended early.
     pub async fn read(self, limit: usize) -> Result<Bytes, ReadError> {
         use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-        if let (Kind::Full(bytes), true) = (&self.kind, self.watched.is_empty()) {
+        if let Some(Inner { kind: Kind::Full(bytes), watched, .. }) = self.0.as_deref()
+            && watched.is_empty()
+        {
             return if bytes.len() > limit { Err(ReadError::TooLarge(limit)) } else { Ok(bytes.clone()) };
         }
         match Limited::new(self, limit).collect().await {
@@ -234,50 +286,18 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Poll::Ready(mut frame) = self.poll_kind(cx) else {
-            self.watched.waits();
-            let Some(patience) = &mut self.patience else { return Poll::Pending };
-            ready!(patience.poll_over(cx));
-            let end = if patience.is_late() { End::TooLate } else { End::Broken };
-            return Poll::Ready(Some(Err(self.break_off(end, "its sender took too long"))));
-        };
-        if let Some(patience) = &mut self.patience {
-            if patience.is_late() {
-                return Poll::Ready(Some(Err(self.break_off(End::TooLate, "it took too long"))));
-            }
-            patience.waiting = false;
+        match &mut self.0 {
+            Some(inner) => inner.poll_frame(cx),
+            None => Poll::Ready(None),
         }
-        match &mut frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if let Some(trailers) = frame.trailers_mut() {
-                    self.watched.trailers(trailers);
-                }
-                if let Err(error) = self.watched.passed(bytes) {
-                    self.break_off(End::Broken, "");
-                    return Poll::Ready(Some(Err(BodyError(error))));
-                }
-                if self.is_end_stream() {
-                    self.watched.ended(End::Whole);
-                }
-            }
-            Some(Err(_)) => self.watched.ended(End::Broken),
-            None => self.watched.ended(End::Whole),
-        }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Empty | Kind::Switched(_) => true,
-            Kind::Full(_) => false,
-            Kind::Incoming(body, _) => body.is_end_stream(),
-            Kind::Boxed(body) => body.is_end_stream(),
-        }
+        self.kind().is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
+        match self.kind() {
             Kind::Empty | Kind::Switched(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body, _) => body.size_hint(),
@@ -303,7 +323,57 @@ impl Patience {
     }
 }
 
-impl Body {
+impl Kind {
+    /// Whether nothing more comes.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Empty | Self::Switched(_) => true,
+            Self::Full(_) => false,
+            Self::Incoming(body, _) => body.is_end_stream(),
+            Self::Boxed(body) => body.is_end_stream(),
+        }
+    }
+}
+
+impl Inner {
+    const fn over() -> Self {
+        Self { kind: Kind::Empty, patience: None, watched: Watched::nobody() }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(mut frame) = self.poll_kind(cx) else {
+            self.watched.waits();
+            let Some(patience) = &mut self.patience else { return Poll::Pending };
+            ready!(patience.poll_over(cx));
+            let end = if patience.is_late() { End::TooLate } else { End::Broken };
+            return Poll::Ready(Some(Err(self.break_off(end, "its sender took too long"))));
+        };
+        if let Some(patience) = &mut self.patience {
+            if patience.is_late() {
+                return Poll::Ready(Some(Err(self.break_off(End::TooLate, "it took too long"))));
+            }
+            patience.waiting = false;
+        }
+        match &mut frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.watched.trailers(trailers);
+                }
+                if let Err(error) = self.watched.passed(bytes) {
+                    self.break_off(End::Broken, "");
+                    return Poll::Ready(Some(Err(BodyError(error))));
+                }
+                if self.kind.is_over() {
+                    self.watched.ended(End::Whole);
+                }
+            }
+            Some(Err(_)) => self.watched.ended(End::Broken),
+            None => self.watched.ended(End::Whole),
+        }
+        Poll::Ready(frame)
+    }
+
     /// What comes later comes to nobody; a connection that was lent is dropped.
     fn break_off(&mut self, end: End, why: &'static str) -> BodyError {
         self.kind = Kind::Empty;
@@ -345,7 +415,7 @@ impl Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
+        let kind = match self.kind() {
             Kind::Empty => "empty",
             Kind::Full(_) => "full",
             Kind::Incoming(..) => "incoming",

@@ -95,7 +95,10 @@ impl Watched {
     }
 
     pub(super) fn ended(&mut self, end: End) {
-        for mut watch in [self.first.take(), self.second.take()].into_iter().flatten() {
+        if let Some(mut watch) = self.first.take() {
+            watch.ended(end);
+        }
+        if let Some(mut watch) = self.second.take() {
             watch.ended(end);
         }
     }

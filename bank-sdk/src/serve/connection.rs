@@ -1,8 +1,9 @@
 //! The facts of a connection, and how its server stands.
 
+use std::any::Any;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http::Extensions;
 use tokio::sync::watch;
@@ -22,15 +23,31 @@ pub struct Connection {
     pub(super) drain: Option<Drain>,
     /// Of its last request, for its next.
     spare: Spare,
-    /// The same, empty.
-    extensions: Arc<Mutex<Option<Extensions>>>,
+    /// The same, with the connection in it and nothing else.
+    extensions: Arc<Mutex<SpareExtensions>>,
+    /// Of whoever serves it.
+    kept: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Connection {
     /// The facts for a request that another server accepted.
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, tls: None, drain: None, spare: Spare::default(), extensions: Arc::default() }
+        Self {
+            peer,
+            tls: None,
+            drain: None,
+            spare: Spare::default(),
+            extensions: Arc::default(),
+            kept: OnceLock::new(),
+        }
+    }
+
+    /// What a service makes once for a connection and looks at with each of its requests. There is room for one type: where
+    /// another was kept before, there is nothing.
+    pub fn kept<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        let kept: &(dyn Any + Send + Sync) = &**self.kept.get_or_init(|| Arc::new(make()));
+        kept.downcast_ref()
     }
 
     /// The timer of a request that came by this connection.
@@ -39,15 +56,42 @@ impl Connection {
         self.spare.until(deadline)
     }
 
-    /// Takes the extensions of a request that nobody looks at any more, whose memory the next request there uses again.
-    pub fn recycle(&self, mut extensions: Extensions) {
-        extensions.clear();
-        *self.extensions.lock().unwrap_or_else(PoisonError::into_inner) = Some(extensions);
+    /// Takes the extensions of a request that nobody looks at any more, whose memory the next request there uses again: where its
+    /// server does so, and they hold nothing but this connection.
+    pub fn recycle(&self, extensions: Extensions) {
+        let own = extensions.get::<Arc<Self>>();
+        if extensions.len() == 1 && own.is_some_and(|own| std::ptr::eq(&**own, self)) {
+            let mut spare = self.spare_extensions();
+            if let SpareExtensions::Used(place) = &mut *spare {
+                *place = Some(extensions);
+            }
+        }
     }
 
-    /// Extensions without anything in them.
-    pub(super) fn extensions(&self) -> Extensions {
-        self.extensions.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    fn spare_extensions(&self) -> MutexGuard<'_, SpareExtensions> {
+        self.extensions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the extensions of a request are used again, until [`end`](Self::end).
+    pub(super) fn begin(&self) {
+        *self.spare_extensions() = SpareExtensions::Used(None);
+    }
+
+    pub(super) fn end(&self) {
+        *self.spare_extensions() = SpareExtensions::Unused;
+    }
+
+    /// Extensions with the connection in them and nothing else.
+    pub(super) fn extensions(self: &Arc<Self>) -> Extensions {
+        let kept = match &mut *self.spare_extensions() {
+            SpareExtensions::Used(place) => place.take(),
+            SpareExtensions::Unused => None,
+        };
+        kept.unwrap_or_else(|| {
+            let mut extensions = Extensions::new();
+            extensions.insert(self.clone());
+            extensions
+        })
     }
 
     /// Whether its server was asked to end: from then on a readiness check says 503. See
@@ -79,6 +123,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// The extensions of a connection's last request, for its next.
+#[derive(Debug, Default)]
+enum SpareExtensions {
+    /// Nobody uses them again. They hold the connection that holds them, and would keep each other alive.
+    #[default]
+    Unused,
+    Used(Option<Extensions>),
 }
 
 /// What a TLS handshake showed.
@@ -138,10 +191,27 @@ mod tests {
 
     #[test]
     fn what_one_request_carried_the_next_one_does_not_see() {
-        let connection = Connection::new(([127, 0, 0, 1], 1).into());
+        let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into()));
+        connection.begin();
         let mut extensions = connection.extensions();
         extensions.insert("secret");
         connection.recycle(extensions);
-        assert!(connection.extensions().is_empty());
+        assert_eq!(connection.extensions().len(), 1);
+        assert!(connection.extensions().get::<Arc<Connection>>().is_some());
+    }
+
+    #[test]
+    fn extensions_are_used_again_and_do_not_keep_their_connection() {
+        let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into()));
+        connection.recycle(connection.extensions());
+        assert_eq!(Arc::strong_count(&connection), 1, "nobody would let go of them");
+        connection.begin();
+        connection.recycle(connection.extensions());
+        assert_eq!(Arc::strong_count(&connection), 2);
+        let (late, again) = (connection.extensions(), connection.extensions());
+        connection.end();
+        connection.recycle(late);
+        drop(again);
+        assert_eq!(Arc::strong_count(&connection), 1);
     }
 }

@@ -18,6 +18,7 @@
 
 mod acceptor;
 mod activity;
+mod alarm;
 mod connection;
 mod drain;
 mod held;

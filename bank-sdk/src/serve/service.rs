@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -25,13 +25,19 @@ pub(super) struct PerConnection<S> {
     pub(super) upgrades: bool,
 }
 
+impl<S> Drop for PerConnection<S> {
+    fn drop(&mut self) {
+        self.connection.end();
+    }
+}
+
 impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
 where
     S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
 {
     type Response = Response<TrackedBody<B>>;
     type Error = Infallible;
-    type Future = ResponseFuture<Oneshot<S, Request<Incoming>>>;
+    type Future = ResponseFuture<S>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let http2 = request.version() == Version::HTTP_2;
@@ -39,7 +45,7 @@ where
             // On HTTP/1.1 hyper refuses these itself. It stays paid: see the budget of control frames.
             if request.headers().len() > self.header_fields {
                 let in_flight = Some(self.activity.refuse());
-                return ResponseFuture { answer: None, in_flight, closes: false };
+                return ResponseFuture { answer: Answering::Refused, in_flight, closes: false };
             }
             name_host(&mut request);
         }
@@ -50,10 +56,18 @@ where
         let closes = !http2 && matches!(*request.method(), Method::CONNECT | Method::TRACE);
         if request.extensions().is_empty() {
             *request.extensions_mut() = self.connection.extensions();
+        } else {
+            request.extensions_mut().insert(self.connection.clone());
         }
-        request.extensions_mut().insert(self.connection.clone());
-        let answer = Some(Oneshot::new(self.service.clone(), request));
-        ResponseFuture { answer, in_flight: Some(self.activity.request()), closes }
+        let in_flight = Some(self.activity.request());
+        let mut service = self.service.clone();
+        let answer = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Answering::Called { future: service.call(request) },
+            Poll::Ready(Err(never)) => match never {},
+            // It is asked again by whoever can be woken.
+            Poll::Pending => Answering::Waiting { future: Box::pin(Oneshot::new(service, request)) },
+        };
+        ResponseFuture { answer, in_flight, closes }
     }
 }
 
@@ -69,30 +83,46 @@ fn name_host(request: &mut Request<Incoming>) {
 }
 
 pin_project! {
-    /// The wait for an answer; without one the request had too many fields.
-    pub(super) struct ResponseFuture<F> {
+    /// The wait for an answer.
+    pub(super) struct ResponseFuture<S: tower::Service<Request<Incoming>>> {
         #[pin]
-        answer: Option<F>,
+        answer: Answering<S>,
         in_flight: Option<InFlight>,
         closes: bool,
     }
 }
 
-impl<F, B> Future for ResponseFuture<F>
+pin_project! {
+    #[project = AnsweringProjection]
+    enum Answering<S: tower::Service<Request<Incoming>>> {
+        /// The service was ready, as most always are.
+        Called { #[pin] future: S::Future },
+        /// Boxed: it holds the request, which is large.
+        Waiting { future: Pin<Box<Oneshot<S, Request<Incoming>>>> },
+        /// The request had too many fields.
+        Refused,
+    }
+}
+
+impl<S, B> Future for ResponseFuture<S>
 where
-    F: Future<Output = Result<Response<B>, Infallible>>,
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
 {
     type Output = Result<Response<TrackedBody<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = self.project();
-        let Some(answer) = me.answer.as_pin_mut() else {
-            let mut response = Response::new(TrackedBody { body: None, _in_flight: me.in_flight.take() });
-            *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            return Poll::Ready(Ok(response));
+        let answered = match me.answer.project() {
+            AnsweringProjection::Called { future } => ready!(future.poll(cx)),
+            AnsweringProjection::Waiting { future } => ready!(future.as_mut().poll(cx)),
+            AnsweringProjection::Refused => {
+                let mut response = Response::new(TrackedBody { body: None, _in_flight: me.in_flight.take() });
+                *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+                return Poll::Ready(Ok(response));
+            }
         };
-        let Ok(mut response) = ready!(answer.poll(cx));
+        let Ok(mut response) = answered;
         if *me.closes && !response.status().is_success() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,11 +1,12 @@
 //! The life of one connection: it says whom it speaks for, shakes hands, serves requests, and ends.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::BoxError;
 
 use super::activity::{Activity, Times, Verdict};
+use super::alarm::Alarm;
 use super::held::Place;
 use super::io::ObservedIo;
 use super::service::PerConnection;
@@ -87,9 +89,11 @@ where
     let Ready { io, tls, client, place, http2 } = ready;
     (connection.tls, connection.peer) = (tls, client);
     let activity = Activity::new(http2, limits);
+    let connection = Arc::new(connection);
+    connection.begin();
     let service = PerConnection {
         service: serving.service.clone(),
-        connection: Arc::new(connection),
+        connection,
         activity: activity.clone(),
         header_fields: limits.header_fields,
         upgrades: limits.upgrades,
@@ -173,6 +177,14 @@ fn http1_server(limits: &Limits) -> http1::Builder {
     server
 }
 
+/// What happens to a connection.
+enum Event<T> {
+    Done(T),
+    Drained,
+    /// It is time to look at it.
+    Due,
+}
+
 /// What ends a connection, besides its client.
 struct Watch<'a> {
     activity: Arc<Activity>,
@@ -192,13 +204,23 @@ impl Watch<'_> {
         let mut connection = pin!(connection);
         let mut drained = pin!(self.drain.clone().began());
         let mut timer = pin!(sleep_until(self.next(None).unwrap_or_else(|_| Instant::now())));
-        let mut leaving = None;
+        let (mut alarm, mut leaving) = (Alarm::new(), None);
         loop {
-            tokio::select! {
-                biased;
-                done = connection.as_mut() => return done.map_err(Into::into),
-                () = drained.as_mut(), if leaving.is_none() => {}
-                () = timer.as_mut() => match self.next(leaving) {
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(done) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Event::Done(done));
+                }
+                alarm.poll(cx, |cx| {
+                    if leaving.is_none() && drained.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Event::Drained);
+                    }
+                    timer.as_mut().poll(cx).map(|()| Event::Due)
+                })
+            });
+            match event.await {
+                Event::Done(done) => return done.map_err(Into::into),
+                Event::Drained => {}
+                Event::Due => match self.next(leaving) {
                     Ok(next) => {
                         timer.as_mut().reset(next);
                         continue;

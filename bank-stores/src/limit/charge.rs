@@ -1,6 +1,6 @@
 //! What is charged, and the answer.
 
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -29,53 +29,70 @@ impl LimitKey {
 /// A purpose for which many subjects are counted: the part that their keys have in common, hashed once.
 ///
 /// ```
-/// use bank_stores::limit::{LimitKey, LimitScope};
+/// use bank_stores::limit::{LimitKey, LimitScope, LimitSubject};
 ///
 /// let scope = LimitScope::new("login");
 /// assert_eq!(scope.key(&[b"ann"]), LimitKey::of("login", "ann"));
 /// assert_ne!(scope.key(&[b"a", b"bc"]), scope.key(&[b"ab", b"c"]));
+/// assert_eq!(scope.bucket(LimitSubject::of(&[b"ann"])), scope.key(&[b"ann"]));
 /// ```
-#[derive(Clone, Debug)]
-pub struct LimitScope([DefaultHasher; 2]);
+#[derive(Clone, Copy, Debug)]
+pub struct LimitScope([u64; 2]);
 
 impl LimitScope {
     /// The purpose of this name: a route, a policy.
     pub fn new(scope: &str) -> Self {
-        static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-        Self([0, 1].map(|half| {
-            let mut hasher = KEYS[half].build_hasher();
-            hasher.write_usize(scope.len());
-            hasher.write(scope.as_bytes());
-            hasher
-        }))
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(hash(&KEY, &[scope.as_bytes()]))
     }
 
     /// The bucket of a subject that is named by these parts, which are kept apart.
     pub fn key(&self, parts: &[&[u8]]) -> LimitKey {
-        let mut hashers = self.0.clone();
-        // The hash takes one long text faster than many short ones.
-        let (mut text, mut length) = ([0; 128], 0);
-        for part in parts {
-            for piece in [&part.len().to_le_bytes()[..], part] {
-                if let Some(place) = text.get_mut(length..length + piece.len()) {
-                    place.copy_from_slice(piece);
-                    length += piece.len();
-                } else {
-                    for hasher in &mut hashers {
-                        hasher.write(&text[..length]);
-                        hasher.write(piece);
-                    }
-                    length = 0;
-                }
+        self.bucket(LimitSubject::of(parts))
+    }
+
+    /// The bucket of a subject.
+    pub const fn bucket(&self, subject: LimitSubject) -> LimitKey {
+        // Both are hashes under keys of their own: two pairs meet as rarely as two hashes do. Never all zero, which marks a
+        // free slot.
+        LimitKey([(self.0[0] ^ subject.0[0]) | 1, self.0[1] ^ subject.0[1]])
+    }
+}
+
+/// A subject that is counted for several purposes, or often, hashed once.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitSubject([u64; 2]);
+
+impl LimitSubject {
+    /// The subject that is named by these parts, which are kept apart.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(hash(&KEY, parts))
+    }
+}
+
+/// 128 bits of a keyed hash.
+fn hash(key: &RandomState, parts: &[&[u8]]) -> [u64; 2] {
+    let mut hasher = key.build_hasher();
+    // The hash takes one long text faster than many short ones.
+    let (mut text, mut length) = ([0; 128], 0);
+    for part in parts {
+        for piece in [&part.len().to_le_bytes()[..], part] {
+            if let Some(place) = text.get_mut(length..length + piece.len()) {
+                place.copy_from_slice(piece);
+                length += piece.len();
+            } else {
+                hasher.write(&text[..length]);
+                hasher.write(piece);
+                length = 0;
             }
         }
-        let [one, other] = hashers.map(|mut hasher| {
-            hasher.write(&text[..length]);
-            hasher.finish()
-        });
-        // Never all zero, which marks a free slot.
-        LimitKey([one | 1, other])
     }
+    hasher.write(&text[..length]);
+    let one = hasher.finish();
+    // No list of parts has this text, so that its hash tells nothing of the other one, and is another for other parts.
+    hasher.write_u8(1);
+    [one, hasher.finish()]
 }
 
 /// So many units from one bucket.

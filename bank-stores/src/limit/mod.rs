@@ -26,6 +26,6 @@ mod rate;
 mod shard;
 mod table;
 
-pub use charge::{Charge, Decision, LimitKey, LimitScope, Verdict};
+pub use charge::{Charge, Decision, LimitKey, LimitScope, LimitSubject, Verdict};
 pub use rate::Rate;
 pub use table::LimitTable;

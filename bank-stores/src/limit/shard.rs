@@ -1,6 +1,6 @@
 //! A part of the table under one lock: a hash table of a fixed size, which never allocates after it is made.
 
-use super::LimitKey;
+use super::{Charge, LimitKey};
 
 /// How many slots a stranger's arrival looks at for a bucket that can make room.
 const SWEEP: usize = 64;
@@ -38,6 +38,22 @@ impl Shard {
     pub(super) fn filled(&self, key: LimitKey) -> Option<u64> {
         let slot = self.slots[self.find(key.0)];
         (slot.key == key.0).then_some(slot.filled)
+    }
+
+    /// Charges a bucket where it has enough: when it will be full after that, and whether it had. `None` for a stranger.
+    pub(super) fn take(&mut self, charge: &Charge, now: u64) -> Option<(u64, bool)> {
+        let index = self.find(charge.key.0);
+        let slot = &mut self.slots[index];
+        if slot.key != charge.key.0 {
+            return None;
+        }
+        let filled = slot.filled.max(now);
+        let next = filled.saturating_add(charge.rate.interval().saturating_mul(u64::from(charge.cost)));
+        if next.saturating_sub(now) > charge.rate.span() {
+            return Some((filled, false));
+        }
+        slot.filled = next;
+        Some((next, true))
     }
 
     /// Says when the bucket of `key` will be full; false for a stranger that there is no room for.

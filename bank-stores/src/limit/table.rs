@@ -65,6 +65,15 @@ impl LimitTable {
         }
     }
 
+    /// Takes one charge, as [`take`](Self::take) does: without the room for several.
+    pub fn take_one(&self, now_nanos: u64, charge: &Charge) -> Verdict {
+        let Some((filled, allowed)) = self.lock(self.shard_of(charge.key)).take(charge, now_nanos) else {
+            let decision = self.take(now_nanos, std::slice::from_ref(charge));
+            return decision.verdicts().first().copied().unwrap_or_default();
+        };
+        Verdict::new(charge.rate, charge.cost, allowed, filled, now_nanos)
+    }
+
     /// How many buckets are held.
     pub fn len(&self) -> usize {
         (0..self.shards.len()).map(|index| self.lock(index).len()).sum()

@@ -10,14 +10,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bank_benches::arguments::Arguments;
+use axum::serve::ListenerExt as _;
+use bank_benches::arguments::{Arguments, program};
 use bank_benches::load::{Load, Measured};
 use bank_benches::process::{Process, Usage, unless_signalled};
 use bank_benches::sample::Sample;
 use bank_benches::serving::{one_thread, thread_a_core, until_parent_ends};
 use bank_benches::tokens::Issuer;
 use bank_benches::{Failure, gateways, handwritten, lean, nginx, upstream};
-use bank_sdk::client::{ConnectOptions, Connections, TransportError};
+use bank_sdk::client::{ConnectOptions, Connections};
 use bank_sdk::http::Body;
 use http::{Request, StatusCode, Uri};
 use tokio::net::TcpListener;
@@ -38,30 +39,13 @@ Options:
 
 The contestants, each until its standard input ends:
   against_peers upstream
-  against_peers bare|full|full-in-tokio|lean|handwritten-bare|handwritten-full --upstream ADDR";
+  against_peers bare|full|full-in-axum|full-in-tokio|lean|handwritten-bare|handwritten-full --upstream ADDR";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("against_peers: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program("against_peers", HELP, run)
 }
 
-fn run() -> Result<bool, Failure> {
-    let mut arguments = std::env::args().skip(1).peekable();
-    let role = match arguments.peek() {
-        Some(word) if word == "--help" => {
-            println!("{HELP}");
-            return Ok(true);
-        }
-        Some(word) if !word.starts_with("--") => arguments.next(),
-        _ => None,
-    };
-    let mut arguments = Arguments::parse(arguments)?;
+fn run(role: Option<String>, mut arguments: Arguments) -> Result<bool, Failure> {
     let Some(role) = role else {
         let plan = Plan::take(&mut arguments)?;
         arguments.finish()?;
@@ -97,6 +81,18 @@ fn contest(role: &str, behind: Option<SocketAddr>) -> Result<(), Failure> {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
                 println!("listening on {}", listener.local_addr()?);
                 until_parent_ends(tokio::spawn(async { bank_gateway::serve(listener, gateway).await })).await
+            })
+        }
+        "full-in-axum" => {
+            let issuer = Issuer::new()?;
+            println!("token {}", issuer.token("cus_bench")?);
+            let application = axum::Router::new().fallback_service(gateways::full(issuer.keys(), behind()?)?);
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await?;
+                println!("listening on {}", listener.local_addr()?);
+                let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+                until_parent_ends(tokio::spawn(async { axum::serve(listener, application).await })).await
             })
         }
         "lean" => one_thread()?.block_on(lean::play(behind()?)),
@@ -193,9 +189,10 @@ async fn measure(plan: &Plan) -> Result<bool, Failure> {
 }
 
 /// Those of our own: their names and their parts.
-const OURS: [(&str, &str); 6] = [
+const OURS: [(&str, &str); 7] = [
     (FULL, "full"),
     ("full, in tokio", "full-in-tokio"),
+    ("full, in axum", "full-in-axum"),
     ("gateway, bare", "bare"),
     ("lean hyper, bare", "lean"),
     ("by hand, bare", "handwritten-bare"),
@@ -269,7 +266,7 @@ impl Contestant {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let connections = Connections::new(&address, ConnectOptions::default())?;
-        let response = connections.send(request.body(Body::empty())?).await.map_err(TransportError::from)?;
+        let response = connections.send(request.body(Body::empty())?).await?;
         let (status, told) = (response.status(), response.headers().contains_key(upstream::IDENTITY_SEEN));
         Ok((status, response.into_body().read(64 * 1_024).await?.len(), told))
     }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
-use bank_benches::arguments::Arguments;
+use bank_benches::arguments::{Arguments, program};
 use bank_benches::loopback::{self, Caller};
 use bank_benches::process::{Process, unless_signalled};
 use bank_benches::tokens::Issuer;
@@ -38,27 +38,10 @@ What is counted, until its standard input ends:
 const ROLES: [&str; 5] = ["lean", "bare", "full", "handwritten-bare", "handwritten-full"];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("instructions: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program("instructions", HELP, run)
 }
 
-fn run() -> Result<bool, Failure> {
-    let mut arguments = std::env::args().skip(1).peekable();
-    let role = match arguments.peek() {
-        Some(word) if word == "--help" => {
-            println!("{HELP}");
-            return Ok(true);
-        }
-        Some(word) if !word.starts_with("--") => arguments.next(),
-        _ => None,
-    };
-    let mut arguments = Arguments::parse(arguments)?;
+fn run(role: Option<String>, mut arguments: Arguments) -> Result<bool, Failure> {
     if let Some(role) = role {
         let behind = arguments.take("--upstream")?.ok_or("--upstream is missing; see --help")?;
         let keys: PathBuf = arguments.take("--keys")?.ok_or("--keys is missing; see --help")?;

@@ -117,6 +117,92 @@ fn s32_a_slow_upload_is_a_408_and_nobody_s_failure() {
 }
 
 #[test]
+fn an_endpoint_that_reads_nothing_of_a_large_upload_has_failed() {
+    let url = server(|mut stream| {
+        read_until(&mut stream, "\r\n\r\n");
+        std::thread::sleep(Duration::from_secs(5));
+    });
+    const SIZE: usize = 32 << 20;
+    let route = in_time(Route::all("/{*rest}").body_limit(SIZE), Times::head(millis(400)));
+    let (edge, admin) = routed(route, vec![url]);
+    let client = edge.client();
+    at_once(6, || {
+        let mut connection = client.connect().unwrap();
+        connection
+            .write(format!("POST /x HTTP/1.1\r\nhost: bank\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes())
+            .unwrap();
+        // More than all buffers on the way hold; the gateway ends the connection at last.
+        let _ = (0..SIZE >> 16).try_for_each(|_| connection.write(&[b'x'; 1 << 16]));
+    });
+    until("its breaker to open", || (endpoint(&admin)["state"] != "closed").then_some(()));
+}
+
+/// A server of HTTP/2 that answers each request with this frame.
+fn answering_frames(frame: fn(stream: [u8; 4]) -> Vec<u8>) -> String {
+    server(move |mut stream| {
+        let mut preface = [0; 24];
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        if stream.read_exact(&mut preface).and_then(|()| stream.write_all(&settings)).is_err() {
+            return;
+        }
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).is_ok() {
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            if stream.read_exact(&mut payload).is_err() {
+                return;
+            }
+            let [.., one, two, three, four] = head;
+            if head[3] == 1 && stream.write_all(&frame([one, two, three, four])).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// `RST_STREAM` with `REFUSED_STREAM`.
+fn refused([one, two, three, four]: [u8; 4]) -> Vec<u8> {
+    vec![0, 0, 4, 3, 0, one, two, three, four, 0, 0, 0, 7]
+}
+
+/// `GOAWAY` whose last stream is none.
+fn gone(_: [u8; 4]) -> Vec<u8> {
+    [&[0, 0, 8, 7, 0, 0, 0, 0, 0][..], &[0; 8]].concat()
+}
+
+/// `HEADERS` with `:status: 200`, and the end.
+fn served([one, two, three, four]: [u8; 4]) -> Vec<u8> {
+    vec![0, 0, 1, 1, 5, one, two, three, four, 0x88]
+}
+
+/// `RST_STREAM` with `INTERNAL_ERROR`.
+fn broken([one, two, three, four]: [u8; 4]) -> Vec<u8> {
+    vec![0, 0, 4, 3, 0, one, two, three, four, 0, 0, 0, 2]
+}
+
+#[test]
+fn what_an_upstream_says_it_did_nothing_with_had_no_effect_and_goes_to_another() {
+    let start = |urls: Vec<String>| {
+        Edge::start(|builder| {
+            let route = Route::all("/{*rest}").access(Access::Public).idempotency(Idempotency::Safe);
+            builder
+                .rate_limit("default", Quota::per_second(10_000))
+                .route(route, Upstream::at(urls).foreign().http2())
+        })
+    };
+    for frame in [refused as fn([u8; 4]) -> Vec<u8>, gone] {
+        let edge = start(vec![answering_frames(frame)]);
+        let admin = edge.beside(edge.gateway().admin());
+        // It may be sent once more by whoever sent it: it had no effect.
+        (0..8).for_each(|_| assert_eq!(edge.client().send(Request::post("/x")).problem(503), "unavailable"));
+        assert_unblamed(&admin);
+    }
+    let edge = start(vec![answering_frames(refused), answering_frames(served)]);
+    (0..20).for_each(|_| assert_eq!(edge.client().send(Request::get("/x")).status, 200));
+    let edge = start(vec![answering_frames(broken)]);
+    assert_ne!(edge.client().send(Request::post("/x")).status, 503, "what it did is not known");
+}
+
+#[test]
 fn s32_an_upload_that_leaves_an_endpoint_no_time_is_not_its_failure() {
     let upstream = Recorder::answering(|_| Reply::Late(millis(1_500)));
     let route = in_time(Route::all("/{*rest}"), Times::head(millis(1_600)));

@@ -150,7 +150,12 @@ fn ten_thousand_reloads_leave_nothing_behind() {
         connect.max_idle = 1 + at;
         let urls = [upstreams[at % 2].url(), format!("http://127.0.0.2:{}", 1_024 + at)];
         let upstream = Upstream::at(urls).foreign().connect(connect);
-        lavish(Gateway::builder()).authenticate(keys.clone()).route(everything(), upstream)
+        let own = Route::all(format!("/only/{at}")).access(Access::Public);
+        let there = || Upstream::at([upstreams[0].url()]).foreign();
+        lavish(Gateway::builder())
+            .authenticate(keys.clone())
+            .route(everything(), upstream)
+            .route(own, there())
     };
     let edge = Edge::start(|_| describe(0));
     let (gateway, client, admin) = (edge.gateway(), edge.client(), edge.beside(edge.gateway().admin()));
@@ -169,6 +174,8 @@ fn ten_thousand_reloads_leave_nothing_behind() {
     assert!(grown < 64 * 1024, "{grown} KiB more after 9,000 reloads");
     let services = admin.send(Request::get("/admin/upstreams")).expect(200)["services"].clone();
     assert_eq!(services["* /{*rest}"].as_array().unwrap().len(), 2, "{services}");
+    let metrics = admin.send(Request::get("/metrics")).text();
+    assert!(metrics.contains("/only/10000") && !metrics.contains("/only/9999"), "{metrics}");
     // The last configuration's connection is kept, those of the 99 others that were used are not.
     until("old connections to be closed", || {
         (upstreams.iter().map(Recorder::connections).sum::<usize>() <= 2).then_some(())

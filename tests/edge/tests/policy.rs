@@ -643,6 +643,21 @@ fn s5_what_tells_a_foreign_server_who_calls_no_client_can_say_on_any_route() {
 }
 
 #[test]
+fn a_field_that_a_scheme_reads_and_the_gateway_removes_does_not_build() {
+    let keys = || bank_gateway::identity::ApiKeys::in_memory(&[7; 32]);
+    let strict = || bank_gateway::StrictHttp::default().reserve("X_API_Key");
+    let there = || Upstream::at(["http://127.0.0.1:1"]).foreign();
+    let text = faults(|builder| builder.strict_http(strict()).authenticate(keys()));
+    assert!(text.contains("reads `x-api-key`"), "{text}");
+    // Also where one route alone accepts it.
+    let text = faults(|builder| {
+        let policy = Policy::new().scheme(keys());
+        builder.strict_http(strict()).route(open("/x").policy(policy), there())
+    });
+    assert!(text.contains("reads `x-api-key`"), "{text}");
+}
+
+#[test]
 fn a_class_without_a_quota_or_with_two_does_not_build_and_says_what_to_add() {
     let there = || Upstream::at(["http://127.0.0.1:1"]).foreign();
     let text = faults(|builder| builder.route(open("/x").limit_class("dear"), there()));
@@ -652,6 +667,19 @@ fn a_class_without_a_quota_or_with_two_does_not_build_and_says_what_to_add() {
         builder.route(open("/x").policy(policy(1)), there()).route(open("/y").policy(policy(2)), there())
     });
     assert!(text.contains("the class `dear` has another quota elsewhere"), "{text}");
+    // One bucket would be charged twice.
+    let text = faults(|builder| {
+        let policy = Policy::new().limit("dear", Quota::per_hour(2), LimitBy::default());
+        let builder = builder.rate_limit("dear", Quota::per_hour(2));
+        builder.route(open("/x").limit_class("dear").policy(policy), there())
+    });
+    assert!(text.contains("counts a request in the class `dear` twice"), "{text}");
+    // Nobody would be counted.
+    let text = faults(|builder| {
+        let policy = Policy::new().limit("dear", Quota::per_hour(2), LimitBy::tenant());
+        builder.route(open("/x").policy(policy), there())
+    });
+    assert!(text.contains("counts `dear` by who calls"), "{text}");
     let text = faults(|builder| {
         let policy = Policy::new().limit_with_cost("dear", Quota::per_hour(3), LimitBy::Address, 4);
         builder.route(open("/x").policy(policy), there())

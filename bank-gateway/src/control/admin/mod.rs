@@ -93,10 +93,8 @@ impl Admin {
 
     fn routes(&self) -> serde_json::Value {
         let state = self.gateway.shared.state.load();
-        let outside = state.outside.entries().iter().map(|entry| &entry.info);
-        let inside = state.inside.entries().iter().map(|entry| &entry.info);
         let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let routes = outside.chain(inside).map(|route| {
+        let routes = state.routes().map(|route| {
             json!({
                 "service": &*route.service,
                 "operation": &*route.operation,

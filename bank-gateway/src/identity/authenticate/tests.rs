@@ -120,7 +120,7 @@ fn credentials_go_no_further() {
     for name in ["x-code", "x_code", "authorization", "cookie", "x-kept"] {
         headers.insert(http::HeaderName::try_from(name).unwrap(), HeaderValue::from_static("v"));
     }
-    gate.strip(&mut headers);
+    gate.strip(&mut headers, true);
     assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
 }
 
@@ -135,6 +135,36 @@ fn each_way_to_send_a_credential_is_described_once() {
         (&json["type"], &json["in"], &json["name"]),
         (&"apiKey".into(), &"cookie".into(), &"__Host-session".into())
     );
+    // Another way of the same name is numbered, not dropped.
+    let named = |cookie: &'static str| -> Arc<dyn Scheme> { Arc::new(Described(cookie)) };
+    let gate = Authenticate::new([named("a"), named("b"), named("a"), named("c")]);
+    let described = gate.describe();
+    let told: Vec<_> = described
+        .iter()
+        .map(|one| (one.name(), one.as_value()["name"].as_str().unwrap_or_default()))
+        .collect();
+    assert_eq!(told, [("cookie", "a"), ("cookie2", "b"), ("cookie3", "c")]);
+}
+
+#[derive(Debug)]
+struct Described(&'static str);
+
+impl Scheme for Described {
+    fn name(&self) -> &'static str {
+        "described"
+    }
+
+    fn describe(&self) -> Option<SecurityScheme> {
+        Some(SecurityScheme::api_key_cookie(self.0))
+    }
+
+    fn is_presented(&self, _: &Request<Body>) -> bool {
+        false
+    }
+
+    fn check<'a>(&'a self, _: &'a mut Request<Body>) -> Checked<'a> {
+        Box::pin(std::future::ready(Err(refused_credential())))
+    }
 }
 
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! Tokens that were verified, until they expire or their key leaves the key set, within a bound in bytes (S11).
 
 use std::fmt;
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Weak};
 
 use bank_sdk::Principal;
 
-use crate::identity::cache::{ByteCache, principal_bytes};
+use crate::identity::cache::{Beginning, ByteCache, principal_bytes};
 use crate::identity::keys::VerifyingKey;
 
 /// SHA-256 of a token, by which it is known: tokens of a kilobyte and more would fill the cache with themselves.
@@ -13,7 +14,8 @@ pub(super) type TokenHash = [u8; 32];
 
 /// Verified tokens and whose they are.
 pub(super) struct KnownTokens {
-    cache: ByteCache<TokenHash, KnownToken>,
+    /// Only tokens that were verified are kept, so that nobody fills a place of the index with hashes of his choice.
+    cache: ByteCache<TokenHash, KnownToken, BuildHasherDefault<Beginning>>,
 }
 
 struct KnownToken {

@@ -16,6 +16,7 @@
 //! ```
 
 mod forwarded;
+mod peer;
 
 use std::any::type_name;
 use std::fmt;
@@ -31,9 +32,11 @@ use http::{Extensions, HeaderMap, HeaderValue, Request};
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::exchange::Exchange;
+use crate::field_text::field_text;
 use crate::inbound::strict_http::is_host;
 use crate::step::{Flow, Refusal, Step};
 use forwarded::{Hop, last_element, read_forwarded, read_x_forwarded_for};
+pub(crate) use peer::{Peer, subject_of};
 
 /// The address that a request came from, as a request extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,8 +212,13 @@ fn origin(hop: &Hop) -> Option<ClientOrigin> {
     (is_secure.is_some() || host.is_some()).then_some(ClientOrigin { is_secure, host })
 }
 
+/// An address as the value of a header field.
+pub(crate) fn field_of(address: IpAddr) -> Option<HeaderValue> {
+    field_text(|text| write_address(address, text))
+}
+
 /// An address as text, without the general way of formatting, which costs more than all the rest that is done with it.
-pub(crate) fn write_address(address: IpAddr, text: &mut BytesMut) {
+fn write_address(address: IpAddr, text: &mut BytesMut) {
     let IpAddr::V4(address) = address else { return text.extend_from_slice(address.to_string().as_bytes()) };
     for (place, octet) in address.octets().into_iter().enumerate() {
         if place > 0 {

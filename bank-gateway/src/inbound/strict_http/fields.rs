@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Version};
 
 use super::hop_by_hop;
 use super::reserved::{Reserved, is_folded};
+use crate::exchange::Sought;
 use crate::problem::ambiguous;
 
 /// What a pass found.
@@ -20,6 +21,8 @@ pub(super) struct Found<'a> {
     pub(super) upgrade: Option<&'a HeaderValue>,
     /// Whether the client takes trailers.
     pub(super) takes_trailers: bool,
+    /// The [`Sought`] fields that are there.
+    pub(super) sought: u8,
 }
 
 /// Fields that stand once, or could be read in two ways.
@@ -50,6 +53,10 @@ pub(super) fn check_fields<'a>(
         let name = name.as_str();
         let bit = match kind(name) {
             Kind::Plain => 0,
+            Kind::Sought(field) => {
+                found.sought |= field.bit();
+                0
+            }
             Kind::Once(bit) => bit,
             Kind::Length if is_length(value.as_bytes()) => once::CONTENT_LENGTH,
             Kind::Length => return refuse("`Content-Length` must be a number without leading zeros"),
@@ -81,6 +88,7 @@ pub(super) fn check_fields<'a>(
             Kind::Other => {
                 found.hop_by_hop |= hop_by_hop::bit(name);
                 found.has_unwanted |= is_unwanted(name, reserved);
+                found.sought |= Sought::named(name).map_or(0, Sought::bit);
                 0
             }
         };
@@ -111,6 +119,8 @@ pub(super) fn check_fields<'a>(
 enum Kind {
     /// A usual name, of which nothing is asked.
     Plain,
+    /// The same, where steps look for it.
+    Sought(Sought),
     Once(u8),
     Length,
     Coding,
@@ -133,10 +143,13 @@ const fn kind(name: &str) -> Kind {
         b"transfer-encoding" => Kind::Coding,
         b"connection" => Kind::Connection,
         b"upgrade" => Kind::Upgrade,
-        b"accept" | b"accept-encoding" | b"accept-language" | b"cache-control" | b"cookie"
-        | b"idempotency-key" | b"if-none-match" | b"pragma" | b"priority" | b"referer"
-        | b"sec-fetch-dest" | b"sec-fetch-mode" | b"sec-fetch-user" | b"traceparent" | b"tracestate"
-        | b"user-agent" | b"x-api-key" | b"x-csrf-token" => Kind::Plain,
+        b"cookie" => Kind::Sought(Sought::Cookie),
+        b"idempotency-key" => Kind::Sought(Sought::IdempotencyKey),
+        b"traceparent" => Kind::Sought(Sought::Traceparent),
+        b"tracestate" => Kind::Sought(Sought::Tracestate),
+        b"accept" | b"accept-encoding" | b"accept-language" | b"cache-control" | b"if-none-match"
+        | b"pragma" | b"priority" | b"referer" | b"sec-fetch-dest" | b"sec-fetch-mode"
+        | b"sec-fetch-user" | b"user-agent" | b"x-api-key" | b"x-csrf-token" => Kind::Plain,
         _ => Kind::Other,
     }
 }

@@ -1,6 +1,7 @@
 //! `Host` and `:authority` as RFC 3986 §3.2.2 writes a host and a port (S1).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
+use std::sync::OnceLock;
 
 use bank_sdk::Problem;
 use http::{HeaderValue, Uri, Version};
@@ -8,11 +9,12 @@ use http::{HeaderValue, Uri, Version};
 use crate::problem::ambiguous;
 
 /// Refuses a request whose host is missing, given in two ways, or no host. `fields` are the first `Host` and whether there
-/// is another.
+/// is another; `known` is the host that was found to be one before.
 pub(super) fn check_host(
     fields: (Option<&HeaderValue>, bool),
     uri: &Uri,
     version: Version,
+    known: Option<&OnceLock<Box<[u8]>>>,
 ) -> Result<(), Problem> {
     let refuse = |what: &'static str| Err(ambiguous("ambiguous_host", what));
     if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
@@ -36,12 +38,27 @@ pub(super) fn check_host(
             }
         }
         (None, Some(_)) => refuse("the request has no `Host`"),
-        (Some(host), _) if !is_host(host.as_bytes()) => refuse("`Host` is not a host with an optional port"),
+        (Some(host), _) if !is_host_again(host.as_bytes(), known) => {
+            refuse("`Host` is not a host with an optional port")
+        }
         (Some(host), Some(authority)) if !authority.eq_ignore_ascii_case(host.as_bytes()) => {
             refuse("the target names another host than `Host`")
         }
         (Some(_), _) => Ok(()),
     }
+}
+
+/// The same as [`is_host`], which is not asked about a host that is known.
+fn is_host_again(text: &[u8], known: Option<&OnceLock<Box<[u8]>>>) -> bool {
+    let Some(known) = known else { return is_host(text) };
+    if known.get().is_some_and(|known| **known == *text) {
+        return true;
+    }
+    let is_host = is_host(text);
+    if is_host {
+        let _ = known.set(text.into());
+    }
+    is_host
 }
 
 /// Whether this is a host with an optional port: a name, an IPv4 address, or an IPv6 address in brackets without a zone.
@@ -61,8 +78,7 @@ fn is_port(text: &[u8]) -> bool {
     match text {
         [] => true,
         [b':', digits @ ..] => {
-            let value = || digits.iter().fold(0, |value: u32, digit| value * 10 + u32::from(digit & 15));
-            digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && value() <= 65_535
+            digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && value(digits) <= 65_535
         }
         _ => false,
     }
@@ -75,21 +91,39 @@ fn is_name(text: &[u8]) -> bool {
     if name.len() > 253 {
         return false;
     }
-    let mut label = 0;
-    for (at, &byte) in name.iter().enumerate() {
-        match byte {
-            b'.' if at == label || at - label > 63 => return false,
-            b'.' => label = at + 1,
-            b'-' | b'_' => {}
-            byte if byte.is_ascii_alphanumeric() => {}
-            _ => return false,
+    let mut last: &[u8] = &[];
+    for label in name.split(|&byte| byte == b'.') {
+        if label.is_empty() || label.len() > 63 || !label.iter().all(|&byte| IN_LABEL[usize::from(byte)]) {
+            return false;
         }
+        last = label;
     }
-    let last = &name[label..];
-    if last.is_empty() || last.len() > 63 {
-        return false;
+    !is_number(last) || is_ipv4(name)
+}
+
+const IN_LABEL: [bool; 256] = {
+    let mut is_in = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        is_in[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_');
+        byte += 1;
     }
-    !is_number(last) || std::str::from_utf8(name).is_ok_and(|name| name.parse::<Ipv4Addr>().is_ok())
+    is_in
+};
+
+/// Four decimal numbers up to 255, without leading zeros.
+fn is_ipv4(name: &[u8]) -> bool {
+    let is_octet = |digits: &[u8]| {
+        let is_short = matches!(digits, [b'0'] | [b'1'..=b'9'] | [b'1'..=b'9', _] | [b'1'..=b'9', _, _]);
+        is_short && digits.iter().all(u8::is_ascii_digit) && value(digits) <= 255
+    };
+    let mut octets = name.split(|&byte| byte == b'.');
+    octets.by_ref().take(4).filter(|octet| is_octet(octet)).count() == 4 && octets.next().is_none()
+}
+
+/// The number that a few decimal digits are.
+fn value(digits: &[u8]) -> u32 {
+    digits.iter().fold(0, |value, digit| value * 10 + u32::from(digit & 15))
 }
 
 /// Decimal, or hexadecimal as in `0x7f`.

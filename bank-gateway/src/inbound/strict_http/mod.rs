@@ -32,11 +32,13 @@ mod reserved;
 use std::sync::Arc;
 
 use bank_sdk::http::{Body, Upgrade};
+use bank_sdk::serve::Connection;
 use bank_sdk::{Problem, method_not_allowed};
-use http::header::{CONNECTION, HOST, TE, TRAILER};
+use http::header::{CONNECTION, HOST, TRAILER};
 use http::{HeaderValue, Method, Request, Version};
 use http_body::Body as _;
 
+use super::client_addr::Peer;
 use super::trailers::JudgeTrailers;
 use super::upgrade::UpgradeRequest;
 use crate::exchange::Exchange;
@@ -86,16 +88,28 @@ impl Step for StrictHttp {
     type Held = ();
 
     fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
-        if let Some(protocols) = self.apply(&mut exchange.request)? {
+        let read = self.apply(&mut exchange.request)?;
+        if let Some(protocols) = read.protocols {
             let client = Upgrade::of(&mut exchange.request);
             exchange.facts.set_upgrade(UpgradeRequest::new(protocols, client));
         }
-        if exchange.request.headers_mut().remove(TE).is_some() {
+        if read.takes_trailers {
             exchange.facts.set_takes_trailers();
         }
+        exchange.facts.set_found(read.sought);
         self.watch_trailers(&mut exchange.request);
         Ok(Flow::Pass)
     }
+}
+
+/// What was read of a request's fields.
+#[derive(Debug)]
+struct Read {
+    /// The protocols that the client asks for.
+    protocols: Option<HeaderValue>,
+    takes_trailers: bool,
+    /// The [`Sought`](crate::exchange::Sought) fields that are there.
+    sought: u8,
 }
 
 impl StrictHttp {
@@ -129,23 +143,26 @@ impl StrictHttp {
         self
     }
 
-    /// What it gives are the protocols that the client asks for.
-    pub(crate) fn apply(&self, request: &mut Request<Body>) -> Result<Option<HeaderValue>, Problem> {
+    /// Whether it removes a field of this name.
+    pub(crate) fn removes(&self, name: &str) -> bool {
+        self.reserved.has(&name.to_ascii_lowercase().replace('_', "-"))
+    }
+
+    fn apply(&self, request: &mut Request<Body>) -> Result<Read, Problem> {
         self.check_method(request.method())?;
         check_path(request.uri().path())?;
         let version = request.version();
         let found = check_fields(request.headers(), version, &self.reserved)?;
-        check_host(found.host, request.uri(), version)?;
+        let connection = request.extensions().get::<Arc<Connection>>();
+        let known = connection.and_then(|connection| Peer::on(connection)).map(|peer| &peer.host);
+        check_host(found.host, request.uri(), version, known)?;
         let (is_hostless, hop_by_hop, has_unwanted) =
             (found.host.0.is_none(), found.hop_by_hop, found.has_unwanted);
         let protocols = found.upgrade.cloned();
-        let takes_trailers = found.takes_trailers;
+        let read = Read { protocols, takes_trailers: found.takes_trailers, sought: found.sought };
         // It announces what comes behind a body.
         let kept = if request.body().is_end_stream() { 0 } else { hop_by_hop::bit(TRAILER.as_str()) };
         remove_present(request.headers_mut(), hop_by_hop & !kept, &self.reserved)?;
-        if takes_trailers {
-            request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-        }
         if has_unwanted {
             remove_where(request.headers_mut(), |name| is_unwanted(name, &self.reserved));
         }
@@ -156,7 +173,7 @@ impl StrictHttp {
                 request.headers_mut().insert(HOST, host);
             }
         }
-        Ok(protocols)
+        Ok(read)
     }
 
     /// Trailers come behind chunks, and by HTTP/2.
@@ -164,8 +181,7 @@ impl StrictHttp {
         let body = request.body();
         let by_chunks = request.version() == Version::HTTP_11 && body.size_hint().exact().is_none();
         if !body.is_end_stream() && (by_chunks || request.version() >= Version::HTTP_2) {
-            let body = std::mem::take(request.body_mut());
-            *request.body_mut() = body.watched_by(JudgeTrailers(self.reserved.clone()));
+            request.body_mut().watch(JudgeTrailers(self.reserved.clone()));
         }
     }
 

@@ -5,7 +5,6 @@ mod quota;
 mod total;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ pub use total::TotalLimit;
 use crate::BuildError;
 use crate::exchange::{Exchange, Facts};
 use crate::field_text::field_text;
+use crate::inbound::{Peer, subject_of};
 use crate::problem::too_many;
 use crate::step::{Flow, Refusal, Step};
 
@@ -55,9 +55,15 @@ impl Buckets {
 
     /// Takes for a request that came then. To ask for the time once more would cost more than the rest.
     fn take(&self, came: Instant, charges: &[Charge]) -> Decision {
-        let now = came.saturating_duration_since(self.start).as_nanos();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        self.table.take(now, charges)
+        self.table.take(self.nanos(came), charges)
+    }
+
+    fn take_one(&self, came: Instant, charge: &Charge) -> Verdict {
+        self.table.take_one(self.nanos(came), charge)
+    }
+
+    fn nanos(&self, came: Instant) -> u64 {
+        u64::try_from(came.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -68,6 +74,8 @@ pub(crate) struct Limit {
     scope: LimitScope,
     rate: Rate,
     policy: HeaderValue,
+    /// How the other field begins.
+    standing: Box<str>,
 }
 
 impl Limit {
@@ -80,16 +88,15 @@ impl Limit {
         let seconds = window.div_ceil(1_000_000_000).max(1);
         let policy = HeaderValue::from_str(&format!("\"{class}\";q={burst};w={seconds}"))
             .map_err(|_| format!("the quota's name `{class}` must be visible ASCII"))?;
-        Ok(Self { class: class.into(), scope: LimitScope::new(class), rate, policy })
+        let standing = format!("\"{class}\";r=").into_boxed_str();
+        Ok(Self { class: class.into(), scope: LimitScope::new(class), rate, policy, standing })
     }
 
     /// The fields that tell a caller how it stands.
     fn tell(&self, verdict: &Verdict, facts: &Facts) {
         let value = field_text(|text| {
             for part in [
-                "\"",
-                &self.class,
-                "\";r=",
+                &*self.standing,
                 itoa::Buffer::new().format(verdict.remaining),
                 ";t=",
                 itoa::Buffer::new().format(ceil_seconds(verdict.reset_after)),
@@ -141,29 +148,13 @@ impl LimitBy {
                 Some(scope.key(&[&kind, tenant.as_bytes(), principal.subject.as_bytes()]))
             }
             (Self::Caller, None) | (Self::Address, _) => {
-                Some(scope.key(&[b"a", &address_key(exchange.facts.client_ip())]))
+                let peer = Peer::of(&exchange.facts).map(|peer| peer.subject);
+                Some(scope.bucket(peer.unwrap_or_else(|| subject_of(exchange.facts.client_ip()))))
             }
             (Self::Principal(key), principal) => Some(scope.key(&[b"k", key(principal?)?.as_bytes()])),
             (Self::Request(key), _) => Some(scope.key(&[b"r", key(exchange)?.as_bytes()])),
         }
     }
-}
-
-/// What of an address counts. IPv4 and IPv6 never meet: the first byte tells them apart.
-fn address_key(address: Option<IpAddr>) -> [u8; 9] {
-    let mut key = [0; 9];
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => {
-            key[0] = 4;
-            key[1..5].copy_from_slice(&address.octets());
-        }
-        Some(IpAddr::V6(address)) => {
-            key[0] = 6;
-            key[1..].copy_from_slice(&address.octets()[..8]);
-        }
-        None => {}
-    }
-    key
 }
 
 /// One quota that requests are counted against, and for whom.
@@ -184,6 +175,10 @@ impl Counted {
             ));
         }
         Ok(Self { limit, by, cost })
+    }
+
+    pub(crate) fn class(&self) -> &str {
+        &self.limit.class
     }
 }
 
@@ -264,9 +259,14 @@ impl RateLimit {
     /// Counts against another quota too.
     ///
     /// # Errors
-    /// A quota that lets nothing pass.
+    /// A quota that lets nothing pass, or a class that is counted already.
     pub fn and(mut self, class: &str, quota: Quota, by: LimitBy) -> Result<Self, BuildError> {
         let counted = Counted::new(class, quota, by, 1).map_err(BuildError::one)?;
+        if self.counted.iter().any(|other| other.class() == class) {
+            return Err(BuildError::one(format!(
+                "the class `{class}` is counted already; give this one another name"
+            )));
+        }
         self.counted = self.counted.iter().cloned().chain([counted]).collect();
         Ok(self)
     }
@@ -292,20 +292,20 @@ impl Step for RateLimit {
             (Some(strangers), None) => strangers,
             _ => &self.buckets,
         };
-        let decision = match &*self.counted {
-            [one] => match charge(one) {
-                Some(charge) => buckets.take(came, &[charge]),
-                None => return Ok(Flow::Pass),
-            },
-            several => {
-                let charges: Vec<Charge> = several.iter().filter_map(charge).collect();
-                if charges.is_empty() {
-                    return Ok(Flow::Pass);
-                }
-                buckets.take(came, &charges)
+        if let [one] = &*self.counted {
+            let Some(charge) = charge(one) else { return Ok(Flow::Pass) };
+            let verdict = buckets.take_one(came, &charge);
+            if self.told {
+                one.limit.tell(&verdict, &exchange.facts);
             }
-        };
-        let counted = self.counted.iter().filter(|one| self.counted.len() == 1 || charge(one).is_some());
+            return if verdict.allowed { Ok(Flow::Pass) } else { Err(too_many(verdict).into()) };
+        }
+        let charges: Vec<Charge> = self.counted.iter().filter_map(charge).collect();
+        if charges.is_empty() {
+            return Ok(Flow::Pass);
+        }
+        let decision = buckets.take(came, &charges);
+        let counted = self.counted.iter().filter(|one| charge(one).is_some());
         if self.told {
             counted
                 .zip(decision.verdicts())
