@@ -10,8 +10,8 @@ use crate::cache::{Cached, Subscription};
 use crate::documents::{Collection, Document, DocumentWrite, Find, Written};
 use crate::items::{Committed, Item, Key, Query, Settled, Transaction, WriteId};
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
-    Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OpenHolds, OwnerId, Period,
+    PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
 };
 use crate::limit::{NamedCharge, Verdict};
 use crate::once::Strength;
@@ -114,6 +114,19 @@ impl<L: Ledger + ?Sized> Ledger for Arc<L> {
 
     async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
         (**self).hold(id, read).await
+    }
+
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds> {
+        (**self).open_holds(account, page, read).await
+    }
+
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
+        (**self).posting(id, read).await
     }
 
     async fn entries(

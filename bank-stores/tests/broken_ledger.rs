@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
     Account, AccountId, AccountStatus, AsOf, Ceiling, ChainHead, Command, CommandId, Entry, Floor, Hold,
-    HoldId, HoldStatus, OwnerId, Period, Posting, PostingId, Progress, REVERSAL, Receipt, Reversal,
-    Statement, TrialBalance, Verified,
+    HoldId, HoldStatus, OpenHolds, OwnerId, Period, Posting, PostingId, PostingRecord, Progress, REVERSAL,
+    Receipt, Reversal, Statement, TrialBalance, Verified,
 };
 use bank_stores::outbox::{Edge, Events, Position, ShardId};
 use bank_stores::{
@@ -104,6 +104,10 @@ enum Fault {
     EventsLoseCauses,
     /// Forgets events that are younger than was said.
     ForgetsTheYoung,
+    /// Leaves the last hold of a page out.
+    ListsLoseAHold,
+    /// Does not tell what undid a posting.
+    PostingsLoseTheirUndoing,
     /// Takes the id of a linked command that failed for one that is known.
     LinkedIdsStay,
 }
@@ -322,6 +326,25 @@ impl Ledger for BrokenLedger {
         let hold = self.inner.hold(id, read).await?;
         Ok(if self.has(Fault::HoldsLookOpen) { look_open(hold) } else { hold })
     }
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds> {
+        let mut open = self.inner.open_holds(account, page, read).await?;
+        if self.has(Fault::ListsLoseAHold) {
+            open.holds.items.pop();
+        }
+        Ok(open)
+    }
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
+        let mut posting = self.inner.posting(id, read).await?;
+        if self.has(Fault::PostingsLoseTheirUndoing) {
+            posting.reversed_by = None;
+        }
+        Ok(posting)
+    }
     async fn balance_at(&self, account: &AccountId, at: AsOf, read: Consistency) -> Result<Money> {
         if self.has(Fault::BalanceAtIsNow) {
             return self.inner.account(account, read).await.map(|account| account.balance);
@@ -483,6 +506,8 @@ faults! {
     EventsLoseCauses events_tell_what_their_commands_did
     ForgetsTheYoung events_that_are_younger_are_not_forgotten
     LinkedIdsStay linked_commands_that_failed_may_be_sent_again
+    ListsLoseAHold open_holds_are_what_is_held
+    PostingsLoseTheirUndoing a_posting_is_told_whole
 }
 
 /// Whether the ledger was found to break the promise.

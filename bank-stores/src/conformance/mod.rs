@@ -168,6 +168,8 @@ macro_rules! ledger_conformance {
             events_tell_what_their_commands_did
             events_that_are_younger_are_not_forgotten
             linked_commands_that_failed_may_be_sent_again
+            open_holds_are_what_is_held
+            a_posting_is_told_whole
         }
     };
 }

@@ -1,8 +1,9 @@
 //! A ledger in memory that is slow and obviously right: what real engines are compared with.
 //!
-//! It shares types with the engines, and none of their rules' code: everything is worked out anew from the log of commands.
+//! It shares types with the engines, and none of their rules' code: everything is worked out anew from the log of commands,
+//! which has indexes, so that long histories can be replayed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{
     Account, AccountId, AccountStatus, Ceiling, Command, CommandId, CurrencyTotal, Entry, Floor, Hold,
@@ -13,10 +14,70 @@ use crate::{Currency, Error, ErrorKind, Money, Result, Timestamp};
 /// A single-threaded ledger.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerModel {
-    /// Every command that took effect, with its receipt, in order; none where a hold ended by its deadline.
-    log: Vec<(Option<Command>, Receipt)>,
+    log: Log,
     /// Refusals that are remembered.
     refused: Vec<(Command, Error)>,
+}
+
+/// Every command that took effect, with its receipt, in order; none where a hold ended by its deadline.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    rows: Vec<(Option<Command>, Receipt)>,
+    by_id: BTreeMap<CommandId, usize>,
+    /// The rows that tell of an account's rules or have entries of it, and those that tell of a hold.
+    of_account: BTreeMap<AccountId, Vec<usize>>,
+    of_hold: BTreeMap<HoldId, Vec<usize>>,
+}
+
+impl Log {
+    fn push(&mut self, command: Option<Command>, receipt: Receipt) {
+        let row = self.rows.len();
+        if let Some(command) = &command {
+            self.by_id.insert(command.id(), row);
+        }
+        for account in touched(&receipt) {
+            self.of_account.entry(account.clone()).or_default().push(row);
+        }
+        if let Some(hold) = &receipt.hold {
+            self.of_hold.entry(hold.id.clone()).or_default().push(row);
+        }
+        self.rows.push((command, receipt));
+    }
+
+    /// Takes back what came behind the first rows.
+    fn truncate(&mut self, rows: usize) {
+        while self.rows.len() > rows {
+            let Some((command, receipt)) = self.rows.pop() else { return };
+            if let Some(command) = &command {
+                self.by_id.remove(&command.id());
+            }
+            for account in touched(&receipt) {
+                self.of_account.entry(account.clone()).and_modify(|rows| rows.truncate(rows.len() - 1));
+            }
+            if let Some(hold) = &receipt.hold {
+                self.of_hold.entry(hold.id.clone()).and_modify(|rows| rows.truncate(rows.len() - 1));
+            }
+        }
+    }
+
+    fn find(&self, id: &CommandId) -> Option<&(Option<Command>, Receipt)> {
+        self.by_id.get(id).map(|row| &self.rows[*row])
+    }
+
+    fn of_account(&self, id: &AccountId) -> impl DoubleEndedIterator<Item = &Receipt> {
+        self.of_account.get(id).into_iter().flatten().map(|row| &self.rows[*row].1)
+    }
+
+    /// The hold as its last row tells it.
+    fn hold(&self, rows: &[usize]) -> Option<&Hold> {
+        rows.last().and_then(|row| self.rows[*row].1.hold.as_ref())
+    }
+}
+
+/// The accounts of a receipt, each once.
+fn touched(receipt: &Receipt) -> BTreeSet<&AccountId> {
+    let of_entries = receipt.entries.iter().map(|entry| &entry.account);
+    receipt.account.iter().map(|account| &account.id).chain(of_entries).collect()
 }
 
 impl LedgerModel {
@@ -25,9 +86,14 @@ impl LedgerModel {
         Self::default()
     }
 
-    /// Executes commands in order, booked at `now`.
+    /// Executes commands in order, booked at `now`, when every hold has ended whose deadline has come.
     pub fn execute_all(&mut self, commands: &[Command], now: Timestamp) -> Vec<Result<Receipt>> {
         self.expire(now);
+        self.execute_as_it_stands(commands, now)
+    }
+
+    /// What [`execute_all`](Self::execute_all) does, where the ends of holds are told by [`end`](Self::end).
+    pub fn execute_as_it_stands(&mut self, commands: &[Command], now: Timestamp) -> Vec<Result<Receipt>> {
         let mut outcomes = Vec::new();
         while outcomes.len() < commands.len() {
             let rest = &commands[outcomes.len()..];
@@ -37,7 +103,7 @@ impl LedgerModel {
                 continue;
             }
             let chain = &rest[..(linked + 1).min(rest.len())];
-            let mut copy = self.clone();
+            let before = self.log.rows.len();
             let mut done = Vec::new();
             let wrong_form = linked >= 64 || chain.len() == linked;
             let refused = Error::new(ErrorKind::Rejected, "linked to a command that was refused");
@@ -52,7 +118,7 @@ impl LedgerModel {
                     done.push(Err(error.unwrap_or_else(|| refused.clone())));
                     continue;
                 }
-                match copy.try_one(command.plain(), now) {
+                match self.try_one(command.plain(), now) {
                     Ok(receipt) => done.push(Ok(receipt)),
                     Err(error) => {
                         let failed = done.len();
@@ -62,11 +128,20 @@ impl LedgerModel {
                     }
                 }
             }
-            if done.iter().all(Result::is_ok) {
-                *self = copy;
+            if !done.iter().all(Result::is_ok) {
+                self.log.truncate(before);
             }
             outcomes.extend(done);
         }
+        outcomes
+    }
+
+    /// What [`execute_as_it_stands`](Self::execute_as_it_stands) would give; nothing is done.
+    pub fn try_out(&mut self, commands: &[Command], now: Timestamp) -> Vec<Result<Receipt>> {
+        let (rows, refused) = (self.log.rows.len(), self.refused.len());
+        let outcomes = self.execute_as_it_stands(commands, now);
+        self.log.truncate(rows);
+        self.refused.truncate(refused);
         outcomes
     }
 
@@ -95,11 +170,10 @@ impl LedgerModel {
         if let Some((known, error)) = self.refused.iter().find(|(known, _)| known.id() == command.id()) {
             return Err(if same(known) { error.clone() } else { conflict() });
         }
-        for (known, receipt) in &self.log {
-            let Some(known) = known.as_ref().filter(|known| known.id() == command.id()) else { continue };
+        if let Some((Some(known), receipt)) = self.log.find(&command.id()) {
             return if same(known) { Ok(receipt.clone().replay()) } else { Err(conflict()) };
         }
-        let sequence = self.log.len() as u64 + 1;
+        let sequence = self.sequence() + 1;
         let receipt = match command {
             Command::Open(open) if open.currency.is_withdrawn() => {
                 return Err(Error::invalid("currency", "it was withdrawn"));
@@ -133,7 +207,7 @@ impl LedgerModel {
             Command::Reverse(reversal) => {
                 let target = self.posted(&reversal.reverses)?;
                 let is_reversal = |command: &Command| matches!(command.plain(), Command::Reverse(_));
-                let before = self.log.iter().any(|(command, _)| {
+                let before = self.log.rows.iter().any(|(command, _)| {
                     matches!(command.as_ref().map(Command::plain), Some(Command::Reverse(other)) if other.reverses == reversal.reverses)
                 });
                 if before || target.0.as_ref().is_some_and(is_reversal) {
@@ -192,7 +266,7 @@ impl LedgerModel {
             }
             Command::Linked(command) => return self.try_one(command, now),
         };
-        self.log.push((Some(command.clone()), receipt.clone()));
+        self.log.push(Some(command.clone()), receipt.clone());
         Ok(receipt)
     }
 
@@ -201,64 +275,68 @@ impl LedgerModel {
         let mut due: Vec<Hold> = self.holds().into_iter().filter(|hold| hold.is_due(now)).collect();
         due.sort_by_key(|hold| hold.deadline);
         for hold in due {
-            let (id, captured) = (CommandId::Hold(hold.id.clone()), hold.captured.minor());
-            let sequence = self.log.len() as u64 + 1;
-            self.log.push((None, Receipt::held(id, sequence, now, hold.with(captured, HoldStatus::Expired))));
+            self.end_one(hold, now);
         }
+    }
+
+    /// Ends a hold whose deadline has come by `now`; says whether it had.
+    pub fn end(&mut self, id: &HoldId, now: Timestamp) -> bool {
+        let hold = self.hold(id).filter(|hold| hold.is_due(now));
+        hold.map(|hold| self.end_one(hold, now)).is_some()
+    }
+
+    fn end_one(&mut self, hold: Hold, now: Timestamp) {
+        let (id, captured) = (CommandId::Hold(hold.id.clone()), hold.captured.minor());
+        let ended = hold.with(captured, HoldStatus::Expired);
+        self.log.push(None, Receipt::held(id, self.sequence() + 1, now, ended));
     }
 
     /// The receipt of a command that took effect.
     pub fn receipt(&self, id: &CommandId) -> Option<&Receipt> {
-        let found =
-            self.log.iter().find(|(command, _)| command.as_ref().is_some_and(|known| known.id() == *id));
-        found.map(|(_, receipt)| receipt)
+        self.log.find(id).map(|(_, receipt)| receipt)
     }
 
     /// The account as it stands.
     pub fn account(&self, id: &AccountId) -> Option<Account> {
-        let mut told = self.log.iter().filter_map(|(_, receipt)| receipt.account.as_ref());
+        let mut told = self.log.of_account(id).filter_map(|receipt| receipt.account.as_ref());
         // Its opening, or the last change of its rules.
-        let mut account = told.rfind(|account| account.id == *id)?.clone();
+        let mut account = told.next_back()?.clone();
         let entries = self.entries(id);
         let balance = entries.iter().map(|entry| entry.amount.minor()).sum();
-        let holds = self.holds().into_iter().filter(|hold| hold.account == *id);
-        let held = holds.map(|hold| hold.remaining.minor()).sum();
+        let holds = self.log.of_hold.values().filter_map(|rows| self.log.hold(rows));
+        let held = holds.filter(|hold| hold.account == *id).map(|hold| hold.remaining.minor()).sum();
         account.set_balance(balance, held, entries.len() as u64);
         Some(account)
     }
 
     /// The hold as it stands.
     pub fn hold(&self, id: &HoldId) -> Option<Hold> {
-        self.holds().into_iter().find(|hold| hold.id == *id)
+        self.log.of_hold.get(id).and_then(|rows| self.log.hold(rows)).cloned()
     }
 
     /// All holds as they stand.
     pub fn holds(&self) -> Vec<Hold> {
-        let mut holds: BTreeMap<HoldId, Hold> = BTreeMap::new();
-        for hold in self.log.iter().filter_map(|(_, receipt)| receipt.hold.as_ref()) {
-            holds.insert(hold.id.clone(), hold.clone());
-        }
-        holds.into_values().collect()
+        self.log.of_hold.values().filter_map(|rows| self.log.hold(rows)).cloned().collect()
     }
 
     /// All entries of an account.
     pub fn entries(&self, id: &AccountId) -> Vec<&Entry> {
         self.log
-            .iter()
-            .flat_map(|(_, receipt)| &receipt.entries)
+            .of_account(id)
+            .flat_map(|receipt| &receipt.entries)
             .filter(|entry| entry.account == *id)
             .collect()
     }
 
     /// How many commands took effect, the ends of holds by their deadline among them.
     pub fn sequence(&self) -> u64 {
-        self.log.len() as u64
+        self.log.rows.len() as u64
     }
 
     /// The totals.
     pub fn trial_balance(&self) -> TrialBalance {
         let mut totals: BTreeMap<Currency, CurrencyTotal> = BTreeMap::new();
-        for (command, receipt) in &self.log {
+        for (command, receipt) in &self.log.rows {
             if let Some(Command::Open(open)) = command.as_ref().map(Command::plain) {
                 totals.entry(open.currency).or_insert_with(|| CurrencyTotal::zero(open.currency)).accounts +=
                     1;
@@ -285,9 +363,7 @@ impl LedgerModel {
     }
 
     fn posted(&self, id: &crate::ledger::PostingId) -> Result<&(Option<Command>, Receipt)> {
-        let id = CommandId::Posting(id.clone());
-        let found =
-            self.log.iter().find(|(command, _)| command.as_ref().is_some_and(|known| known.id() == id));
+        let found = self.log.find(&CommandId::Posting(id.clone()));
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such posting"))
     }
 

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::Numbers;
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
-    Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OpenHolds, OwnerId, Period,
+    PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
 };
 use crate::outbox::{Edge, Events, Position, ShardId};
 use crate::{Consistency, Error, ErrorKind, Ledger, Money, Outbox, Page, PageRequest, Result, Timestamp};
@@ -207,6 +207,19 @@ impl<L: Ledger> Ledger for Unreliable<L> {
 
     async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
         self.read(self.inner.hold(id, read)).await
+    }
+
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds> {
+        self.read(self.inner.open_holds(account, page, read)).await
+    }
+
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
+        self.read(self.inner.posting(id, read)).await
     }
 
     async fn entries(

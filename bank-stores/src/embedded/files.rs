@@ -3,7 +3,11 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::descriptors;
+#[cfg(target_os = "linux")]
+use super::descriptors::FileLock;
 use crate::{Error, ErrorKind, Result, SystemRandom, random};
 
 /// Makes the directory and the database file if they are missing, readable by their owner only; files that others may
@@ -32,38 +36,35 @@ pub(super) struct Lock {
     _name: File,
     /// The file itself, where locks of ours do not get in the way of SQLite's own: it may have other names.
     #[cfg(target_os = "linux")]
-    _file: Option<File>,
+    _file: Option<FileLock>,
 }
 
 /// Takes the lock of a store's file, by whatever name it is called.
 pub(super) fn lock(path: &Path) -> Result<Lock> {
     // SQLite follows symbolic links too. One that leads nowhere is as it is.
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = open_private(&beside(&real, ".lock"))
-        .map_err(|source| unusable("the lock file cannot be made", source))?;
-    exclusively(&name, path)?;
+    let beside = beside(&real, ".lock");
+    let name = private().open(&beside).map_err(|source| unusable("the lock file cannot be made", source))?;
+    #[cfg(unix)]
+    tighten(&beside);
+    name.try_lock().map_err(|error| not_locked(error, path))?;
     Ok(Lock {
         _name: name,
         #[cfg(target_os = "linux")]
-        _file: match File::open(&real) {
-            Ok(file) => {
-                exclusively(&file, path)?;
-                Some(file)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(unusable("the store's file cannot be locked", source)),
+        _file: match FileLock::take(&real) {
+            Ok(lock) => Some(lock),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(not_locked(error, path)),
         },
     })
 }
 
-fn exclusively(file: &File, path: &Path) -> Result<()> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            let message = format!("{} is in use by another process", path.display());
-            Err(Error::new(ErrorKind::Denied, message))
+fn not_locked(error: TryLockError, path: &Path) -> Error {
+    match error {
+        TryLockError::WouldBlock => {
+            Error::new(ErrorKind::Denied, format!("{} is in use by another process", path.display()))
         }
-        Err(TryLockError::Error(source)) => Err(unusable("the lock file cannot be locked", source)),
+        TryLockError::Error(source) => unusable("the store's file cannot be locked", source),
     }
 }
 
@@ -78,15 +79,20 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-pub(super) fn open_private(path: &Path) -> io::Result<File> {
+/// Opens a database file; makes it where it is missing, for its owner only.
+pub(super) fn open_private(path: &Path) -> io::Result<Arc<File>> {
+    let file = descriptors::open(path, &private())?;
+    #[cfg(unix)]
+    tighten(path);
+    Ok(file)
+}
+
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    #[cfg(unix)]
-    tighten(path);
-    Ok(file)
+    options
 }
 
 /// The file beside `path` whose name has this at its end.

@@ -9,6 +9,7 @@
 
 mod cache;
 mod database;
+mod descriptors;
 mod documents;
 mod error;
 mod files;

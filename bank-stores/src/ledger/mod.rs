@@ -55,6 +55,7 @@ mod entry;
 pub(crate) mod event;
 mod hold;
 mod id;
+mod lookup;
 mod posting;
 #[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod reading;
@@ -77,6 +78,7 @@ pub use command::{Command, MAX_LINKED};
 pub use entry::Entry;
 pub use hold::{Capture, Hold, HoldStatus, MAX_HOLD, PlaceHold};
 pub use id::{AccountId, ChangeId, CommandId, ConsumerId, HoldId, MAX_ID, OwnerId, PostingId};
+pub use lookup::{OpenHolds, PostingRecord};
 pub use posting::{Leg, MAX_LEGS, MAX_METADATA, MAX_TEXT, Posting};
 pub use receipt::{CurrencyTotal, Receipt, TrialBalance};
 pub use reversal::{REVERSAL, Reversal};
@@ -119,6 +121,17 @@ pub trait Ledger: Outbox {
 
     /// The hold as it stands; `NotFound` if there is none.
     async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold>;
+
+    /// The account's open holds, with the account at the same moment; `NotFound` if there is no such account.
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds>;
+
+    /// The posting with its legs, notes, hold, and what it undoes or is undone by; `NotFound` if there is none.
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord>;
 
     /// The entries of an account by number; none where there is no such account.
     async fn entries(&self, account: &AccountId, page: PageRequest, read: Consistency)

@@ -22,11 +22,11 @@ use super::error::from_sqlx;
 use crate::ledger::chain::{self, verify};
 use crate::ledger::sql::load::find;
 use crate::ledger::sql::totals::trial_balance;
-use crate::ledger::sql::{Reports, Store as _, reads};
+use crate::ledger::sql::{Reports, Store as _, lookup, reads};
 use crate::ledger::work::{Work, execute, keep, one};
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OwnerId, Period, Progress,
-    Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OpenHolds, OwnerId, Period,
+    PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
 };
 use crate::writer::Writer;
 use crate::{Consistency, Ledger, Money, Page, PageRequest, Result};
@@ -105,6 +105,19 @@ impl Ledger for AuroraLedger {
 
     async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
         reads::hold(&*self.database, id, read).await
+    }
+
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds> {
+        lookup::open_holds(&*self.database, account, page, read).await
+    }
+
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
+        lookup::posting(&*self.database, id, read).await
     }
 
     async fn entries(

@@ -6,6 +6,7 @@ mod history;
 mod holds;
 mod input;
 mod lasting;
+mod lookup;
 mod random;
 mod rules;
 
@@ -25,6 +26,7 @@ pub use holds::{
 };
 pub use input::bad_input_is_refused_and_named;
 pub use lasting::*;
+pub use lookup::*;
 pub use random::random_commands_match_the_model;
 pub use rules::*;
 

@@ -129,6 +129,17 @@ pub async fn a_posting_is_reversed_once(ledger: &dyn Ledger) {
         outcomes.iter().map(|outcome| outcome.as_ref().err().map(crate::Error::kind)).collect();
     let (rejected, poor) = (Some(ErrorKind::Rejected), Some(ErrorKind::InsufficientFunds));
     assert_eq!(kinds, [None, None, rejected, None, None, poor]);
+    // By several at once, in one group: one undoes all of it.
+    ledger.post(transfer("v", "cash", "alice", 7)).await.expect("it is posted");
+    let (before, one) = (balance(ledger, "alice").await, || reversal("v.r", "v").into());
+    let outcomes = ledger.execute(vec![one(), one(), reversal("v.r2", "v").into()]).await;
+    let undone = outcomes[0].as_ref().expect("it is reversed");
+    assert_eq!((undone.entries.len(), undone.replayed), (2, false), "{undone:?}");
+    assert!(outcomes[1].as_ref().is_ok_and(|again| again.replayed && same(again, undone)), "{outcomes:?}");
+    assert_eq!(outcomes[2].as_ref().err().map(crate::Error::kind), rejected);
+    let found = ledger.receipt(&undone.id).await.expect("it is looked up").expect("it took effect");
+    assert!(same(&found, undone), "{found:?} {undone:?}");
+    assert_eq!(balance(ledger, "alice").await, before - 7);
 }
 
 /// Linked commands happen together or not at all.

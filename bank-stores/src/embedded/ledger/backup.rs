@@ -1,8 +1,9 @@
 //! Copies of the ledger: taken while it is written, and put back.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -10,6 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::SqliteLedger;
 use super::schema::SCHEMA;
 use crate::embedded::SqliteOptions;
+use crate::embedded::descriptors;
 use crate::embedded::error::from_sqlx;
 use crate::embedded::files::{beside, create_directory, lock, open_private, sync, unusable};
 use crate::ledger::{Progress, Verified};
@@ -68,7 +70,7 @@ impl SqliteLedger {
         let _lock = lock(to)?;
         let part = Part::new(to)?;
         open_private(&part.0)
-            .and_then(|mut copy| io::copy(&mut fs::File::open(from)?, &mut copy))
+            .and_then(|copy| io::copy(&mut Reading::of(from)?, &mut &*copy))
             .map_err(|source| unusable("the backup cannot be copied", source))?;
         let copy = Self::open(SqliteOptions::new(&part.0)).await?;
         let verified = copy.verify(None, progress).await;
@@ -93,7 +95,7 @@ fn check_backup(path: &Path) -> Result<()> {
         return Err(refused(ErrorKind::NotFound, "is not there"));
     }
     let mut head = [0; 72];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    let read = Reading::of(path).and_then(|mut file| file.read_exact(&mut head));
     // <https://www.sqlite.org/fileformat2.html>, the database header: the version of the tables, and whose file it is.
     let number = |at: usize| i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let is_ledger =
@@ -106,6 +108,29 @@ fn check_backup(path: &Path) -> Result<()> {
         return Err(refused(ErrorKind::Rejected, what));
     }
     Ok(())
+}
+
+/// Reads a database file from its beginning. Nothing is closed at the end: a handle of this process may have the file open.
+struct Reading {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Reading {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: descriptors::open(path, File::options().read(true))?, at: 0 })
+    }
+}
+
+impl io::Read for Reading {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(&*self.file, into, self.at)?;
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
 }
 
 fn create_parent(path: &Path) -> Result<()> {

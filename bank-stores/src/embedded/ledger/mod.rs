@@ -18,11 +18,11 @@ use super::{SqliteOptions, outbox};
 use crate::ledger::chain::{self, verify};
 use crate::ledger::sql::load::find;
 use crate::ledger::sql::totals::trial_balance;
-use crate::ledger::sql::{Reports, Store as _, reads};
+use crate::ledger::sql::{Reports, Store as _, lookup, reads};
 use crate::ledger::work::{Work, execute, forget, keep, one};
 use crate::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OwnerId,
-    Period, Progress, Receipt, Statement, TrialBalance, Verified,
+    Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OpenHolds,
+    OwnerId, Period, PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
 };
 use crate::outbox::{Edge, Events, Position, ShardId};
 use crate::writer::Writer;
@@ -113,6 +113,19 @@ impl Ledger for SqliteLedger {
 
     async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
         reads::hold(&*self.database, id, read).await
+    }
+
+    async fn open_holds(
+        &self,
+        account: &AccountId,
+        page: PageRequest,
+        read: Consistency,
+    ) -> Result<OpenHolds> {
+        lookup::open_holds(&*self.database, account, page, read).await
+    }
+
+    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
+        lookup::posting(&*self.database, id, read).await
     }
 
     async fn entries(

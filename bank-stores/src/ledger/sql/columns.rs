@@ -2,10 +2,10 @@
 
 /// A query for accounts: `from` yields `a`, an account; more columns may follow.
 macro_rules! select_accounts {
-    ($from:literal, $rest:literal) => {
+    ($from:expr, $rest:literal) => {
         select_accounts!("", $from, $rest)
     };
-    ($more:literal, $from:literal, $rest:literal) => {
+    ($more:literal, $from:expr, $rest:literal) => {
         concat!(
             "SELECT a.sequence, a.id, a.owner, a.name, a.currency, a.opened_at, a.content, ",
             "a.floor AS first_floor, a.ceiling AS first_ceiling, ",

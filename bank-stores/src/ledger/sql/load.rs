@@ -17,7 +17,7 @@ use crate::{Error, Result, Timestamp};
 #[derive(Default)]
 struct Named<'c> {
     postings: Vec<&'c str>,
-    targets: Vec<&'c str>,
+    targets: HashSet<&'c str>,
     holds: HashSet<&'c str>,
     changes: Vec<&'c str>,
     accounts: HashSet<AccountId>,
@@ -45,7 +45,7 @@ impl<'c> Named<'c> {
                 }
                 Command::Reverse(reversal) => {
                     named.postings.push(reversal.id.as_str());
-                    named.targets.push(reversal.reverses.as_str());
+                    named.targets.insert(reversal.reverses.as_str());
                 }
                 Command::Hold(place) => {
                     named.holds.insert(place.id.as_str());
@@ -159,11 +159,14 @@ async fn load_targets(
     let mut touched = Vec::new();
     for (row, sequence) in rows.iter().zip(sequences) {
         let id = PostingId::new(row.text("id")?).map_err(damaged)?;
-        if let Some(error) = unreadable.remove(&sequence) {
-            damaged_row(book, Thing::Target(id), error);
-            continue;
-        }
-        let entries = receipts.remove(&sequence).map(|receipt| receipt.entries).unwrap_or_default();
+        let entries = match (receipts.remove(&sequence), unreadable.remove(&sequence)) {
+            (Some(receipt), None) => receipt.entries,
+            (_, error) => {
+                let error = error.unwrap_or_else(|| damaged(Error::invalid("posting", "it has no legs")));
+                damaged_row(book, Thing::Target(id), error);
+                continue;
+            }
+        };
         touched.extend(entries.iter().map(|entry| entry.account.clone()));
         let legs = entries.into_iter().map(|entry| Leg::new(entry.account, entry.amount)).collect();
         let is_reversal = row.optional_number("reverses")?.is_some();

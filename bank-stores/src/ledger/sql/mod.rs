@@ -3,6 +3,7 @@
 mod columns;
 mod history;
 pub(crate) mod load;
+pub(crate) mod lookup;
 pub(crate) mod reads;
 pub(crate) mod rows;
 pub(crate) mod tables;

@@ -3,54 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bank_stores::conformance::model::LedgerModel;
 use bank_stores::ledger::{
     Account, AccountId, AsOf, Command, Entry, Hold, HoldId, HoldStatus, Period, Receipt, Statement,
     TrialBalance, Verified,
 };
 use bank_stores::outbox::{Edge, Event, ShardId};
-use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt as _, PageRequest, Timestamp};
+use bank_stores::{Consistency, ErrorKind, Ledger, LedgerExt as _, PageRequest, Timestamp};
 use bank_tests::patience;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::client::{Followed, History, Outcome, Sent};
-use crate::ledger::{POWERS, accounts, command, event_print, is_refusal, print};
+use crate::client::{Followed, History, Outcome, id_of};
+use crate::ledger::{event_print, is_refusal};
+use crate::order::{command, parts, print};
 use crate::plan::text;
+use crate::replay::replay;
 
 /// What is wrong; ids stand between backticks.
-type Checked = Result<(), String>;
+pub(crate) type Checked = Result<(), String>;
 
-/// In this order, since the later ones take for granted what the earlier ones found.
-const CHECKS: [fn(&Evidence<'_>) -> Checked; 14] = [
-    balances_sum_to_zero,
-    no_customer_is_or_was_below_zero,
+/// What the replay of the commit order takes for granted or does not ask for.
+const CHECKS: [fn(&Evidence<'_>) -> Checked; 6] = [
     what_was_acknowledged_is_there,
-    what_was_refused_is_not_there,
-    no_two_share_a_sequence,
     what_was_sent_later_comes_later,
-    entries_add_up,
+    a_refusal_that_is_remembered_is_all_there_is,
     balances_of_the_past_are_those_of_then,
-    each_mark_is_in_its_balance_once,
-    each_posting_moves_once,
-    each_hold_ends_once,
-    events_tell_everything_once,
     followers_were_told_what_happened,
     the_chain_holds,
 ];
 
-/// Reads the ledger back and runs every check.
+/// Reads the ledger back, replays its commit order and runs every check.
 pub(crate) async fn check(ledger: &dyn Ledger, history: &History) -> Checked {
     let found = Evidence::read(ledger, history).await?;
+    let model = replay(&found)?;
+    what_stands_is_what_the_commit_order_gives(&found, &model)?;
     CHECKS.iter().try_for_each(|check| check(&found))
 }
 
-fn ensure(holds: bool, wrong: impl FnOnce() -> String) -> Checked {
+pub(crate) fn ensure(holds: bool, wrong: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(wrong()) }
 }
 
 /// What the ledger tells of itself when nothing moves any more.
-struct Evidence<'h> {
-    history: &'h History,
-    receipts: BTreeMap<&'h str, Receipt>,
+pub(crate) struct Evidence<'h> {
+    pub(crate) history: &'h History,
+    /// By the single orders' names; as they are told again.
+    pub(crate) receipts: BTreeMap<&'h str, Receipt>,
     /// The kinds of refusals that are remembered.
     refusals: BTreeMap<&'h str, &'static str>,
     accounts: Vec<(Account, Vec<Entry>)>,
@@ -59,7 +58,7 @@ struct Evidence<'h> {
     /// A statement of each account, without its entries.
     statements: Vec<Statement>,
     holds: BTreeMap<&'h str, Hold>,
-    events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     trial: TrialBalance,
     verified: Verified,
 }
@@ -74,23 +73,26 @@ impl<'h> Evidence<'h> {
         }
         let (holds, events) = settled(ledger, history).await?;
         let (mut receipts, mut refusals) = (BTreeMap::new(), BTreeMap::new());
-        for (id, sent) in &history.orders {
-            let named = command(&sent.order).map_err(text)?.id();
+        for order in singles(history) {
+            let (id, named) = (id_of(order), command(order).map_err(text)?.id());
             match ledger.receipt(&named).await {
                 Ok(Some(receipt)) => {
-                    receipts.insert(id.as_str(), receipt);
+                    receipts.insert(id, receipt.replay());
                 }
                 Ok(None) => {}
                 Err(error) if is_refusal(error.kind()) => {
-                    refusals.insert(id.as_str(), error.kind().as_str());
+                    refusals.insert(id, error.kind().as_str());
                 }
                 Err(error) => return Err(format!("the receipt of `{id}` cannot be read: {error}")),
             }
         }
         let (mut held, mut past, mut statements) = (Vec::new(), Vec::new(), Vec::new());
-        for name in accounts() {
-            let id = AccountId::new(name).map_err(text)?;
-            let account = ledger.account(&id, Consistency::Current).await.map_err(text)?;
+        for order in singles(history).filter(|order| order["kind"] == "open") {
+            let id = AccountId::new(order["account"].as_str().unwrap_or_default()).map_err(text)?;
+            let account = match ledger.account(&id, Consistency::Current).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                account => account.map_err(text)?,
+            };
             let entries = entries(ledger, &id).await?;
             for at in some_times(&account, &entries) {
                 let then = ledger.balance_at(&id, AsOf::Booked(at), Consistency::Current).await;
@@ -104,6 +106,11 @@ impl<'h> Evidence<'h> {
         let accounts = held;
         Ok(Self { history, receipts, refusals, accounts, past, statements, holds, events, trial, verified })
     }
+}
+
+/// Every single order that was sent, alone or linked to others.
+fn singles(history: &History) -> impl Iterator<Item = &Value> {
+    history.orders.values().flat_map(|sent| parts(&sent.order))
 }
 
 /// Some of the times at which an account was booked on, and the moments before them.
@@ -160,11 +167,11 @@ async fn settled<'h>(
 /// The holds that there are, of those that clients placed.
 async fn holds<'h>(ledger: &dyn Ledger, history: &'h History) -> Result<BTreeMap<&'h str, Hold>, String> {
     let mut holds = BTreeMap::new();
-    for (id, _) in history.orders.iter().filter(|(_, sent)| sent.word("kind") == "hold") {
+    for id in singles(history).filter(|order| order["kind"] == "hold").map(id_of) {
         let named = HoldId::new(id).map_err(text)?;
         match ledger.hold(&named, Consistency::Current).await {
             Ok(hold) => {
-                holds.insert(id.as_str(), hold);
+                holds.insert(id, hold);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(format!("hold `{id}` cannot be read: {error}")),
@@ -208,27 +215,30 @@ fn expiries(events: &[Event]) -> BTreeMap<&str, Vec<u64>> {
     expiries
 }
 
-/// What a posting of two legs moved.
-fn moved(receipt: &Receipt) -> i64 {
-    receipt.entries.iter().map(|entry| entry.amount.minor()).max().unwrap_or_default()
-}
-
-fn balances_sum_to_zero(found: &Evidence<'_>) -> Checked {
-    let sum: i128 = found.accounts.iter().map(|(account, _)| i128::from(account.balance.minor())).sum();
-    ensure(sum == 0, || format!("money came or went: all balances together are {sum}"))?;
-    let total = found.trial.currency(Currency::EUR);
-    let all = total.is_some_and(|total| total.accounts == found.accounts.len() as u64);
-    ensure(all && found.trial.is_balanced(), || format!("the trial balance is {:?}", found.trial))
-}
-
-fn no_customer_is_or_was_below_zero(found: &Evidence<'_>) -> Checked {
-    for (account, entries) in found.accounts.iter().filter(|(account, _)| account.floor.is_some()) {
-        let below = account.balance.is_negative() || account.available.is_negative();
-        ensure(!below, || format!("a customer is below zero: {account:?}"))?;
-        let low = entries.iter().find(|entry| entry.balance_after.is_negative());
-        ensure(low.is_none(), || format!("a customer was below zero: {low:?}"))?;
+fn what_stands_is_what_the_commit_order_gives(found: &Evidence<'_>, model: &LedgerModel) -> Checked {
+    for (account, entries) in &found.accounts {
+        let expected = model.account(&account.id);
+        ensure(expected.as_ref() == Some(account), || format!("{account:?} should be {expected:?}"))?;
+        let right = entries.iter().eq(model.entries(&account.id));
+        ensure(right, || format!("{} has entries that its postings do not give: {entries:?}", account.id))?;
     }
-    Ok(())
+    let there: BTreeMap<&str, Hold> = found.holds.iter().map(|(id, hold)| (*id, hold.clone())).collect();
+    let holds = model.holds();
+    let expected: BTreeMap<&str, Hold> = holds.iter().map(|hold| (hold.id.as_str(), hold.clone())).collect();
+    let differs = |(id, hold): &(&&str, &Hold)| expected.get(**id) != Some(*hold);
+    let other = there.iter().find(differs);
+    ensure(other.is_none() && there.len() == expected.len(), || {
+        format!("{} holds, of {} that there should be; one is {other:?}", there.len(), expected.len())
+    })?;
+    let trial = model.trial_balance();
+    ensure(trial == found.trial && trial.is_balanced(), || {
+        format!("the trial balance is {:?} and should be {trial:?}", found.trial)
+    })?;
+    let (told, sequence) = (found.receipts.len(), model.sequence());
+    let expired = expiries(&found.events).len();
+    ensure(told as u64 + expired as u64 == sequence, || {
+        format!("{sequence} events tell of {told} commands and {expired} holds that expired")
+    })
 }
 
 fn balances_of_the_past_are_those_of_then(found: &Evidence<'_>) -> Checked {
@@ -252,23 +262,6 @@ fn balances_of_the_past_are_those_of_then(found: &Evidence<'_>) -> Checked {
     Ok(())
 }
 
-fn each_mark_is_in_its_balance_once(found: &Evidence<'_>) -> Checked {
-    for (account, _) in &found.accounts {
-        let Some(life) = account.id.as_str().strip_prefix("marks-") else { continue };
-        let named: BTreeSet<String> = (0..POWERS)
-            .filter(|power| account.balance.minor() >> power & 1 == 1)
-            .map(|power| format!("m{life}.1.{}", power + 1))
-            .collect();
-        let mark = format!("m{life}.");
-        let there: BTreeSet<String> =
-            found.receipts.keys().filter(|id| id.starts_with(&mark)).map(ToString::to_string).collect();
-        ensure(named == there && account.balance.minor() >> POWERS == 0, || {
-            format!("{account:?} names {named:?}, and there are {there:?}")
-        })?;
-    }
-    Ok(())
-}
-
 fn followers_were_told_what_happened(found: &Evidence<'_>) -> Checked {
     for (process, followed) in &found.history.followed {
         let mut kept = 0;
@@ -286,7 +279,10 @@ fn followers_were_told_what_happened(found: &Evidence<'_>) -> Checked {
 
 fn what_was_acknowledged_is_there(found: &Evidence<'_>) -> Checked {
     for (id, sent) in &found.history.orders {
-        let there = found.receipts.get(id.as_str()).map(|receipt| (receipt.sequence, print(receipt)));
+        let receipts: Option<Vec<&Receipt>> =
+            parts(&sent.order).iter().map(|part| found.receipts.get(id_of(part))).collect();
+        let there =
+            receipts.map(|receipts| (receipts.last().map_or(0, |last| last.sequence), print(receipts)));
         let mut first = 0;
         for outcome in &sent.outcomes {
             let Outcome::Done { sequence, replayed, print } = outcome else { continue };
@@ -296,199 +292,39 @@ fn what_was_acknowledged_is_there(found: &Evidence<'_>) -> Checked {
             })?;
         }
         ensure(first <= 1, || format!("`{id}` was acknowledged {first} times as done for the first time"))?;
-    }
-    Ok(())
-}
-
-fn what_was_refused_is_not_there(found: &Evidence<'_>) -> Checked {
-    const REASONS: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::Rejected, ErrorKind::InsufficientFunds];
-    for (id, sent) in &found.history.orders {
-        let kinds: BTreeSet<&str> = sent
-            .outcomes
-            .iter()
-            .filter_map(|outcome| match outcome {
-                Outcome::Refused { kind } => Some(kind.as_str()),
-                _ => None,
-            })
-            .collect();
-        for kind in &kinds {
-            let known = REASONS.iter().any(|reason| reason.as_str() == *kind);
-            ensure(known, || format!("`{id}` was refused as {kind}, for which it gives no reason"))?;
-        }
-        let (done, there) = (sent.is_done(), found.receipts.contains_key(id.as_str()));
-        ensure(done || !there, || format!("`{id}` is there, and was refused whenever it was sent"))?;
-        let kept = found.refusals.get(id.as_str());
-        let right = match sent.says("remember") && !kinds.is_empty() {
-            // The first refusal is all that there ever is.
-            true => !done && kinds.len() == 1 && kept == kinds.first(),
-            false => kept.is_none(),
-        };
-        ensure(right, || {
-            format!("`{id}` was refused as {kinds:?}, done: {done}, and the refusal that is kept is {kept:?}")
+        ensure(sent.is_done() || there.is_none(), || {
+            format!("`{id}` is there, and was refused whenever it was sent")
         })?;
-    }
-    Ok(())
-}
-
-fn no_two_share_a_sequence(found: &Evidence<'_>) -> Checked {
-    let mut taken = BTreeMap::new();
-    for (id, receipt) in &found.receipts {
-        if let Some(other) = taken.insert(receipt.sequence, id) {
-            return Err(format!("`{id}` has sequence {}, and so has `{other}`", receipt.sequence));
-        }
     }
     Ok(())
 }
 
 fn what_was_sent_later_comes_later(found: &Evidence<'_>) -> Checked {
-    for (id, receipt) in &found.receipts {
-        let (sequence, after) = (receipt.sequence, found.history.orders[*id].after);
-        ensure(sequence > after, || {
-            format!("`{id}` has sequence {sequence}, and was sent when {after} had been acknowledged")
-        })?;
-    }
-    Ok(())
-}
-
-fn entries_add_up(found: &Evidence<'_>) -> Checked {
-    for (account, entries) in &found.accounts {
-        let mut sum = 0;
-        for (entry, number) in entries.iter().zip(1_u64..) {
-            sum += entry.amount.minor();
-            let posting = entry.posting.as_str();
-            let right = entry.number == number
-                && entry.balance_after.minor() == sum
-                && entry.account == account.id
-                && found.receipts.contains_key(posting);
-            ensure(right, || {
-                let receipt = found.receipts.get(posting);
-                format!("`{posting}` made {entry:?} as {number}; the sum is {sum}, the receipt {receipt:?}")
+    for sent in found.history.orders.values() {
+        for id in parts(&sent.order).iter().map(id_of) {
+            let (Some(receipt), after) = (found.receipts.get(id), sent.after) else { continue };
+            ensure(receipt.sequence > after, || {
+                format!("`{id}` was sent when {after} had been acknowledged: {receipt:?}")
             })?;
         }
-        let right = account.balance.minor() == sum && account.entry_count == entries.len() as u64;
-        ensure(right, || format!("{} entries with the sum {sum} have made {account:?}", entries.len()))?;
-        let kept: i64 = found
-            .holds
-            .values()
-            .filter(|hold| hold.account == account.id)
-            .map(|hold| hold.remaining.minor())
-            .sum();
-        ensure(account.held.minor() == kept, || format!("its holds keep {kept}: {account:?}"))?;
     }
     Ok(())
 }
 
-fn each_posting_moves_once(found: &Evidence<'_>) -> Checked {
-    let mut made: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in found.accounts.iter().flat_map(|(_, entries)| entries) {
-        made.entry(entry.posting.as_str()).or_default().push(entry);
-    }
-    for (id, receipt) in &found.receipts {
-        let sent = &found.history.orders[*id];
-        let from = match sent.word("kind") {
-            "transfer" => sent.word("from"),
-            "capture" => found.holds.get(sent.word("hold")).map_or("", |hold| hold.account.as_str()),
-            _ => continue,
+fn a_refusal_that_is_remembered_is_all_there_is(found: &Evidence<'_>) -> Checked {
+    for (id, sent) in &found.history.orders {
+        let kinds: BTreeSet<&str> = sent.refusals.iter().map(|refusal| refusal.kind.as_str()).collect();
+        let kept = found.refusals.get(id.as_str());
+        let right = match sent.says("remember") && !kinds.is_empty() {
+            true => !sent.is_done() && kinds.len() == 1 && kept == kinds.first(),
+            false => kept.is_none(),
         };
-        // Whether a capture that names no amount took what was left shows in its hold.
-        let amount = sent.order["amount"].as_i64().unwrap_or_else(|| moved(receipt));
-        let entries = made.remove(*id).unwrap_or_default();
-        let mut legs: Vec<(&str, i64)> =
-            entries.iter().map(|entry| (entry.account.as_str(), entry.amount.minor())).collect();
-        let mut expected = [(from, -amount), (sent.word("to"), amount)];
-        legs.sort_unstable();
-        expected.sort_unstable();
-        ensure(amount > 0 && legs == expected, || format!("`{id}` is {}, and made {legs:?}", sent.order))?;
-        let told = receipt.entries.len() == 2 && receipt.entries.iter().all(|entry| entries.contains(&entry));
-        ensure(told, || format!("`{id}` made {entries:?}, and its receipt is {receipt:?}"))?;
-    }
-    Ok(())
-}
-
-fn each_hold_ends_once(found: &Evidence<'_>) -> Checked {
-    let mut captures: BTreeMap<&str, Vec<(&Sent, &Receipt)>> = BTreeMap::new();
-    for (id, receipt) in &found.receipts {
-        let sent = &found.history.orders[*id];
-        if sent.word("kind") == "capture" {
-            captures.entry(sent.word("hold")).or_default().push((sent, receipt));
-        }
-    }
-    let mut expiries = expiries(&found.events);
-    for (id, sent) in found.history.orders.iter().filter(|(_, sent)| sent.word("kind") == "hold") {
-        let id = id.as_str();
-        let (hold, placed) = match (found.holds.get(id), found.receipts.get(id)) {
-            (None, None) => continue,
-            (Some(hold), Some(receipt)) => (hold, receipt.sequence),
-            (hold, receipt) => {
-                return Err(format!("hold `{id}` is {hold:?}, and its receipt is {receipt:?}"));
-            }
-        };
-        let paid = captures.remove(id).unwrap_or_default();
-        let captured: i64 = paid.iter().map(|(_, receipt)| moved(receipt)).sum();
-        let last = paid.iter().map(|(_, receipt)| receipt.sequence).max().unwrap_or(placed);
-        let expired = expiries.remove(id).unwrap_or_default();
-        let voided = found.receipts.get(format!("void:{id}").as_str()).map(|receipt| receipt.sequence);
-        let released = paid.iter().any(|(sent, _)| sent.says("release"));
-        let whole = hold.amount.minor();
-        let remaining = if hold.status == HoldStatus::Open { whole - captured } else { 0 };
-        let ended_as_told = match hold.status {
-            HoldStatus::Open => !released && captured < whole && voided.is_none() && expired.is_empty(),
-            HoldStatus::Captured => (released || captured == whole) && voided.is_none() && expired.is_empty(),
-            HoldStatus::Voided => {
-                !released && captured < whole && voided.is_some_and(|at| at > last) && expired.is_empty()
-            }
-            HoldStatus::Expired => {
-                !released && captured < whole && voided.is_none() && matches!(expired[..], [at] if at > last)
-            }
-            _ => false,
-        };
-        let right = ended_as_told
-            && Some(whole) == sent.order["amount"].as_i64()
-            && hold.account.as_str() == sent.word("from")
-            && hold.deadline.is_some() == sent.order["expires_in_ms"].is_u64()
-            && hold.captured.minor() == captured
-            && captured <= whole
-            && hold.remaining.minor() == remaining
-            && paid.iter().all(|(_, receipt)| receipt.sequence > placed)
-            && paid.iter().all(|(sent, receipt)| !sent.says("release") || receipt.sequence == last);
         ensure(right, || {
-            format!(
-                "`{id}` was placed by {placed}, captured for {captured} up to {last} (released: {released}), \
-                 voided by {voided:?}, expired by {expired:?}, and is {hold:?}"
-            )
+            format!("`{id}` was refused as {kinds:?}, and the refusal that is kept is {kept:?}")
         })?;
     }
-    match captures.into_keys().chain(expiries.into_keys()).next() {
-        None => Ok(()),
-        Some(hold) => Err(format!("hold `{hold}` was captured or expired, and nobody placed it")),
-    }
-}
-
-fn events_tell_everything_once(found: &Evidence<'_>) -> Checked {
-    let mut ids = BTreeSet::new();
-    for (event, position) in found.events.iter().zip(1_u64..) {
-        ensure(event.position.number() == position, || format!("event {position} is {event:?}"))?;
-        ensure(ids.insert(event.id.as_str()), || format!("an earlier event has the same id: {event:?}"))?;
-    }
-    for (id, receipt) in &found.receipts {
-        let sent = &found.history.orders[*id];
-        let (topic, field, name) = match sent.word("kind") {
-            "open" => ("account.opened", "account", sent.word("account")),
-            "hold" => ("hold.placed", "hold", *id),
-            "void" => ("hold.voided", "hold", sent.word("hold")),
-            "capture" => ("posting.capture", "posting", *id),
-            _ => ("posting.transfer", "posting", *id),
-        };
-        let event = found.events.get((receipt.sequence as usize).wrapping_sub(1));
-        let right = event.is_some_and(|event| event.topic == topic && event.payload[field] == name);
-        ensure(right, || format!("`{id}` has sequence {}, where the event is {event:?}", receipt.sequence))?;
-    }
-    // No event is left over: those of holds that expired belong to a hold each, and all others to a receipt.
-    let expired = found.events.iter().filter(|event| event.topic == "hold.expired").count();
-    let (events, receipts, last) = (found.events.len(), found.receipts.len(), found.trial.sequence);
-    ensure(events == receipts + expired && events as u64 == last, || {
-        format!("{events} events tell of {receipts} commands and {expired} expired holds; the last is {last}")
-    })
+    let of_parts = found.refusals.keys().find(|id| !found.history.orders.contains_key(**id));
+    ensure(of_parts.is_none(), || format!("a refusal of linked commands is kept: {of_parts:?}"))
 }
 
 fn the_chain_holds(found: &Evidence<'_>) -> Checked {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::jumps::Jumps;
 use crate::ledger::{LedgerRole, Role};
 use crate::plan::{Address, Chance, Failure};
 
@@ -28,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) enum Outcome {
     /// It took effect, now or before. `print` tells its receipt from any other, `replayed` aside.
     Done { sequence: u64, replayed: bool, print: u64 },
-    /// It was refused by a rule, and has no effect.
+    /// It was refused by a rule, and has no effect; of linked commands the kinds of all.
     Refused { kind: String },
     /// It may have an effect or not; or it is said to have none, for no reason that is its own.
     Unknown { kind: String },
@@ -91,22 +92,45 @@ impl Log {
     }
 }
 
+/// Where a line of the logs stands: those of one group were written at the same time, and those of one process in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    group: usize,
+    process: u64,
+    line: usize,
+}
+
+impl Place {
+    /// Whether it was written later for certain.
+    pub(crate) fn is_after(self, other: Self) -> bool {
+        self.group > other.group
+            || (self.group == other.group && self.process == other.process && self.line > other.line)
+    }
+}
+
+/// An answer that says that a rule refused an order.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: String,
+    /// What had been acknowledged when the order was sent: the rule saw that, or more.
+    pub(crate) from: u64,
+    pub(crate) answered: Place,
+}
+
 /// An order with all that was answered to it, however often it was sent.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) order: Value,
     times: usize,
     pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) refusals: Vec<Refusal>,
+    /// Where it was sent first, in each process that did.
+    pub(crate) first: Vec<Place>,
     /// The greatest sequence that had been acknowledged when it was sent first: its own is greater.
     pub(crate) after: u64,
 }
 
 impl Sent {
-    /// A word of the order; empty where it has none of that name.
-    pub(crate) fn word(&self, name: &str) -> &str {
-        self.order[name].as_str().unwrap_or_default()
-    }
-
     /// Whether the order says so.
     pub(crate) fn says(&self, name: &str) -> bool {
         self.order[name].as_bool() == Some(true)
@@ -154,6 +178,9 @@ pub(crate) struct History {
     /// What followers told, by their number, in order.
     pub(crate) followed: BTreeMap<u64, Vec<Followed>>,
     acknowledged: u64,
+    place: Place,
+    /// The orders that lack answers in the log that is read: how many, and what was acknowledged when the first was sent.
+    waiting: BTreeMap<String, (usize, u64)>,
 }
 
 impl History {
@@ -165,12 +192,20 @@ impl History {
             let (before, mut newest) = (history.acknowledged, history.acknowledged);
             for (process, path) in group {
                 history.acknowledged = before;
+                history.begin(*process);
                 history.read_one(*process, path)?;
                 newest = newest.max(history.acknowledged);
             }
             history.acknowledged = newest;
+            history.place.group += 1;
         }
+        history.begin(0);
         Ok(history)
+    }
+
+    fn begin(&mut self, process: u64) {
+        (self.place.process, self.place.line) = (process, 0);
+        self.waiting.clear();
     }
 
     fn read_one(&mut self, process: u64, path: &Path) -> Result<(), Failure> {
@@ -200,20 +235,45 @@ impl History {
 
     pub(crate) fn invoked(&mut self, order: &Value) {
         let after = self.acknowledged;
-        let first = || Sent { order: order.clone(), times: 0, outcomes: Vec::new(), after };
-        let sent = self.orders.entry(id_of(order).to_owned()).or_insert_with(first);
+        self.place.line += 1;
+        let new = || Sent {
+            order: order.clone(),
+            times: 0,
+            outcomes: Vec::new(),
+            refusals: Vec::new(),
+            first: Vec::new(),
+            after,
+        };
+        let sent = self.orders.entry(id_of(order).to_owned()).or_insert_with(new);
         sent.times += 1;
         // Two processes send it at the same time, and nobody knows which was first.
         sent.after = sent.after.min(after);
+        let Place { group, process, .. } = self.place;
+        if !sent.first.iter().any(|place| place.group < group || place.process == process) {
+            sent.first.push(self.place);
+        }
+        let waiting = self.waiting.entry(id_of(order).to_owned()).or_insert((0, after));
+        waiting.0 += 1;
     }
 
     pub(crate) fn answered(&mut self, id: &str, outcome: Outcome) {
+        self.place.line += 1;
         if let Outcome::Done { sequence, .. } = outcome {
             self.acknowledged = self.acknowledged.max(sequence);
         }
-        if let Some(sent) = self.orders.get_mut(id) {
-            sent.outcomes.push(outcome);
+        // Which of the same orders this is the answer to, nobody knows: the first of them saw the least.
+        let from = self.waiting.get_mut(id).map_or(0, |waiting| {
+            waiting.0 -= 1;
+            waiting.1
+        });
+        self.waiting.retain(|_, waiting| waiting.0 > 0);
+        let Some(sent) = self.orders.get_mut(id) else { return };
+        if let Outcome::Refused { kind } = &outcome {
+            // What is remembered was refused when it was sent first.
+            let from = if sent.says("remember") { sent.after } else { from };
+            sent.refusals.push(Refusal { kind: kind.clone(), from, answered: self.place });
         }
+        sent.outcomes.push(outcome);
     }
 
     /// How many orders were acknowledged, and how many were refused for certain.
@@ -229,8 +289,8 @@ impl History {
 pub(crate) struct Task {
     pub(crate) chance: Chance,
     /// The process that it is of, in all its lives.
-    pub(crate) process: u64,
-    pub(crate) life: u64,
+    process: u64,
+    life: u64,
     pub(crate) number: u64,
     count: u64,
     last: Option<Value>,
@@ -246,11 +306,6 @@ impl Task {
         Self { chance, process, life, number, count: 0, last: None }
     }
 
-    /// How many names it has given.
-    pub(crate) const fn count(&self) -> u64 {
-        self.count
-    }
-
     /// A name that no other order has, behind a letter for what it names.
     pub(crate) fn id(&mut self, letter: char) -> String {
         self.count += 1;
@@ -260,10 +315,14 @@ impl Task {
 }
 
 /// Opens the role that is tried, with groups of at most so many commands; waits for a store that is not there yet.
-pub(crate) async fn open(address: &Address, group: Option<usize>) -> Result<Arc<dyn Role>, Failure> {
+pub(crate) async fn open(
+    address: &Address,
+    group: Option<usize>,
+    clock: &Jumps,
+) -> Result<Arc<dyn Role>, Failure> {
     let deadline = Instant::now() + patience();
     loop {
-        match LedgerRole::open(address, group).await {
+        match LedgerRole::open(address, group, clock).await {
             Ok(role) => return Ok(Arc::new(role)),
             Err(error) if error.is_retryable() && Instant::now() < deadline => sleep(4 * PAUSE).await,
             Err(error) => return Err(error.into()),
@@ -301,13 +360,15 @@ fn end_with_starter() {
 async fn work(address: &Address, client: Client, time: Duration, log: &Path) -> Result<(), Failure> {
     let Client { seed, process, life } = client;
     // In every other life the tasks are more than a group takes, so that one waits behind another.
-    let role = open(address, (life % 2 == 1).then_some(TASKS as usize / 2)).await?;
+    let clock = Jumps::default();
+    let role = open(address, (life % 2 == 1).then_some(TASKS as usize / 2), &clock).await?;
     // That it is there tells that the store is open.
     let log = Arc::new(Log::create(log)?);
     let deadline = Instant::now() + time;
     let mut tasks = JoinSet::new();
     let (following, follower) = (role.clone(), log.clone());
     let following = tokio::spawn(async move { following.follow(process, &follower).await });
+    let jumping = tokio::spawn(clock.go_on(Chance::new(seed, 1_000 + life)));
     for number in 0..TASKS {
         let (role, log, mut task) = (role.clone(), log.clone(), Task::new(seed, process, life, number));
         tasks.spawn(async move {
@@ -320,6 +381,7 @@ async fn work(address: &Address, client: Client, time: Duration, log: &Path) -> 
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }
+    jumping.abort();
     if following.is_finished() {
         return following.await?;
     }

@@ -1,5 +1,5 @@
-//! Random histories of a store: clients are killed, servers are killed, connections are cut, answers come late or get lost, and
-//! afterwards everything that was acknowledged is there once, nothing that was refused is, and the books are right.
+//! Random histories of a store: clients are killed, servers are killed, connections are cut, answers come late or get lost, clocks
+//! jump; and afterwards the commit order, replayed through a model, gives every receipt and explains every refusal.
 //!
 //! A history that is wrong is kept, told with its seed, and made again shorter.
 #![allow(clippy::print_stdout, reason = "the program's purpose")]
@@ -7,8 +7,11 @@
 mod check;
 mod client;
 mod faults;
+mod jumps;
 mod ledger;
+mod order;
 mod plan;
+mod replay;
 mod report;
 
 use std::process::ExitCode;
@@ -19,6 +22,7 @@ use tokio::time::Instant;
 
 use client::{History, Log, Outcome, id_of};
 use faults::{Server, Setting};
+use jumps::Jumps;
 use plan::{Address, Failure, HELP, Plan, Store, text};
 use report::{Totals, Wrong};
 
@@ -133,7 +137,7 @@ fn history(
 }
 
 async fn set_up(setting: &Setting) -> Result<(), Failure> {
-    let role = client::open(&setting.address, None).await?;
+    let role = client::open(&setting.address, None, &Jumps::default()).await?;
     let log = Log::create(&setting.log("setup"))?;
     for order in role.setup() {
         log.invoked(&order)?;
@@ -152,8 +156,8 @@ async fn judge(setting: &Setting, totals: &mut Totals) -> Result<(), String> {
     let mut history = History::read(&setting.logs()).map_err(text)?;
     (totals.acknowledged, totals.refused) = history.counts();
     // By then the clients' last holds have come to their deadline.
-    tokio::time::sleep(ledger::EXPIRY).await;
-    let role = client::open(&setting.address, None).await.map_err(text)?;
+    tokio::time::sleep(order::EXPIRY).await;
+    let role = client::open(&setting.address, None, &Jumps::ahead(jumps::JUDGE)).await.map_err(text)?;
     let log = Log::create(&setting.log("resolve")).map_err(text)?;
     let judged = match role.resolve(&mut history, &log).await {
         Ok(resolved) => {
