@@ -174,6 +174,19 @@ macro_rules! ledger_conformance {
     };
 }
 
+/// A test for each promise of a [`Ledger`](crate::Ledger) beyond one handle; the expression is a future of something that can
+/// [reopen](ledger::Reopen) a fresh ledger, and its guard.
+#[macro_export]
+macro_rules! ledger_reopening_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { ledger, $factory,
+            a_second_handle_sees_what_the_first_one_wrote
+            a_ledger_goes_on_where_it_was_closed
+            a_hold_ends_while_time_passes
+        }
+    };
+}
+
 /// A test for each promise of [`Items`](crate::Items) and its [`Outbox`](crate::Outbox); the expression is a future of a fresh store and its guard.
 #[macro_export]
 macro_rules! items_conformance {

@@ -8,6 +8,7 @@ mod input;
 mod lasting;
 mod lookup;
 mod random;
+mod reopened;
 mod rules;
 
 use super::{Numbers, together};
@@ -28,6 +29,7 @@ pub use input::bad_input_is_refused_and_named;
 pub use lasting::*;
 pub use lookup::*;
 pub use random::random_commands_match_the_model;
+pub use reopened::*;
 pub use rules::*;
 
 const NOW: Consistency = Consistency::Current;
