@@ -1,7 +1,7 @@
 //! A ledger beside the model, over commands that nobody thought of.
 
-use super::super::Numbers;
 use super::super::model::LedgerModel;
+use super::super::{Numbers, seed};
 use super::holds::hold_id;
 use super::{NOW, account};
 use crate::ledger::{
@@ -18,9 +18,7 @@ const POSTINGS: u64 = 150;
 /// Some hundred commands of every kind, good and bad, linked and not, in batches of all sizes: the same outcomes as the
 /// model's, and the same end.
 pub async fn random_commands_match_the_model(ledger: &dyn Ledger) {
-    // The same in every run, unless somebody wants others.
-    let seed = std::env::var("BANK_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(42);
-    let mut numbers = Numbers::new(seed);
+    let mut numbers = Numbers::new(seed());
     let mut model = LedgerModel::new();
     for _ in 0..120 {
         let commands: Vec<Command> =
