@@ -10,7 +10,8 @@ use bank_stores::ledger::{
     AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, OpenAccount, PlaceHold, Posting,
     PostingId, Receipt,
 };
-use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
+use bank_stores::outbox::{Edge, Position, ShardId};
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, Outbox as _};
 use bank_tests::{Postgres, Proxy, patience, until};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
@@ -516,6 +517,102 @@ async fn a_history_that_a_failover_lost_is_not_taken_for_the_one_that_is() {
     assert_eq!(refused.kind(), ErrorKind::InsufficientFunds, "{refused:?}");
     post_surely(&ledger, transfer("right", "a", "b", 1_000)).await;
     assert_eq!(balance(&other, "b", Consistency::Current).await, 2_001);
+}
+
+/// The lock that groups take turns by, as a statement asks for it.
+fn lock(schema: &str) -> String {
+    format!("hashtextextended('bank-stores.groups.{schema}', 7146)")
+}
+
+/// A connection that has the lock of the groups, so that they wait, and of which others wait for it.
+async fn take_turn(server: &Postgres, schema: &str) -> PgConnection {
+    let mut turn = PgConnection::connect(&server.url()).await.unwrap();
+    let take = format!("SELECT pg_advisory_lock({})", lock(schema));
+    turn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(take))).await.unwrap();
+    turn
+}
+
+/// Waits until so many wait for the lock of the groups.
+fn wait_for_waiting(server: &Postgres, schema: &str, count: &str) {
+    let waiting = format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+         AND (classid::bigint << 32 | objid::bigint) = {}",
+        lock(schema)
+    );
+    tokio::task::block_in_place(|| server.until(&waiting, count));
+}
+
+/// Waits until everything is in the chain.
+async fn wait_for_chain(ledger: &dyn Ledger) {
+    let deadline = Instant::now() + patience();
+    while ledger.chain().await.unwrap().pending > 0 {
+        assert!(Instant::now() < deadline, "the chain stays behind");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Posts what is then lost, as by a failover to a replica that had not got it yet, while the block that it is in is on its way to
+/// the writer. With `cut` the connections that write are lost as well; otherwise a pooler keeps them.
+async fn post_and_lose(
+    server: &'static Postgres,
+    schema: &str,
+    ledger: &Arc<AuroraLedger>,
+    cut: bool,
+) -> Position {
+    wait_for_chain(&**ledger).await;
+    let first = take_turn(server, schema).await;
+    let posting = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.post(transfer("lost", "cash", "a", 100)).await.unwrap() }
+    });
+    wait_for_waiting(server, schema, "1");
+    let second = tokio::spawn({
+        let schema = schema.to_owned();
+        async move { take_turn(server, &schema).await }
+    });
+    wait_for_waiting(server, schema, "2");
+    first.close().await.unwrap();
+    let sequence = posting.await.unwrap().sequence;
+    let second = second.await.unwrap();
+    let position = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    assert_eq!(position.number(), sequence);
+    // The keeper's blocks.
+    wait_for_waiting(server, schema, "1");
+    let cut = if cut {
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+         AND (classid::bigint << 32 | objid::bigint) = LOCK;"
+    } else {
+        ""
+    };
+    let lose = format!(
+        "SET search_path = {schema}; DELETE FROM groups WHERE sequence >= {sequence};
+         DELETE FROM entries WHERE posting = {sequence}; DELETE FROM postings WHERE sequence = {sequence};
+         DELETE FROM outbox WHERE position = {sequence}; {}",
+        cut.replace("LOCK", &lock(schema))
+    );
+    tokio::task::block_in_place(|| server.sql(&lose));
+    second.close().await.unwrap();
+    position
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_of_a_history_that_is_lost_is_not_chained_to_the_one_that_is() {
+    let Some(server) = blocking(|| Postgres::shared("a lost block")).await else { return };
+    for cut in [false, true] {
+        let schema = Postgres::fresh_schema();
+        let ledger = Arc::new(AuroraLedger::open(options(server, &schema)).await.unwrap());
+        customers(&*ledger, &["a", "b"]).await;
+        let lost = post_and_lose(server, &schema, &ledger, cut).await;
+        let other = post_surely(&*ledger, transfer("other", "cash", "b", 7)).await;
+        assert_eq!(other.sequence, lost.number(), "cut: {cut}");
+        wait_for_chain(&*ledger).await;
+        let verified = ledger.verify(None, &mut |_| {}).await.unwrap();
+        assert_eq!(verified.breach, None, "cut: {cut}");
+        let totals = ledger.trial_balance(Consistency::Current).await.unwrap();
+        let total = &totals.currencies[0];
+        let moved = (total.accounts, total.postings, total.debits, total.credits);
+        assert_eq!(moved, (3, 3, 2_007, 2_007), "cut: {cut}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -140,7 +140,12 @@ impl LedgerGroup {
                 after.last = next;
             }
         }
-        if works.iter().any(|work| matches!(work, Work::Chain { .. })) {
+        let chained = |(work, outcome): (&Work, &Result<Done>)| {
+            matches!(work, Work::Chain(_)) && matches!(outcome, Ok(Done::Count(1..)))
+        };
+        // Only where blocks were added. Those that are still on their way name a group that has to be there, so that removing groups
+        // costs one process its blocks only where another's were added.
+        if std::iter::zip(works, &outcomes).any(chained) {
             // Only from where it ended last: what is deleted is still in the way of whoever comes past it.
             let sql = "DELETE FROM {groups} WHERE number >= $1 AND number < $2";
             let until = begin.last.number.saturating_sub(KEPT).max(self.pruned);
@@ -303,7 +308,7 @@ impl Group for LedgerGroup {
     fn changes_the_next(work: &Work) -> bool {
         match work {
             Work::Command(_) | Work::Expire | Work::Fence => true,
-            Work::Chain { .. } | Work::Consumed(..) | Work::Leave(_) | Work::Forget(_) => false,
+            Work::Chain(_) | Work::Consumed(..) | Work::Leave(_) | Work::Forget(_) => false,
         }
     }
 
