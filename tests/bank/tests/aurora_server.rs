@@ -616,6 +616,25 @@ async fn what_was_read_of_a_history_that_is_lost_is_not_chained_to_the_one_that_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_in_a_history_that_is_lost_is_refused_by_the_processes_that_go_on() {
+    let Some(server) = blocking(|| Postgres::shared("a lost position")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let ledger = Arc::new(AuroraLedger::open(options(server, &schema)).await.unwrap());
+    customers(&*ledger, &["a", "b"]).await;
+    let good = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    let lost = post_and_lose(server, &schema, &ledger, true).await;
+    for n in 0..2 {
+        post_surely(&*ledger, transfer(&format!("other{n}"), "cash", "b", 7)).await;
+    }
+    let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+    // What both histories have stays good.
+    let events = ledger.events(&good, 10, Duration::ZERO).await.unwrap().events;
+    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, ["posting:other0", "posting:other1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_posting_changes_no_row_that_is_there() {
     // So that no old snapshot makes the next one slower: rows that are changed stay behind as long as somebody may see them.
     let Some(server) = blocking(|| Postgres::start("only added")).await else { return };

@@ -71,8 +71,7 @@ impl From<Error> for Failure {
 
 impl LedgerGroup {
     pub(super) async fn open(database: Arc<Database>) -> Result<Self> {
-        let mut connection = database.connect_writer().await?;
-        begin_epoch(&database, &mut connection).await?;
+        let mut connection = connect(&database).await?;
         let newest = "SELECT {newest} AS number";
         let sequence = database.connected(&mut connection).number(newest, Vec::new()).await?;
         let sequence = sequence.unwrap_or_default();
@@ -98,7 +97,7 @@ impl LedgerGroup {
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(self.database.connect_writer().await?),
+            None => self.connection.insert(connect(&self.database).await?),
         };
         // One round trip: a lock that every group takes first, so that groups of all processes take turns. What is read from
         // here on is read in later statements, and sees all that the groups before have done.
@@ -226,6 +225,13 @@ impl LedgerGroup {
             Tried::Repeated => None,
         })
     }
+}
+
+/// Connects, perhaps to a server that lacks what was last committed on the one before: so an epoch begins.
+async fn connect(database: &Database) -> Result<PgConnection> {
+    let mut connection = database.connect_writer().await?;
+    begin_epoch(database, &mut connection).await?;
+    Ok(connection)
 }
 
 fn no_state() -> Error {
