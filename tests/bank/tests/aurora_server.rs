@@ -635,6 +635,34 @@ async fn a_position_in_a_history_that_is_lost_is_refused_by_the_processes_that_g
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_groups_are_removed_though_their_removal_was_rolled_back_before() {
+    let Some(server) = blocking(|| Postgres::shared("old groups")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let sql = |sql: &str| {
+        let sql = format!("SET search_path = {schema}; {sql}");
+        tokio::task::block_in_place(|| server.sql(&sql))
+    };
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    wait_for_chain(&ledger).await;
+    sql("INSERT INTO groups SELECT g.number + n, n, g.sequence, g.booked_at
+         FROM (SELECT * FROM groups ORDER BY number DESC LIMIT 1) g CROSS JOIN generate_series(1, 3000) n;
+         CREATE SEQUENCE refused;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN PERFORM nextval('refused'); RAISE 'not now'; END$$;
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON chain DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION refuse()");
+    ledger.post(transfer("t", "cash", "a", 1)).await.unwrap();
+    let refused = format!("SELECT is_called FROM {schema}.refused");
+    tokio::task::block_in_place(|| server.until(&refused, "t"));
+    sql("DROP TRIGGER refuse ON chain");
+    wait_for_chain(&ledger).await;
+    // The last thousand, and the one that the chain's was behind.
+    let left: u32 = sql("SELECT count(*) FROM groups").parse().unwrap();
+    assert!(left <= 1_001, "{left} groups are left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_posting_changes_no_row_that_is_there() {
     // So that no old snapshot makes the next one slower: rows that are changed stay behind as long as somebody may see them.
     let Some(server) = blocking(|| Postgres::start("only added")).await else { return };

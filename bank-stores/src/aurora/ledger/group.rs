@@ -142,6 +142,7 @@ impl LedgerGroup {
         let chained = |(work, outcome): (&Work, &Result<Done>)| {
             matches!(work, Work::Chain(_)) && matches!(outcome, Ok(Done::Count(1..)))
         };
+        let mut pruned = self.pruned;
         // Only where blocks were added. Those that are still on their way name a group that has to be there, so that removing groups
         // costs one process its blocks only where another's were added.
         if std::iter::zip(works, &outcomes).any(chained) {
@@ -150,7 +151,7 @@ impl LedgerGroup {
             let until = begin.last.number.saturating_sub(KEPT).max(self.pruned);
             let values = vec![self.pruned.into(), until.into()];
             self.database.connected(&mut *connection).execute(sql, values).await?;
-            self.pruned = until;
+            pruned = until;
         }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
@@ -161,6 +162,7 @@ impl LedgerGroup {
         }
         self.sequence = after.as_ref().map_or(begin.sequence, |after| after.sequence);
         self.known = after;
+        self.pruned = pruned;
         self.adrift = false;
         self.wary = self.wary.saturating_sub(u32::from(commands));
         Ok(outcomes)
