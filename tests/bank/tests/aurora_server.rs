@@ -487,38 +487,6 @@ async fn tables_from_before_the_first_release_are_refused_with_one_clear_line() 
     assert!(refused.to_string().contains("from before the first release"), "{refused}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_that_a_failover_lost_is_not_taken_for_the_one_that_is() {
-    let Some(server) = blocking(|| Postgres::shared("a lost group")).await else { return };
-    let schema = Postgres::fresh_schema();
-    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
-    customers(&ledger, &["a", "b"]).await;
-    // The keeper's own groups come first, so that the next one is the posting's.
-    let mut head = ledger.chain().await.unwrap();
-    while head.pending > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        head = ledger.chain().await.unwrap();
-    }
-    let lost = ledger.post(transfer("lost", "cash", "a", 100)).await.unwrap();
-    // What an asynchronous replica had not got yet, behind a pooler that keeps this connection: the last group is gone, and
-    // another process writes one with the same number and sequence.
-    let sequence = lost.sequence;
-    let gone = format!(
-        "SET search_path = {schema}; DELETE FROM groups WHERE sequence >= {sequence};
-         DELETE FROM entries WHERE posting = {sequence}; DELETE FROM postings WHERE sequence = {sequence};
-         DELETE FROM outbox WHERE position = {sequence}; DELETE FROM chain WHERE sequence >= {sequence};
-         SELECT count(*) FROM groups"
-    );
-    tokio::task::block_in_place(|| server.sql(&gone));
-    let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
-    other.post(transfer("others", "cash", "b", 1)).await.unwrap();
-    // By its memory, a has 1,100.
-    let refused = post_or_error(&ledger, transfer("rich", "a", "b", 1_050)).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::InsufficientFunds, "{refused:?}");
-    post_surely(&ledger, transfer("right", "a", "b", 1_000)).await;
-    assert_eq!(balance(&other, "b", Consistency::Current).await, 2_001);
-}
-
 /// The lock that groups take turns by, as a statement asks for it.
 fn lock(schema: &str) -> String {
     format!("hashtextextended('bank-stores.groups.{schema}', 7146)")
@@ -549,6 +517,16 @@ async fn wait_for_chain(ledger: &dyn Ledger) {
         assert!(Instant::now() < deadline, "the chain stays behind");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Whether everything is as it was chained, and these are all the accounts and postings, and what the latter moved.
+async fn is_right(ledger: &AuroraLedger, expected: (u64, u64, i128)) {
+    wait_for_chain(ledger).await;
+    assert_eq!(ledger.verify(None, &mut |_| {}).await.unwrap().breach, None);
+    let totals = ledger.trial_balance(Consistency::Current).await.unwrap();
+    assert!(totals.is_balanced());
+    let total = &totals.currencies[0];
+    assert_eq!((total.accounts, total.postings, total.credits), expected);
 }
 
 /// Posts what is then lost, as by a failover to a replica that had not got it yet, while the block that it is in is on its way to
@@ -596,6 +574,30 @@ async fn post_and_lose(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_a_failover_lost_is_not_taken_for_the_one_that_is() {
+    let Some(server) = blocking(|| Postgres::shared("a lost group")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let ledger = Arc::new(AuroraLedger::open(options(server, &schema)).await.unwrap());
+    customers(&*ledger, &["a", "b"]).await;
+    // The last group is gone, and another process writes one with the same number and sequence.
+    let lost = post_and_lose(server, &schema, &ledger, false).await;
+    let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    let others = other.post(transfer("others", "cash", "b", 1)).await.unwrap();
+    assert_eq!(others.sequence, lost.number());
+    // By its memory, a has 1,100.
+    let refused = post_or_error(&*ledger, transfer("rich", "a", "b", 1_050)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InsufficientFunds, "{refused:?}");
+    post_surely(&*ledger, transfer("right", "a", "b", 1_000)).await;
+    assert_eq!(balance(&other, "b", Consistency::Current).await, 2_001);
+    // Whoever read what is gone is told by both.
+    for ledger in [&*ledger, &other] {
+        let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+    }
+    is_right(&ledger, (3, 4, 3_001)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_read_of_a_history_that_is_lost_is_not_chained_to_the_one_that_is() {
     let Some(server) = blocking(|| Postgres::shared("a lost block")).await else { return };
     for cut in [false, true] {
@@ -605,13 +607,7 @@ async fn what_was_read_of_a_history_that_is_lost_is_not_chained_to_the_one_that_
         let lost = post_and_lose(server, &schema, &ledger, cut).await;
         let other = post_surely(&*ledger, transfer("other", "cash", "b", 7)).await;
         assert_eq!(other.sequence, lost.number(), "cut: {cut}");
-        wait_for_chain(&*ledger).await;
-        let verified = ledger.verify(None, &mut |_| {}).await.unwrap();
-        assert_eq!(verified.breach, None, "cut: {cut}");
-        let totals = ledger.trial_balance(Consistency::Current).await.unwrap();
-        let total = &totals.currencies[0];
-        let moved = (total.accounts, total.postings, total.debits, total.credits);
-        assert_eq!(moved, (3, 3, 2_007, 2_007), "cut: {cut}");
+        is_right(&ledger, (3, 3, 2_007)).await;
     }
 }
 
@@ -660,6 +656,70 @@ async fn old_groups_are_removed_though_their_removal_was_rolled_back_before() {
     // The last thousand, and the one that the chain's was behind.
     let left: u32 = sql("SELECT count(*) FROM groups").parse().unwrap();
     assert!(left <= 1_001, "{left} groups are left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn positions_outlast_openings_and_not_that_an_older_state_is_put_back() {
+    let Some(server) = blocking(|| Postgres::shared("an older state")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let each_table = |what: &str| {
+        let run = format!(
+            "DO $do$ DECLARE t text; BEGIN
+                 FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP {what}; END LOOP;
+             END $do$"
+        );
+        tokio::task::block_in_place(|| server.sql(&run))
+    };
+    let open_two = async || {
+        let opening = [0; 2].map(|_| tokio::spawn(AuroraLedger::open(options(server, &schema))));
+        let mut ledgers = Vec::new();
+        for opened in opening {
+            ledgers.push(opened.await.unwrap().unwrap());
+        }
+        ledgers
+    };
+    let newest = async |ledger: &AuroraLedger| ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let early = newest(&ledger).await;
+    ledger.close().await;
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    ledger.post(transfer("first", "cash", "a", 1)).await.unwrap();
+    let saved = newest(&ledger).await;
+    assert_eq!(early.partial_cmp(&saved), None, "an opening begins an epoch");
+    ledger.close().await;
+    tokio::task::block_in_place(|| server.sql(&format!("CREATE SCHEMA old_{schema}")));
+    each_table(&format!("EXECUTE format('CREATE TABLE old_{schema}.%I AS TABLE {schema}.%I', t, t)"));
+
+    let ledgers = open_two().await;
+    for (n, ledger) in ledgers.iter().enumerate() {
+        ledger.post(transfer(&format!("lost{n}"), "cash", "a", 1)).await.unwrap();
+    }
+    let lost = newest(&ledgers[0]).await;
+    assert_eq!(newest(&ledgers[1]).await, lost);
+    for ledger in &ledgers {
+        let events = ledger.events(&early, 10, Duration::ZERO).await.unwrap().events;
+        assert_eq!(events.len(), 3, "{events:?}");
+        assert_eq!(events[0].position, saved);
+        ledger.close().await;
+    }
+
+    each_table(&format!("EXECUTE format('DELETE FROM {schema}.%I', t)"));
+    each_table(&format!("EXECUTE format('INSERT INTO {schema}.%I SELECT * FROM old_{schema}.%I', t, t)"));
+    let ledgers = open_two().await;
+    for (n, ledger) in [0, 1, 0].into_iter().enumerate() {
+        ledgers[ledger].post(transfer(&format!("other{n}"), "cash", "a", 1)).await.unwrap();
+    }
+    for ledger in &ledgers {
+        let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+        let refused = ledger.consumed("one", &lost).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("position")));
+        for (position, count) in [(early, 4), (saved, 3)] {
+            let events = ledger.events(&position, 10, Duration::ZERO).await.unwrap().events;
+            assert_eq!(events.len(), count, "{events:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
