@@ -13,7 +13,10 @@ use bank_stores::ledger::{
     AccountId, ChangeAccount, ChangeId, Command, Floor, HoldId, HoldStatus, OpenAccount, PlaceHold, Posting,
     PostingId,
 };
-use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, ManualClock, Money, Timestamp};
+use bank_stores::outbox::{Edge, ShardId};
+use bank_stores::{
+    Consistency, Currency, ErrorKind, Ledger, LedgerExt, ManualClock, Money, Outbox as _, Timestamp,
+};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
@@ -222,6 +225,33 @@ async fn what_another_hand_wrote_is_read_before_anything_is_refused() {
     .await;
     let receipt = ledger.post(posting("p2", "alice", "cash", 400).remember_refusal()).await.unwrap();
     assert_eq!((receipt.sequence, receipt.entries[0].balance_after.minor()), (5, 101));
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn a_position_of_a_file_that_was_replaced_by_an_older_copy_meanwhile_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("l.db");
+    let ledger = open(&path).await;
+    customers(&ledger, &["alice"]).await;
+    let good = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    ledger.post(posting("p1", "cash", "alice", 1)).await.unwrap();
+    let lost = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    // As the file was before.
+    sql(
+        &path,
+        "DELETE FROM entries WHERE posting = 3; DELETE FROM postings WHERE sequence = 3;
+         DELETE FROM outbox WHERE position = 3",
+    )
+    .await;
+    for id in ["p2", "p3"] {
+        ledger.post(posting(id, "cash", "alice", 1)).await.unwrap();
+    }
+    let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+    let events = ledger.events(&good, 10, Duration::ZERO).await.unwrap().events;
+    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, ["posting:p2", "posting:p3"]);
     ledger.close().await;
 }
 

@@ -1,12 +1,12 @@
-//! The outbox of an embedded store: events have one count over all shards, and each opening begins an epoch.
+//! The outbox of an embedded store: events have one count over all shards, and each opening of the file begins an epoch.
 //!
 //! The event with number n lies in the epoch that began last at or before n. A position of another history names an epoch that
 //! does not: an older copy of the file never had it, and begins its own when it is opened.
 
 use std::time::Duration;
 
+use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Acquire, Row};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -203,12 +203,11 @@ pub(super) async fn begin_epoch(connection: &mut SqliteConnection, newest: u64) 
     SystemRandom::new().fill(&mut bytes);
     // Never 0, which is before the first event.
     let epoch = (i64::from_be_bytes(bytes) & i64::MAX) | 1;
-    let mut transaction = connection.begin().await.map_err(from_sqlx)?;
     sqlx::query("INSERT OR REPLACE INTO epochs VALUES (?1, ?2)")
         .bind(newest as i64 + 1)
         .bind(epoch)
-        .execute(&mut *transaction)
+        .execute(connection)
         .await
-        .map_err(from_sqlx)?;
-    transaction.commit().await.map_err(from_sqlx)
+        .map(drop)
+        .map_err(from_sqlx)
 }

@@ -19,7 +19,8 @@ pub(super) trait Engine: Send + 'static {
     /// Reads what the engine keeps in memory, at the start and after a failure.
     fn load(&mut self, connection: &mut SqliteConnection) -> impl Future<Output = Result<()>> + Send;
 
-    /// Does what each opening of the store does once, when it has been loaded.
+    /// Does once what is due for each file that is opened, or found in the place of the one before, when it has been loaded. It may be
+    /// a part of a transaction.
     fn begin(&mut self, _connection: &mut SqliteConnection) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
     }
@@ -51,8 +52,8 @@ pub(super) struct SqliteGroup<E> {
     engine: E,
     /// None after a failure, until the file could be opened again.
     connection: Option<SqliteConnection>,
-    /// What the file's number of changes by others was when the engine was loaded.
-    others: i64,
+    /// What the file's number of changes by others was when the engine was loaded; none where it is to be loaded again.
+    others: Option<i64>,
     /// Whether a commit failed half way and nothing was written since: its pages may be in the log, behind its end, and a
     /// recovery after a crash would take them in.
     adrift: bool,
@@ -68,7 +69,8 @@ pub(super) async fn start<E: Engine>(
     engine.load(&mut connection).await?;
     engine.begin(&mut connection).await?;
     let limit = database.options().group;
-    let group = SqliteGroup { database, engine, connection: Some(connection), others, adrift: false };
+    let group =
+        SqliteGroup { database, engine, connection: Some(connection), others: Some(others), adrift: false };
     Ok(Writer::start(group, limit))
 }
 
@@ -118,20 +120,22 @@ impl<E: Engine> SqliteGroup<E> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => {
-                let mut connection = self.database.connect_writer().await?;
-                self.others = changes_by_others(&mut connection, "PRAGMA data_version").await?;
-                self.engine.load(&mut connection).await?;
-                self.connection.insert(connection)
+                self.others = None;
+                self.connection.insert(self.database.connect_writer().await?)
             }
         };
         // An optimistic lock, where the file's own lock was got around: what the engine remembers is of no file that another
         // hand has written since.
         let others = changes_by_others(connection, "BEGIN IMMEDIATE; PRAGMA data_version").await?;
-        if others != self.others {
-            let store = self.database.name();
-            tracing::warn!(store, "somebody else has written the store's file: reading it again");
+        if self.others != Some(others) {
+            if self.others.is_some() {
+                let store = self.database.name();
+                tracing::warn!(store, "somebody else has written the store's file: reading it again");
+            }
             self.engine.load(connection).await?;
-            self.others = others;
+            // It may be another file, or an older copy.
+            self.engine.begin(connection).await?;
+            self.others = Some(others);
         }
         // On an error the connection is dropped, which rolls the transaction back.
         let outcomes = self.engine.apply(connection, commands).await?;

@@ -5,9 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::book::Outcome;
-use super::chain::{due_holds, next_blocks};
-use super::sql::Store;
-use super::sql::totals::{Moved, moved};
+use super::chain::{NextBlocks, due_holds, next_blocks};
+use super::sql::{OneConnection, Store};
 use super::{Command, ConsumerId, MAX_LINKED, Receipt};
 use crate::writer::{Group, Writer};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -18,13 +17,8 @@ pub(crate) enum Work {
     Command(Command),
     /// Ends some holds whose deadline has come.
     Expire,
-    /// Adds blocks to the chain, behind the command `after`.
-    Chain {
-        after: u64,
-        blocks: Vec<(u64, [u8; 32])>,
-        /// What the commands in them moved.
-        moved: Vec<Moved>,
-    },
+    /// Adds blocks to the chain.
+    Chain(NextBlocks),
     /// That a consumer has seen the events up to this position.
     Consumed(ConsumerId, i64),
     /// That a consumer will not come again.
@@ -151,7 +145,7 @@ pub(crate) fn size(work: &Work) -> usize {
     match work {
         Work::Command(command) => command.size(),
         Work::Expire
-        | Work::Chain { .. }
+        | Work::Chain(_)
         | Work::Consumed(..)
         | Work::Leave(_)
         | Work::Fence
@@ -194,7 +188,7 @@ where
     let mut told = None;
     loop {
         let Some(strong) = writer.upgrade() else { return };
-        let more = match keep_once(&*store, &strong, &mut told).await {
+        let more = match keep_once(&store, &strong, &mut told).await {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(error = ?error, "the ledger's own work has to wait");
@@ -209,20 +203,22 @@ where
 }
 
 /// Does what there is to do; says whether there is more.
-async fn keep_once<S, G>(store: &S, writer: &Writer<G>, told: &mut Option<u64>) -> Result<bool>
+async fn keep_once<S, G>(store: &Arc<S>, writer: &Writer<G>, told: &mut Option<u64>) -> Result<bool>
 where
     S: Store,
     G: Group<Command = Work, Outcome = Done>,
 {
     // First, and apart: holds end in time whatever is wrong with the chain.
-    let due = due_holds(store, SWEEP + 1).await?;
+    let due = due_holds(&**store, SWEEP + 1).await?;
     if due > 0 {
         one(writer, Work::Expire).await?;
     }
-    let (after, blocks, behind) = next_blocks(store, told).await?;
-    if let Some((last, _)) = blocks.last() {
-        let moved = moved(store, after, *last).await?;
-        one(writer, Work::Chain { after, blocks, moved }).await?;
+    let reading = OneConnection::to(store.clone()).await?;
+    let (next, behind) = next_blocks(&reading, told).await?;
+    // Nobody waits for it while the writer is waited for.
+    drop(reading);
+    if let Some(next) = next {
+        one(writer, Work::Chain(next)).await?;
     }
     Ok(behind || due > SWEEP)
 }

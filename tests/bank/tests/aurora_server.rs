@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bank_stores::aurora::{AuroraLedger, AuroraOptions, Step};
 use bank_stores::ledger::{
-    AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, OpenAccount, PlaceHold, Posting,
-    PostingId, Receipt,
+    AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, HoldStatus, OpenAccount,
+    PlaceHold, Posting, PostingId, Receipt,
 };
-use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
+use bank_stores::outbox::{Edge, Position, ShardId};
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, Outbox as _};
 use bank_tests::{Postgres, Proxy, patience, until};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
@@ -486,36 +487,285 @@ async fn tables_from_before_the_first_release_are_refused_with_one_clear_line() 
     assert!(refused.to_string().contains("from before the first release"), "{refused}");
 }
 
+/// The lock that groups take turns by, as a statement asks for it.
+fn lock(schema: &str) -> String {
+    format!("hashtextextended('bank-stores.groups.{schema}', 7146)")
+}
+
+/// A connection that has the lock of the groups, so that they wait, and of which others wait for it.
+async fn take_turn(server: &Postgres, schema: &str) -> PgConnection {
+    let mut turn = PgConnection::connect(&server.url()).await.unwrap();
+    let take = format!("SELECT pg_advisory_lock({})", lock(schema));
+    turn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(take))).await.unwrap();
+    turn
+}
+
+/// Waits until so many wait for the lock of the groups.
+fn wait_for_waiting(server: &Postgres, schema: &str, count: &str) {
+    let waiting = format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+         AND (classid::bigint << 32 | objid::bigint) = {}",
+        lock(schema)
+    );
+    tokio::task::block_in_place(|| server.until(&waiting, count));
+}
+
+/// Waits until everything is in the chain.
+async fn wait_for_chain(ledger: &dyn Ledger) {
+    let deadline = Instant::now() + patience();
+    while ledger.chain().await.unwrap().pending > 0 {
+        assert!(Instant::now() < deadline, "the chain stays behind");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether everything is as it was chained, and these are all the accounts and postings, and what the latter moved.
+async fn is_right(ledger: &AuroraLedger, expected: (u64, u64, i128)) {
+    wait_for_chain(ledger).await;
+    assert_eq!(ledger.verify(None, &mut |_| {}).await.unwrap().breach, None);
+    let totals = ledger.trial_balance(Consistency::Current).await.unwrap();
+    assert!(totals.is_balanced());
+    let total = &totals.currencies[0];
+    assert_eq!((total.accounts, total.postings, total.credits), expected);
+}
+
+/// Posts what is then lost, as by a failover to a replica that had not got it yet, while the block that it is in is on its way to
+/// the writer. With `cut` the connections that write are lost as well; otherwise a pooler keeps them.
+async fn post_and_lose(
+    server: &'static Postgres,
+    schema: &str,
+    ledger: &Arc<AuroraLedger>,
+    cut: bool,
+) -> Position {
+    wait_for_chain(&**ledger).await;
+    let first = take_turn(server, schema).await;
+    let posting = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.post(transfer("lost", "cash", "a", 100)).await.unwrap() }
+    });
+    wait_for_waiting(server, schema, "1");
+    let second = tokio::spawn({
+        let schema = schema.to_owned();
+        async move { take_turn(server, &schema).await }
+    });
+    wait_for_waiting(server, schema, "2");
+    first.close().await.unwrap();
+    let sequence = posting.await.unwrap().sequence;
+    let second = second.await.unwrap();
+    let position = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    assert_eq!(position.number(), sequence);
+    // The keeper's blocks.
+    wait_for_waiting(server, schema, "1");
+    let cut = if cut {
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+         AND (classid::bigint << 32 | objid::bigint) = LOCK;"
+    } else {
+        ""
+    };
+    let lose = format!(
+        "SET search_path = {schema}; DELETE FROM groups WHERE sequence >= {sequence};
+         DELETE FROM entries WHERE posting = {sequence}; DELETE FROM postings WHERE sequence = {sequence};
+         DELETE FROM outbox WHERE position = {sequence}; {}",
+        cut.replace("LOCK", &lock(schema))
+    );
+    tokio::task::block_in_place(|| server.sql(&lose));
+    second.close().await.unwrap();
+    position
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_that_a_failover_lost_is_not_taken_for_the_one_that_is() {
     let Some(server) = blocking(|| Postgres::shared("a lost group")).await else { return };
     let schema = Postgres::fresh_schema();
-    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
-    customers(&ledger, &["a", "b"]).await;
-    // The keeper's own groups come first, so that the next one is the posting's.
-    let mut head = ledger.chain().await.unwrap();
-    while head.pending > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        head = ledger.chain().await.unwrap();
-    }
-    let lost = ledger.post(transfer("lost", "cash", "a", 100)).await.unwrap();
-    // What an asynchronous replica had not got yet, behind a pooler that keeps this connection: the last group is gone, and
-    // another process writes one with the same number and sequence.
-    let sequence = lost.sequence;
-    let gone = format!(
-        "SET search_path = {schema}; DELETE FROM groups WHERE sequence >= {sequence};
-         DELETE FROM entries WHERE posting = {sequence}; DELETE FROM postings WHERE sequence = {sequence};
-         DELETE FROM outbox WHERE position = {sequence}; DELETE FROM chain WHERE sequence >= {sequence};
-         SELECT count(*) FROM groups"
-    );
-    tokio::task::block_in_place(|| server.sql(&gone));
+    let ledger = Arc::new(AuroraLedger::open(options(server, &schema)).await.unwrap());
+    customers(&*ledger, &["a", "b"]).await;
+    // The last group is gone, and another process writes one with the same number and sequence.
+    let lost = post_and_lose(server, &schema, &ledger, false).await;
     let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
-    other.post(transfer("others", "cash", "b", 1)).await.unwrap();
+    let others = other.post(transfer("others", "cash", "b", 1)).await.unwrap();
+    assert_eq!(others.sequence, lost.number());
     // By its memory, a has 1,100.
-    let refused = post_or_error(&ledger, transfer("rich", "a", "b", 1_050)).await.unwrap_err();
+    let refused = post_or_error(&*ledger, transfer("rich", "a", "b", 1_050)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InsufficientFunds, "{refused:?}");
-    post_surely(&ledger, transfer("right", "a", "b", 1_000)).await;
+    post_surely(&*ledger, transfer("right", "a", "b", 1_000)).await;
     assert_eq!(balance(&other, "b", Consistency::Current).await, 2_001);
+    // Whoever read what is gone is told by both.
+    for ledger in [&*ledger, &other] {
+        let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+    }
+    is_right(&ledger, (3, 4, 3_001)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_of_a_history_that_is_lost_is_not_chained_to_the_one_that_is() {
+    let Some(server) = blocking(|| Postgres::shared("a lost block")).await else { return };
+    for cut in [false, true] {
+        let schema = Postgres::fresh_schema();
+        let ledger = Arc::new(AuroraLedger::open(options(server, &schema)).await.unwrap());
+        customers(&*ledger, &["a", "b"]).await;
+        let lost = post_and_lose(server, &schema, &ledger, cut).await;
+        let other = post_surely(&*ledger, transfer("other", "cash", "b", 7)).await;
+        assert_eq!(other.sequence, lost.number(), "cut: {cut}");
+        is_right(&ledger, (3, 3, 2_007)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_in_a_history_that_is_lost_is_refused_by_the_processes_that_go_on() {
+    let Some(server) = blocking(|| Postgres::shared("a lost position")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let ledger = Arc::new(AuroraLedger::open(options(server, &schema)).await.unwrap());
+    customers(&*ledger, &["a", "b"]).await;
+    let good = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    let lost = post_and_lose(server, &schema, &ledger, true).await;
+    for n in 0..2 {
+        post_surely(&*ledger, transfer(&format!("other{n}"), "cash", "b", 7)).await;
+    }
+    let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+    // What both histories have stays good.
+    let events = ledger.events(&good, 10, Duration::ZERO).await.unwrap().events;
+    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    assert_eq!(ids, ["posting:other0", "posting:other1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_groups_are_removed_though_their_removal_was_rolled_back_before() {
+    let Some(server) = blocking(|| Postgres::shared("old groups")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let sql = |sql: &str| {
+        let sql = format!("SET search_path = {schema}; {sql}");
+        tokio::task::block_in_place(|| server.sql(&sql))
+    };
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    wait_for_chain(&ledger).await;
+    sql("INSERT INTO groups SELECT g.number + n, n, g.sequence, g.booked_at
+         FROM (SELECT * FROM groups ORDER BY number DESC LIMIT 1) g CROSS JOIN generate_series(1, 3000) n;
+         CREATE SEQUENCE refused;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN PERFORM nextval('refused'); RAISE 'not now'; END$$;
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON chain DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION refuse()");
+    ledger.post(transfer("t", "cash", "a", 1)).await.unwrap();
+    let refused = format!("SELECT is_called FROM {schema}.refused");
+    tokio::task::block_in_place(|| server.until(&refused, "t"));
+    sql("DROP TRIGGER refuse ON chain");
+    wait_for_chain(&ledger).await;
+    // The last thousand, and the one that the chain's was behind.
+    let left: u32 = sql("SELECT count(*) FROM groups").parse().unwrap();
+    assert!(left <= 1_001, "{left} groups are left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn positions_outlast_openings_and_not_that_an_older_state_is_put_back() {
+    let Some(server) = blocking(|| Postgres::shared("an older state")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let each_table = |what: &str| {
+        let run = format!(
+            "DO $do$ DECLARE t text; BEGIN
+                 FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP {what}; END LOOP;
+             END $do$"
+        );
+        tokio::task::block_in_place(|| server.sql(&run))
+    };
+    let open_two = async || {
+        let opening = [0; 2].map(|_| tokio::spawn(AuroraLedger::open(options(server, &schema))));
+        let mut ledgers = Vec::new();
+        for opened in opening {
+            ledgers.push(opened.await.unwrap().unwrap());
+        }
+        ledgers
+    };
+    let newest = async |ledger: &AuroraLedger| ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    customers(&ledger, &["a"]).await;
+    let early = newest(&ledger).await;
+    ledger.close().await;
+    let ledger = AuroraLedger::open(options(server, &schema)).await.unwrap();
+    ledger.post(transfer("first", "cash", "a", 1)).await.unwrap();
+    let saved = newest(&ledger).await;
+    assert_eq!(early.partial_cmp(&saved), None, "an opening begins an epoch");
+    ledger.close().await;
+    tokio::task::block_in_place(|| server.sql(&format!("CREATE SCHEMA old_{schema}")));
+    each_table(&format!("EXECUTE format('CREATE TABLE old_{schema}.%I AS TABLE {schema}.%I', t, t)"));
+
+    let ledgers = open_two().await;
+    for (n, ledger) in ledgers.iter().enumerate() {
+        ledger.post(transfer(&format!("lost{n}"), "cash", "a", 1)).await.unwrap();
+    }
+    let lost = newest(&ledgers[0]).await;
+    assert_eq!(newest(&ledgers[1]).await, lost);
+    for ledger in &ledgers {
+        let events = ledger.events(&early, 10, Duration::ZERO).await.unwrap().events;
+        assert_eq!(events.len(), 3, "{events:?}");
+        assert_eq!(events[0].position, saved);
+        ledger.close().await;
+    }
+
+    each_table(&format!("EXECUTE format('DELETE FROM {schema}.%I', t)"));
+    each_table(&format!("EXECUTE format('INSERT INTO {schema}.%I SELECT * FROM old_{schema}.%I', t, t)"));
+    let ledgers = open_two().await;
+    for (n, ledger) in [0, 1, 0].into_iter().enumerate() {
+        ledgers[ledger].post(transfer(&format!("other{n}"), "cash", "a", 1)).await.unwrap();
+    }
+    for ledger in &ledgers {
+        let refused = ledger.events(&lost, 10, Duration::ZERO).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("after")));
+        let refused = ledger.consumed("one", &lost).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.field()), (ErrorKind::Rejected, Some("position")));
+        for (position, count) in [(early, 4), (saved, 3)] {
+            let events = ledger.events(&position, 10, Duration::ZERO).await.unwrap().events;
+            assert_eq!(events.len(), count, "{events:?}");
+        }
+    }
+}
+
+/// The process's time stands still for as long as its machine is suspended; its connections outlast that.
+#[tokio::test]
+async fn time_that_a_suspended_process_did_not_see_has_passed_for_it() {
+    let Some(server) = blocking(|| Postgres::shared("a suspended process")).await else { return };
+    let mut ledgers = Vec::new();
+    for _ in 0..3 {
+        let ledger = AuroraLedger::open(options(server, &Postgres::fresh_schema())).await.unwrap();
+        customers(&ledger, &["a"]).await;
+        ledgers.push(ledger);
+    }
+    let hold = HoldId::new("h").unwrap();
+    for (ledger, seconds) in ledgers.iter().zip([None, Some(4), Some(6)]) {
+        if let Some(seconds) = seconds {
+            let all = Money::from_minor(1_000, Currency::EUR);
+            let place =
+                PlaceHold::new(hold.clone(), account("a"), all).expires_in(Duration::from_secs(seconds));
+            ledger.execute_one(place).await.unwrap();
+        }
+        // By now the writer knows what it needs, and posts in one statement.
+        for n in 0..40 {
+            ledger.post(transfer(&format!("t{n}"), "cash", "a", 1)).await.unwrap();
+        }
+    }
+    tokio::time::pause();
+    // Time does not run ahead to the next timer either, for as long as this runs.
+    let (resume, resumed) = std::sync::mpsc::channel::<()>();
+    let standing = tokio::task::spawn_blocking(move || resumed.recv());
+    blocking(|| std::thread::sleep(Duration::from_secs(8))).await;
+    let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    let now: i64 = blocking(move || server.sql(now)).await.parse().unwrap();
+    let booked = ledgers[0].post(transfer("late", "cash", "a", 1)).await.unwrap().booked_at.micros();
+    // It may be refused though the hold has ended, where it goes by the time from before.
+    let captured = ledgers[1].post(transfer("late", "a", "cash", 1_040)).await;
+    tokio::time::resume();
+    drop(resume);
+    let _ = standing.await.unwrap();
+    assert!(booked >= now, "booked {} us too early", now - booked);
+    captured.unwrap();
+    // The ledger's own work hears of the time, so that reads go by it.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while ledgers[2].hold(&hold, Consistency::Current).await.unwrap().status == HoldStatus::Open {
+        assert!(Instant::now() < deadline, "the hold is open still");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

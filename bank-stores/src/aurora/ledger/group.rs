@@ -71,8 +71,7 @@ impl From<Error> for Failure {
 
 impl LedgerGroup {
     pub(super) async fn open(database: Arc<Database>) -> Result<Self> {
-        let mut connection = database.connect_writer().await?;
-        begin_epoch(&database, &mut connection).await?;
+        let mut connection = connect(&database).await?;
         let newest = "SELECT {newest} AS number";
         let sequence = database.connected(&mut connection).number(newest, Vec::new()).await?;
         let sequence = sequence.unwrap_or_default();
@@ -98,7 +97,7 @@ impl LedgerGroup {
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(self.database.connect_writer().await?),
+            None => self.connection.insert(connect(&self.database).await?),
         };
         // One round trip: a lock that every group takes first, so that groups of all processes take turns. What is read from
         // here on is read in later statements, and sees all that the groups before have done.
@@ -111,8 +110,7 @@ impl LedgerGroup {
         );
         let begun = sqlx::raw_sql(begin).fetch_all(&mut *connection).await.map_err(Failure::of)?;
         let [_, last, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
-        let now = Timestamp::from_micros(facts.get(2));
-        self.database.clock().is(now);
+        let now = self.database.clock().is(Timestamp::from_micros(facts.get(2)));
         let begin = Begun {
             sequence: last.get::<i64, _>(2) as u64,
             // Booking time never goes back, even where the server's clock does.
@@ -140,13 +138,19 @@ impl LedgerGroup {
                 after.last = next;
             }
         }
-        if works.iter().any(|work| matches!(work, Work::Chain { .. })) {
+        let chained = |(work, outcome): (&Work, &Result<Done>)| {
+            matches!(work, Work::Chain(_)) && matches!(outcome, Ok(Done::Count(1..)))
+        };
+        let mut pruned = self.pruned;
+        // Only where blocks were added. Those that are still on their way name a group that has to be there, so that removing groups
+        // costs one process its blocks only where another's were added.
+        if std::iter::zip(works, &outcomes).any(chained) {
             // Only from where it ended last: what is deleted is still in the way of whoever comes past it.
             let sql = "DELETE FROM {groups} WHERE number >= $1 AND number < $2";
             let until = begin.last.number.saturating_sub(KEPT).max(self.pruned);
             let values = vec![self.pruned.into(), until.into()];
             self.database.connected(&mut *connection).execute(sql, values).await?;
-            self.pruned = until;
+            pruned = until;
         }
         if let Err(error) = sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             if !commit_is_unknown(&error) {
@@ -157,6 +161,7 @@ impl LedgerGroup {
         }
         self.sequence = after.as_ref().map_or(begin.sequence, |after| after.sequence);
         self.known = after;
+        self.pruned = pruned;
         self.adrift = false;
         self.wary = self.wary.saturating_sub(u32::from(commands));
         Ok(outcomes)
@@ -221,6 +226,13 @@ impl LedgerGroup {
             Tried::Repeated => None,
         })
     }
+}
+
+/// Connects, perhaps to a server that lacks what was last committed on the one before: so an epoch begins.
+async fn connect(database: &Database) -> Result<PgConnection> {
+    let mut connection = database.connect_writer().await?;
+    begin_epoch(database, &mut connection).await?;
+    Ok(connection)
 }
 
 fn no_state() -> Error {
@@ -303,7 +315,7 @@ impl Group for LedgerGroup {
     fn changes_the_next(work: &Work) -> bool {
         match work {
             Work::Command(_) | Work::Expire | Work::Fence => true,
-            Work::Chain { .. } | Work::Consumed(..) | Work::Leave(_) | Work::Forget(_) => false,
+            Work::Chain(_) | Work::Consumed(..) | Work::Leave(_) | Work::Forget(_) => false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reading the ledger's events. They are in one shard; each opening by a process begins an epoch.
+//! Reading the ledger's events. They are in one shard; each connection of a process's writer begins an epoch.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ mod verifier;
 mod walk;
 
 #[cfg(any(feature = "embedded", feature = "aurora"))]
-pub(crate) use walk::{due_holds, head, next_blocks, verify};
+pub(crate) use walk::{NextBlocks, due_holds, head, next_blocks, verify};
 
 /// Where the chain stands. Its text is the sequence and the hash, such as `1204:5d41…`; a head that was kept so is read back
 /// from it.

@@ -5,8 +5,9 @@ use super::verifier::{BLOCK, Rules, Verifier, block_hash};
 use super::{Breach, ChainHead, Progress, Verified};
 use crate::ledger::CurrencyTotal;
 use crate::ledger::sql::rows::Record as _;
-use crate::ledger::sql::{Session, Store, totals};
-use crate::{Error, Result};
+use crate::ledger::sql::totals::Moved;
+use crate::ledger::sql::{OneConnection, Session, Store, totals};
+use crate::{Error, Result, Timestamp};
 
 /// So many blocks are added at once.
 const BLOCKS: usize = 16;
@@ -31,25 +32,55 @@ pub(crate) async fn head<S: Store>(store: &S) -> Result<ChainHead> {
     Ok(ChainHead::new(sequence, hash, newest.saturating_sub(sequence)))
 }
 
-/// How many open holds are due, counted up to `most`.
+/// How many open holds are due, counted up to `most`. It also tells the store how late it is: the machine may have been suspended.
 pub(crate) async fn due_holds(store: &impl Store, most: u64) -> Result<u64> {
-    let sql = "SELECT count(*) AS number FROM (SELECT 1 FROM {holds} WHERE status = 0 AND deadline <= $1 LIMIT $2) due";
-    let due = number(store, sql, &[store.now().micros(), most as i64]).await?;
-    Ok(due.unwrap_or_default() as u64)
+    let sql = "SELECT count(*) AS number, {time} AS time
+               FROM (SELECT 1 FROM {holds} WHERE status = 0 AND deadline <= $1 LIMIT $2) due";
+    let rows = store.rows(sql, &[store.now().micros(), most as i64]).await?;
+    let Some(row) = rows.first() else { return Ok(0) };
+    if let Some(time) = row.optional_number("time")? {
+        store.learn(Timestamp::from_micros(time));
+    }
+    row.sequence("number")
 }
 
-/// The command behind which blocks are to be added, the blocks, and whether there are more behind them. `told` is where it was told
-/// last that rows are missing.
-pub(crate) async fn next_blocks(
-    store: &impl Store,
+/// Blocks that are to be added to the chain, and what has to be there still when they are.
+#[derive(Debug)]
+pub(crate) struct NextBlocks {
+    /// The number and the nonce of a group that all the commands in them came up to, where groups have rows.
+    pub(crate) seen: Option<(i64, i64)>,
+    /// The last block: the command that it ends with, and its hash.
+    pub(crate) after: (u64, Option<[u8; 32]>),
+    pub(crate) blocks: Vec<(u64, [u8; 32])>,
+    /// What the commands in them moved.
+    pub(crate) moved: Vec<Moved>,
+}
+
+/// The blocks that are to be added, if any, and whether there are more behind them. `told` is where it was told last that rows are
+/// missing.
+///
+/// The newest group is read first, and blocks end with its last command at the latest: where that group is, there are these
+/// commands and no others before it, whatever a failover has lost of what came behind.
+pub(crate) async fn next_blocks<S: Store>(
+    store: &OneConnection<S>,
     told: &mut Option<u64>,
-) -> Result<(u64, Vec<(u64, [u8; 32])>, bool)> {
+) -> Result<(Option<NextBlocks>, bool)> {
+    let newest_group = match store.dialect().newest_group {
+        Some(sql) => {
+            let rows = store.rows(sql, &[]).await?;
+            let Some(row) = rows.first() else { return Ok((None, false)) };
+            Some(((row.number("number")?, row.number("nonce")?), row.sequence("sequence")?))
+        }
+        None => None,
+    };
+    let (seen, newest) = newest_group.unzip();
     let head = head(store).await?;
-    let (after, last) = (head.sequence, head.sequence + head.pending);
-    let mut hash = match after {
+    let (after, last) = (head.sequence, newest.unwrap_or(head.sequence + head.pending));
+    let chained = match after {
         0 => None,
         _ => block(store, after - 1).await?.map(|(_, hash)| hash),
     };
+    let mut hash = chained;
     let (mut from, mut blocks) = (after, Vec::new());
     while from < last && blocks.len() < BLOCKS {
         let to = last.min(from + BLOCK);
@@ -62,13 +93,17 @@ pub(crate) async fn next_blocks(
                     "the ledger lacks rows, or has too many: the chain is not continued"
                 );
             }
-            return Ok((after, Vec::new(), false));
+            return Ok((None, false));
         }
         let next = block_hash(hash, &facts);
         blocks.push((to, next));
         (hash, from) = (Some(next), to);
     }
-    Ok((after, blocks, from < last))
+    if blocks.is_empty() {
+        return Ok((None, false));
+    }
+    let moved = totals::moved(store, after, from).await?;
+    Ok((Some(NextBlocks { seen, after: (after, chained), blocks, moved }), from < last))
 }
 
 /// The first block that ends behind the command `after`.

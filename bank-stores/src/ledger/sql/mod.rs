@@ -15,6 +15,9 @@ pub(crate) use columns::select_accounts;
 pub(crate) use history::as_booked;
 
 use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::{Consistency, Result, Timestamp};
 use rows::Record;
@@ -32,6 +35,10 @@ pub(crate) struct Dialect {
     pub(crate) greatest: &'static str,
     /// The sequence of the newest command.
     pub(crate) newest: &'static str,
+    /// The time of the server, where there is one, in microseconds; null otherwise.
+    pub(crate) time: &'static str,
+    /// Asks for the number, the nonce and the sequence of the newest group, where groups have rows.
+    pub(crate) newest_group: Option<&'static str>,
     /// The balance of an account as of a value date, of `as_booked`.
     pub(crate) valued: &'static str,
 }
@@ -49,6 +56,7 @@ impl Dialect {
                 "texts" => sql.push_str(self.texts),
                 "numbers" => sql.push_str(self.numbers),
                 "greatest" => sql.push_str(self.greatest),
+                "time" => sql.push_str(self.time),
                 "newest" => sql.push_str(&self.sql(schema, self.newest)),
                 table => {
                     if let Some(schema) = schema {
@@ -149,6 +157,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The time that deadlines are held against.
     fn now(&self) -> Timestamp;
 
+    /// Its server has said that it is so late.
+    fn learn(&self, _time: Timestamp) {}
+
     /// The rows of a query of what is committed now.
     fn rows(
         &self,
@@ -180,6 +191,46 @@ impl<S: Store> Store for Reports<S> {
     }
 }
 
+/// A store that is read on one connection. A failover moves a connection to the new server once and never back, so no read is of a
+/// history that the reads before it did not have any more.
+pub(crate) struct OneConnection<S: Store> {
+    store: Arc<S>,
+    dialect: &'static Dialect,
+    session: Mutex<S::Session>,
+}
+
+impl<S: Store> OneConnection<S> {
+    pub(crate) async fn to(store: Arc<S>) -> Result<Self> {
+        let session = store.session(Consistency::Current).await?;
+        Ok(Self { dialect: session.dialect(), session: Mutex::new(session), store })
+    }
+
+    pub(crate) const fn dialect(&self) -> &'static Dialect {
+        self.dialect
+    }
+}
+
+impl<S: Store> Store for OneConnection<S> {
+    type Session = S::Session;
+
+    async fn session(&self, read: Consistency) -> Result<S::Session> {
+        self.store.session(read).await
+    }
+
+    async fn report(&self) -> Result<S::Session> {
+        self.store.report().await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    async fn rows(&self, text: &str, values: &[i64]) -> Result<Vec<<S::Session as Session>::Row>> {
+        let values = values.iter().map(|value| Value::Number(*value)).collect();
+        self.session.lock().await.rows(text, values).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +241,8 @@ mod tests {
         numbers: "n",
         greatest: "max(",
         newest: "(SELECT max(sequence) FROM {chain})",
+        time: "NULL",
+        newest_group: None,
         valued: "",
     };
 

@@ -1,6 +1,8 @@
 //! What a ledger's writer does that is no command.
 
+use super::rows::Record as _;
 use super::{Session, Value, totals};
+use crate::ledger::chain::NextBlocks;
 use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest};
 use crate::ledger::{Command, Receipt};
 use crate::{Error, Result};
@@ -31,10 +33,10 @@ pub(crate) async fn outcomes(
                 None => Err(Error::invalid("command", "has no outcome")),
             },
             Work::Expire | Work::Fence => Ok(Done::Count(0)),
-            Work::Chain { after, blocks, moved } => {
-                let added = chain(session, *after, blocks).await?;
+            Work::Chain(next) => {
+                let added = chain(session, next).await?;
                 if added > 0 {
-                    totals::add(session, moved).await?;
+                    totals::add(session, &next.moved).await?;
                 }
                 Ok(Done::Count(added))
             }
@@ -62,15 +64,26 @@ pub(crate) async fn outcomes(
     Ok(outcomes)
 }
 
-/// Adds blocks behind the command `after`, unless somebody else was faster.
-async fn chain(session: &mut impl Session, after: u64, blocks: &[(u64, [u8; 32])]) -> Result<u64> {
-    let last = session.number("SELECT max(sequence) AS number FROM {chain}", Vec::new()).await?;
-    if last.unwrap_or_default() as u64 != after || blocks.is_empty() {
+/// Adds blocks to the chain, unless somebody else was faster or the commands in them are not in the ledger any more: they were read
+/// before this transaction, perhaps from a server that has failed since.
+async fn chain(session: &mut impl Session, next: &NextBlocks) -> Result<u64> {
+    if let Some((number, nonce)) = next.seen {
+        let seen = "SELECT number FROM {groups} WHERE number = $1 AND nonce = $2";
+        if session.number(seen, vec![number.into(), nonce.into()]).await?.is_none() {
+            tracing::debug!(number, "a group has gone that was to be chained");
+            return Ok(0);
+        }
+    }
+    let last = session.row("SELECT sequence, hash FROM {chain} ORDER BY sequence DESC LIMIT 1", Vec::new());
+    let last = last.await?.map(|row| Ok((row.sequence("sequence")?, row.hash("hash")?))).transpose()?;
+    let (sequence, hash) = last.unzip();
+    if (sequence.unwrap_or_default(), hash) != next.after || next.blocks.is_empty() {
         return Ok(0);
     }
-    let rows = (0..blocks.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2));
+    let rows = (0..next.blocks.len()).map(|at| format!("(${}, ${})", 2 * at + 1, 2 * at + 2));
     let sql =
         format!("INSERT INTO {{chain}} (sequence, hash) VALUES {}", rows.collect::<Vec<_>>().join(", "));
-    let values = blocks.iter().flat_map(|(sequence, hash)| [(*sequence as i64).into(), Value::Bytes(hash)]);
+    let values =
+        next.blocks.iter().flat_map(|(sequence, hash)| [(*sequence as i64).into(), Value::Bytes(hash)]);
     session.execute(&sql, values.collect()).await
 }
