@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnection;
@@ -36,7 +35,7 @@ pub(super) struct DocumentsEngine {
 
 impl DocumentsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        let uptime = Uptime::new(clock.clone());
         Self { clock, uptime }
     }
 }
@@ -46,8 +45,8 @@ impl Engine for DocumentsEngine {
     /// Nothing of a declaration.
     type Outcome = Option<Written>;
 
+    /// Nothing of the file is kept in memory.
     async fn load(&mut self, _connection: &mut SqliteConnection) -> Result<()> {
-        self.uptime = Uptime::new(&*self.clock, Duration::ZERO);
         Ok(())
     }
 

@@ -122,7 +122,7 @@ struct Group<'a> {
 
 impl ItemsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>, shards_of_new: u16) -> Self {
-        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        let uptime = Uptime::new(clock.clone());
         Self { clock, shards_of_new, shards: shards_of_new, number: 0, swept_at: None, uptime }
     }
 }
@@ -139,7 +139,7 @@ impl Engine for ItemsEngine {
         self.number = row.get::<i64, _>(0) as u64;
         let age = Duration::from_micros(row.get::<i64, _>(1) as u64);
         self.shards = row.get::<i64, _>(2) as u16;
-        self.uptime = Uptime::new(&*self.clock, age);
+        self.uptime.load_age(age);
         Ok(())
     }
 
