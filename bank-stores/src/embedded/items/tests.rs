@@ -1,7 +1,8 @@
 use super::*;
 use crate::items::{Change, Condition};
+use crate::once::ItemsOnce;
 use crate::outbox::NewEvent;
-use crate::{Clock, ItemsExt, ManualClock};
+use crate::{Clock, ItemsExt, ManualClock, Once};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -60,6 +61,24 @@ async fn a_clock_that_jumps_makes_nothing_forgotten() {
     }
     clock.set(Timestamp::EPOCH);
     assert!(items.commit_one(first).await.unwrap().replayed);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_gives_a_claim_no_second_owner() {
+    let clock = ManualClock::at(Timestamp::from_seconds(1_000_000));
+    let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
+    let items = Arc::new(SqliteItems::open(options).await.unwrap());
+    let once = ItemsOnce::new(items, "once").clock(Arc::new(clock.clone()));
+    let before = clock.now();
+    assert_eq!(once.claim("k", "A".into(), DAY).await.unwrap(), None);
+    clock.set(before.saturating_add(2 * DAY));
+    // Who holds it cannot be told by this clock.
+    assert_eq!(once.claim("k", "B".into(), DAY).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    clock.set(before);
+    assert_eq!(once.claim("k", "B".into(), DAY).await.unwrap().unwrap(), "A");
+    // Time that passes ends it.
+    clock.advance(2 * DAY);
+    assert_eq!(once.claim("k", "B".into(), DAY).await.unwrap(), None);
 }
 
 #[tokio::test]
