@@ -82,6 +82,9 @@ const PARTITIONS: u8 = 64;
 const TRIES: usize = 4;
 
 /// Claims that are items: as durable as their store.
+///
+/// A claim ends when the store takes its item for expired. Of a clock that is set ahead, the embedded store believes an hour; beyond
+/// it, a claim that looks expired is `Unavailable` until the clock is right again.
 #[derive(Clone, Debug)]
 pub struct ItemsOnce {
     items: Arc<dyn Items>,
@@ -143,7 +146,8 @@ impl Once for ItemsOnce {
                 return Ok(Some(held.value));
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "the key is claimed and released all the time"))
+        let message = "the key is claimed and released all the time, or the clock was set ahead";
+        Err(Error::new(ErrorKind::Unavailable, message))
     }
 
     async fn release(&self, key: &str, value: &[u8]) -> Result<bool> {

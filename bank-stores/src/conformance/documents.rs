@@ -184,6 +184,11 @@ pub async fn the_same_write_again_gives_the_first_outcome(documents: &dyn Docume
     assert_eq!(kind(&documents.write_one(C, replace(second.version)).await), ErrorKind::Conflict);
     let read = documents.get(C, "1", NOW).await.expect("it is read").expect("it is there");
     assert_eq!((read.version, read.body), (second.version, json!({"text": "c"})));
+    // A deletion takes what the document knew with it: a late copy of the insert has an effect of its own.
+    let delete = named(DocumentChange::delete("1", second.version));
+    documents.write_one(C, delete).await.expect("it is deleted");
+    let late = documents.write_one(C, insert("a")).await.expect("it is inserted again");
+    assert!(!late.replayed && late.version != first.version);
 }
 
 /// What somebody else has changed is not overwritten.

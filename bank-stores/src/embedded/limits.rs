@@ -1,7 +1,6 @@
 //! Limits in this process's memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
@@ -13,8 +12,6 @@ use crate::{Clock, Result, SystemClock};
 pub struct MemoryLimits {
     table: LimitTable,
     scope: LimitScope,
-    /// The latest time that was seen, in nanoseconds: buckets' time must not go back, and a clock may.
-    latest: AtomicU64,
     clock: Arc<dyn Clock>,
 }
 
@@ -29,7 +26,6 @@ impl MemoryLimits {
         Self {
             table: LimitTable::new(buckets),
             scope: LimitScope::new("limits"),
-            latest: AtomicU64::new(0),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -58,8 +54,8 @@ impl Limits for MemoryLimits {
             cost: charge.cost,
         };
         let charges: Vec<Charge> = charges.iter().map(charge).collect();
-        let now = u64::try_from(self.clock.now().micros()).unwrap_or(0).saturating_mul(1_000);
-        let now = self.latest.fetch_max(now, Ordering::Relaxed).max(now);
+        // Buckets fill by time that passes, which nobody can set: a clock may go back.
+        let now = u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Ok(self.table.take(now, &charges).verdicts().to_vec())
     }
 }
@@ -70,16 +66,23 @@ mod tests {
     use crate::limit::Rate;
     use crate::{ManualClock, Timestamp};
     use std::num::NonZeroU32;
+    use std::time::Duration;
 
     #[tokio::test]
-    async fn a_clock_that_goes_back_locks_nobody_out() {
+    async fn a_clock_that_is_set_neither_locks_out_nor_refills() {
         let clock = ManualClock::at(Timestamp::from_seconds(1_000));
         let limits = MemoryLimits::new().clock(Arc::new(clock.clone()));
         let rate = Rate::per_second(NonZeroU32::new(2).unwrap());
         let charge = [NamedCharge::new("k", rate, 1)];
-        for (at, allowed) in [(1_000, true), (10, true), (10, false), (1_001, true)] {
+        for (at, allowed) in [(1_000, true), (10, true), (10, false), (1_001, false)] {
             clock.set(Timestamp::from_seconds(at));
             assert_eq!(limits.take("g", &charge).await.unwrap()[0].allowed, allowed, "{at}");
+        }
+        clock.set(Timestamp::from_seconds(10));
+        // A second passes, in which a caller gets two: it is 11 now.
+        clock.advance(Duration::from_secs(1));
+        for allowed in [true, true, false] {
+            assert_eq!(limits.take("g", &charge).await.unwrap()[0].allowed, allowed);
         }
     }
 }

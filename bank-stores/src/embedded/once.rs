@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::once::{Once, Strength, check};
-use crate::{Clock, Error, ErrorKind, Result, SystemClock, Timestamp};
+use crate::{Clock, Error, ErrorKind, Result, SystemClock};
 
 /// Claims in this process's memory, in a bounded table that forgets nothing before its time and says so when it is full.
 pub struct MemoryOnce {
@@ -17,11 +17,11 @@ pub struct MemoryOnce {
     clock: Arc<dyn Clock>,
 }
 
-/// Claims and the order in which they expire.
+/// Claims and the order in which they expire: by time that passes ([`Clock::elapsed`]), which nobody can set.
 struct Claims {
     capacity: usize,
-    values: HashMap<Arc<str>, (Bytes, Timestamp)>,
-    order: BTreeSet<(Timestamp, Arc<str>)>,
+    values: HashMap<Arc<str>, (Bytes, Duration)>,
+    order: BTreeSet<(Duration, Arc<str>)>,
 }
 
 impl MemoryOnce {
@@ -43,7 +43,7 @@ impl MemoryOnce {
         self
     }
 
-    fn claims(&self, now: Timestamp) -> MutexGuard<'_, Claims> {
+    fn claims(&self, now: Duration) -> MutexGuard<'_, Claims> {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         claims.expire(now);
         claims
@@ -64,7 +64,7 @@ impl fmt::Debug for MemoryOnce {
 
 impl Claims {
     /// Forgets what has expired; each is looked at once, when it does.
-    fn expire(&mut self, now: Timestamp) {
+    fn expire(&mut self, now: Duration) {
         while let Some((at, _)) = self.order.first()
             && *at <= now
         {
@@ -79,7 +79,7 @@ impl Claims {
 impl Once for MemoryOnce {
     async fn claim(&self, key: &str, value: Bytes, ttl: Duration) -> Result<Option<Bytes>> {
         check(key, &value)?;
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let mut claims = self.claims(now);
         if let Some((held, _)) = claims.values.get(key) {
             return Ok(Some(held.clone()));
@@ -87,7 +87,7 @@ impl Once for MemoryOnce {
         if claims.values.len() >= claims.capacity {
             return Err(Error::new(ErrorKind::Unavailable, "the table of claims is full"));
         }
-        let (key, expires_at): (Arc<str>, Timestamp) = (key.into(), now.saturating_add(ttl));
+        let (key, expires_at): (Arc<str>, Duration) = (key.into(), now.saturating_add(ttl));
         claims.order.insert((expires_at, key.clone()));
         claims.values.insert(key, (value, expires_at));
         Ok(None)
@@ -95,7 +95,7 @@ impl Once for MemoryOnce {
 
     async fn release(&self, key: &str, value: &[u8]) -> Result<bool> {
         check(key, value)?;
-        let mut claims = self.claims(self.clock.now());
+        let mut claims = self.claims(self.clock.elapsed());
         if claims.values.get(key).is_none_or(|(held, _)| held != value) {
             return Ok(false);
         }
@@ -113,7 +113,7 @@ impl Once for MemoryOnce {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ManualClock;
+    use crate::{ManualClock, Timestamp};
 
     #[tokio::test]
     async fn a_full_table_of_claims_says_so_and_forgets_nothing() {
@@ -129,5 +129,19 @@ mod tests {
         clock.advance(minute);
         assert_eq!(once.claim("c", Bytes::new(), minute).await.unwrap(), None);
         assert_eq!(once.claim("a", Bytes::new(), minute).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_ends_no_claim() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1_000));
+        let once = MemoryOnce::new().clock(Arc::new(clock.clone()));
+        let day = Duration::from_secs(86_400);
+        assert_eq!(once.claim("k", "A".into(), day).await.unwrap(), None);
+        for seconds in [1_000 + 2 * 86_400, 10] {
+            clock.set(Timestamp::from_seconds(seconds));
+            assert_eq!(once.claim("k", "B".into(), day).await.unwrap().unwrap(), "A");
+        }
+        clock.advance(day);
+        assert_eq!(once.claim("k", "B".into(), day).await.unwrap(), None);
     }
 }

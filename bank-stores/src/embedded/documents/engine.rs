@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnection;
@@ -36,7 +35,7 @@ pub(super) struct DocumentsEngine {
 
 impl DocumentsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        let uptime = Uptime::new(clock.clone());
         Self { clock, uptime }
     }
 }
@@ -46,8 +45,8 @@ impl Engine for DocumentsEngine {
     /// Nothing of a declaration.
     type Outcome = Option<Written>;
 
+    /// Nothing of the file is kept in memory.
     async fn load(&mut self, _connection: &mut SqliteConnection) -> Result<()> {
-        self.uptime = Uptime::new(&*self.clock, Duration::ZERO);
         Ok(())
     }
 
@@ -57,6 +56,7 @@ impl Engine for DocumentsEngine {
         commands: &[Command],
     ) -> Result<Vec<Result<Option<Written>>>> {
         let now = self.clock.now();
+        let believed = self.uptime.believed(now);
         let mut definitions: HashMap<&str, Definition> = HashMap::new();
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
@@ -73,7 +73,7 @@ impl Engine for DocumentsEngine {
                     }
                     match definitions.get(&**collection) {
                         Some(definition) => {
-                            Writing { connection, definition, now }.write(write).await.map(Some)
+                            Writing { connection, definition, now, believed }.write(write).await.map(Some)
                         }
                         None => Err(super::never_declared(collection)),
                     }
@@ -89,7 +89,7 @@ impl Engine for DocumentsEngine {
         }
         let limit = SWEEP_LEAST.max(commands.len() * SWEEP_FACTOR);
         for definition in definitions.values() {
-            sweep(connection, definition, self.uptime.believed(now), limit).await?;
+            sweep(connection, definition, believed, limit).await?;
         }
         Ok(outcomes)
     }
@@ -128,6 +128,8 @@ struct Writing<'a> {
     connection: &'a mut SqliteConnection,
     definition: &'a Definition,
     now: Timestamp,
+    /// The same as far as it may be believed: what a clock that jumps makes look expired still holds its id and keys.
+    believed: Timestamp,
 }
 
 impl Writing<'_> {
@@ -141,7 +143,7 @@ impl Writing<'_> {
             "DELETE FROM {} WHERE id = ?1 AND expires_at IS NOT NULL AND expires_at <= ?2",
             self.table()
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(self.now.micros());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id).bind(self.believed.micros());
         query.execute(&mut *self.connection).await.map_err(from_sqlx)?;
         let content = write.content();
         if let Some(outcome) = self.repeated(write, &content).await? {
@@ -263,7 +265,7 @@ impl Writing<'_> {
                 holds_key(&unique.1)
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(change.id()).bind(body(change));
-            let query = query.bind(self.now.micros()).execute(&mut *self.connection);
+            let query = query.bind(self.believed.micros()).execute(&mut *self.connection);
             freed += query.await.map_err(from_sqlx)?.rows_affected();
         }
         Ok(freed > 0)

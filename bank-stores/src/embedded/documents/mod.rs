@@ -2,6 +2,8 @@
 
 mod definition;
 mod engine;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

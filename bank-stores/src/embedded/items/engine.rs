@@ -114,7 +114,8 @@ pub(super) struct Left<'a> {
 }
 
 struct Group<'a> {
-    now: Timestamp,
+    /// The clock's time as far as it may be believed: what a clock that jumps makes look expired is there all the same.
+    believed: Timestamp,
     present: HashMap<&'a Key, Present>,
     known: HashMap<&'a WriteId, Known>,
     left: Left<'a>,
@@ -122,7 +123,7 @@ struct Group<'a> {
 
 impl ItemsEngine {
     pub(super) fn new(clock: Arc<dyn Clock>, shards_of_new: u16) -> Self {
-        let uptime = Uptime::new(&*clock, Duration::ZERO);
+        let uptime = Uptime::new(clock.clone());
         Self { clock, shards_of_new, shards: shards_of_new, number: 0, swept_at: None, uptime }
     }
 }
@@ -139,7 +140,7 @@ impl Engine for ItemsEngine {
         self.number = row.get::<i64, _>(0) as u64;
         let age = Duration::from_micros(row.get::<i64, _>(1) as u64);
         self.shards = row.get::<i64, _>(2) as u16;
-        self.uptime = Uptime::new(&*self.clock, age);
+        self.uptime.load_age(age);
         Ok(())
     }
 
@@ -157,7 +158,8 @@ impl Engine for ItemsEngine {
         commands: &[Command],
     ) -> Result<Vec<Result<Done>>> {
         let now = self.clock.now();
-        let mut group = Group::load(connection, commands, now).await?;
+        let believed = self.uptime.believed(now);
+        let mut group = Group::load(connection, commands, believed).await?;
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
             outcomes.push(match command {
@@ -180,7 +182,7 @@ impl Engine for ItemsEngine {
         let due = self.swept_at.is_none_or(|at| now.since(at).max(at.since(now)) >= SWEEP_EVERY);
         let least = if due { SWEEP_LIMIT } else { 0 };
         let limit = |written: usize| least.max(written * SWEEP_FACTOR);
-        write::sweep_items(connection, self.uptime.believed(now), limit(left.items.len())).await?;
+        write::sweep_items(connection, believed, limit(left.items.len())).await?;
         if let Some(before) = age.checked_sub(REMEMBERED) {
             write::sweep_writes(connection, before, limit(left.writes.len())).await?;
         }
@@ -206,9 +208,10 @@ impl<'a> Group<'a> {
     async fn load(
         connection: &mut SqliteConnection,
         commands: &'a [Command],
-        now: Timestamp,
+        believed: Timestamp,
     ) -> Result<Self> {
-        let mut group = Self { now, present: HashMap::new(), known: HashMap::new(), left: Left::default() };
+        let mut group =
+            Self { believed, present: HashMap::new(), known: HashMap::new(), left: Left::default() };
         let (mut wanted_ids, mut wanted_keys) = (Rows::new(), Rows::new());
         let (mut ids, mut keys): (Vec<&WriteId>, Vec<&Key>) = (Vec::new(), Vec::new());
         for command in commands {
@@ -259,7 +262,7 @@ impl<'a> Group<'a> {
     /// The version of the item as it stands now, 0 where there is none.
     fn version(&self, key: &Key) -> u64 {
         match self.present.get(key) {
-            Some(present) if present.expires_at.is_none_or(|at| at > self.now) => present.version,
+            Some(present) if present.expires_at.is_none_or(|at| at > self.believed) => present.version,
             _ => 0,
         }
     }

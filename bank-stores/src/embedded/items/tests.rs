@@ -1,7 +1,8 @@
 use super::*;
 use crate::items::{Change, Condition};
+use crate::once::ItemsOnce;
 use crate::outbox::NewEvent;
-use crate::{Clock, ItemsExt, ManualClock};
+use crate::{Clock, ItemsExt, ManualClock, Once};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -50,7 +51,7 @@ async fn a_clock_that_jumps_makes_nothing_forgotten() {
     items.commit_one(Transaction::new("kept").change(kept)).await.unwrap();
     let before = clock.now();
     for jump in [9 * DAY, 400 * DAY] {
-        clock.advance(jump);
+        clock.set(before.saturating_add(jump));
         for n in 0..3 {
             items.commit_one(Transaction::new(format!("{jump:?}{n}")).change(put("b"))).await.unwrap();
         }
@@ -60,6 +61,44 @@ async fn a_clock_that_jumps_makes_nothing_forgotten() {
     }
     clock.set(Timestamp::EPOCH);
     assert!(items.commit_one(first).await.unwrap().replayed);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_gives_a_claim_no_second_owner() {
+    let clock = ManualClock::at(Timestamp::from_seconds(1_000_000));
+    let options = SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
+    let items = Arc::new(SqliteItems::open(options).await.unwrap());
+    let once = ItemsOnce::new(items, "once").clock(Arc::new(clock.clone()));
+    let before = clock.now();
+    assert_eq!(once.claim("k", "A".into(), DAY).await.unwrap(), None);
+    clock.set(before.saturating_add(2 * DAY));
+    // Who holds it cannot be told by this clock.
+    assert_eq!(once.claim("k", "B".into(), DAY).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    clock.set(before);
+    assert_eq!(once.claim("k", "B".into(), DAY).await.unwrap().unwrap(), "A");
+    // Time that passes ends it.
+    clock.advance(2 * DAY);
+    assert_eq!(once.claim("k", "B".into(), DAY).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_group_that_fails_makes_no_wrong_clock_believed() {
+    let clock = ManualClock::at(Timestamp::from_seconds(1_000_000));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("items.db");
+    let items = SqliteItems::open(SqliteOptions::new(&path).clock(Arc::new(clock.clone()))).await.unwrap();
+    let before = clock.now();
+    let kept = put("kept").expires_at(before.saturating_add(2 * DAY));
+    items.commit_one(Transaction::new("kept").change(kept)).await.unwrap();
+    clock.set(before.saturating_add(400 * DAY));
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let busy = items.commit_one(Transaction::new("busy").change(put("b"))).await.unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Unavailable);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    items.commit_one(Transaction::new("next").change(put("b"))).await.unwrap();
+    clock.set(before);
+    assert!(items.get(&Key::new("kept", "s"), Consistency::Current).await.unwrap().is_some());
 }
 
 #[tokio::test]
