@@ -1,10 +1,17 @@
 //! The server's time, as this process knows it: what it said last, and the time that has passed since.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::Timestamp;
+
+/// By how much a process may think it later than it is on the server.
+pub(super) const AHEAD: Duration = Duration::from_secs(1);
+
+/// By how much a process may think it earlier: what it asks for may wait for its turn.
+pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
 /// The server's clock. This machine's own counts for nothing, so that setting it does no harm.
 #[derive(Debug, Default)]
@@ -26,10 +33,13 @@ impl ServerClock {
     }
 }
 
+/// Whether what was done by the time `now` may still count when the server says that it is so late.
+pub(super) fn is_in_time(now: Timestamp, server: Timestamp) -> bool {
+    now.since(server) <= AHEAD && server.since(now) <= BEHIND
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -40,5 +50,12 @@ mod tests {
         assert_eq!(clock.now(), Timestamp::from_seconds(1_005));
         clock.is(Timestamp::from_seconds(900));
         assert_eq!(clock.now(), Timestamp::from_seconds(900));
+    }
+
+    #[test]
+    fn what_is_too_early_or_too_late_is_not_in_time() {
+        let server = Timestamp::from_seconds(1_000);
+        let in_time = |seconds| is_in_time(Timestamp::from_seconds(seconds), server);
+        assert_eq!([994, 995, 1_001, 1_002].map(in_time), [false, true, true, false]);
     }
 }

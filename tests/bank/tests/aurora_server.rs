@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bank_stores::aurora::{AuroraLedger, AuroraOptions, Step};
 use bank_stores::ledger::{
-    AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, OpenAccount, PlaceHold, Posting,
-    PostingId, Receipt,
+    AccountId, Capture, ChangeAccount, ChangeId, CommandId, Floor, HoldId, HoldStatus, OpenAccount,
+    PlaceHold, Posting, PostingId, Receipt,
 };
 use bank_stores::outbox::{Edge, Position, ShardId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, Outbox as _};
@@ -719,6 +719,56 @@ async fn positions_outlast_openings_and_not_that_an_older_state_is_put_back() {
             let events = ledger.events(&position, 10, Duration::ZERO).await.unwrap().events;
             assert_eq!(events.len(), count, "{events:?}");
         }
+    }
+}
+
+/// The process's time stands still for as long as its machine is suspended; its connections outlast that.
+#[tokio::test]
+async fn time_that_a_suspended_process_did_not_see_has_passed_for_it() {
+    let Some(server) = blocking(|| Postgres::shared("a suspended process")).await else { return };
+    let mut ledgers = Vec::new();
+    for _ in 0..3 {
+        let ledger = AuroraLedger::open(options(server, &Postgres::fresh_schema())).await.unwrap();
+        customers(&ledger, &["a"]).await;
+        ledgers.push(ledger);
+    }
+    let hold = HoldId::new("h").unwrap();
+    for (ledger, seconds) in ledgers.iter().zip([None, Some(6), Some(7)]) {
+        if let Some(seconds) = seconds {
+            let all = Money::from_minor(1_000, Currency::EUR);
+            let place =
+                PlaceHold::new(hold.clone(), account("a"), all).expires_in(Duration::from_secs(seconds));
+            ledger.execute_one(place).await.unwrap();
+        }
+        // By now the writer knows what it needs, and posts in one statement.
+        for n in 0..40 {
+            ledger.post(transfer(&format!("t{n}"), "cash", "a", 1)).await.unwrap();
+        }
+    }
+    for ledger in &ledgers {
+        // Nothing else asks for the time afterwards.
+        wait_for_chain(ledger).await;
+    }
+    tokio::time::pause();
+    // Time does not run ahead to the next timer either, for as long as this runs.
+    let (resume, resumed) = std::sync::mpsc::channel::<()>();
+    let standing = tokio::task::spawn_blocking(move || resumed.recv());
+    blocking(|| std::thread::sleep(Duration::from_secs(8))).await;
+    let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    let now: i64 = blocking(move || server.sql(now)).await.parse().unwrap();
+    let booked = ledgers[0].post(transfer("late", "cash", "a", 1)).await.unwrap().booked_at.micros();
+    // It may be refused though the hold has ended, where it goes by the time from before.
+    let captured = ledgers[1].post(transfer("late", "a", "cash", 1_040)).await;
+    tokio::time::resume();
+    drop(resume);
+    let _ = standing.await.unwrap();
+    assert!(booked >= now, "booked {} us too early", now - booked);
+    captured.unwrap();
+    // The ledger's own work hears of the time, so that reads go by it.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while ledgers[2].hold(&hold, Consistency::Current).await.unwrap().status == HoldStatus::Open {
+        assert!(Instant::now() < deadline, "the hold is open still");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

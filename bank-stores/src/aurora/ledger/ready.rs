@@ -8,6 +8,7 @@ use super::group::Failure;
 use super::known::{Known, LastGroup};
 use super::statement::Statement;
 use super::write::{Groups, statement};
+use crate::aurora::clock::is_in_time;
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
 use crate::ledger::book::{Book, Outcome};
@@ -31,6 +32,8 @@ pub(super) struct Ready {
 pub(super) struct Execution {
     /// The last group, which has to be the last one still.
     last: LastGroup,
+    /// The time by which it was evaluated, which has to be about the server's still.
+    now: Timestamp,
     /// None where nothing changes.
     statement: Option<Statement>,
     /// Postings that are refused, unless they are in the ledger already.
@@ -42,7 +45,7 @@ pub(super) struct Execution {
 /// What became of a group that was tried so.
 pub(super) enum Tried {
     Done,
-    /// Another process has written meanwhile: nothing happened.
+    /// Another process has written meanwhile, or the time was not the server's: nothing happened.
     Late,
     /// One of the postings is in the ledger already, or was refused for good: nothing happened.
     Repeated,
@@ -116,7 +119,7 @@ impl Ready {
         let receipts = receipts(outcomes, &HashMap::new());
         known.refusals |= refused;
         known.keep(if written.is_some() { next } else { last }, book);
-        let execution = Execution { last, statement: written, doubtful, once_refused };
+        let execution = Execution { last, now, statement: written, doubtful, once_refused };
         Ok(Self { execution, receipts, known })
     }
 }
@@ -134,7 +137,8 @@ impl Execution {
         }
         let sql =
             "SELECT g.number, g.nonce, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
-                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused
+                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused,
+                          (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time
                    FROM {groups} g ORDER BY g.number DESC LIMIT 1";
         let values: Vec<Value<'_>> =
             [&self.doubtful, &self.once_refused].map(|ids| ids.iter().map(String::as_str).collect()).into();
@@ -143,7 +147,9 @@ impl Execution {
         };
         let last = LastGroup { number: row.number("number")?, nonce: row.number("nonce")? };
         let found = [row.optional_number("posted")?, row.optional_number("refused")?];
-        Ok(if self.last != last {
+        let server = row.time("time")?;
+        database.clock().is(server);
+        Ok(if self.last != last || !is_in_time(self.now, server) {
             Tried::Late
         } else if found == [None, None] {
             Tried::Done

@@ -18,6 +18,7 @@ pub(crate) static DIALECT: Dialect = Dialect {
     numbers: "unnest($1::bigint[]) AS j (value)",
     greatest: "greatest(",
     newest: "(SELECT sequence FROM {groups} ORDER BY number DESC LIMIT 1)",
+    time: "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     newest_group: Some("SELECT number, nonce, sequence FROM {groups} ORDER BY number DESC LIMIT 1"),
     // Each subquery is read for the one row of `chosen`, and not at all where its condition on that row does not hold.
     valued: as_booked!(
@@ -99,5 +100,9 @@ impl Store for Database {
 
     fn now(&self) -> Timestamp {
         self.clock().now()
+    }
+
+    fn learn(&self, time: Timestamp) {
+        self.clock().is(time);
     }
 }

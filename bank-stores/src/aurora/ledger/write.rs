@@ -5,12 +5,10 @@ use std::sync::Arc;
 use super::known::LastGroup;
 use super::statement::Statement;
 use crate::Timestamp;
+use crate::aurora::clock::{AHEAD, BEHIND};
 use crate::ledger::Command;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::sql::tables::{Column, How, Order, Rows, rows};
-
-/// The microseconds by which a process may think it later than it is on the server.
-const AHEAD: i64 = 1_000_000;
 
 /// Where groups are written.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub(crate) struct Groups {
 
 /// A statement that writes what the group `next` did, whose first sequence comes behind `before`, where `last` is still the last
 /// group; where another one is, it gives no row and does nothing. Outside of a transaction it is one of its own. Nor does it do
-/// anything where `now`, by which the group was evaluated, is later than it is on the server.
+/// anything where `now`, by which the group was evaluated, is not about the server's time.
 pub(super) fn statement(
     Groups { schema, lock }: &Groups,
     commands: &[&Command],
@@ -40,7 +38,11 @@ pub(super) fn statement(
     let in_time = match now {
         Some(now) => {
             let now = statement.value(now.micros())?;
-            format!(" AND {now}::bigint <= extract(epoch FROM clock_timestamp()) * 1000000 + {AHEAD}")
+            let (ahead, behind) = (AHEAD.as_micros(), BEHIND.as_micros());
+            format!(
+                " AND extract(epoch FROM clock_timestamp()) * 1000000
+                      BETWEEN {now}::bigint - {ahead} AND {now}::bigint + {behind}"
+            )
         }
         None => String::new(),
     };

@@ -18,6 +18,7 @@ static DIALECT: Dialect = Dialect {
     numbers: "jsonb_each($1) j",
     greatest: "max(",
     newest: "(SELECT coalesce(max(position), 0) FROM {outbox})",
+    time: "CAST(NULL AS INTEGER)",
     newest_group: None,
     valued: as_booked!(
         ", chosen AS MATERIALIZED (

@@ -7,7 +7,7 @@ use crate::ledger::CurrencyTotal;
 use crate::ledger::sql::rows::Record as _;
 use crate::ledger::sql::totals::Moved;
 use crate::ledger::sql::{OneConnection, Session, Store, totals};
-use crate::{Error, Result};
+use crate::{Error, Result, Timestamp};
 
 /// So many blocks are added at once.
 const BLOCKS: usize = 16;
@@ -32,11 +32,16 @@ pub(crate) async fn head<S: Store>(store: &S) -> Result<ChainHead> {
     Ok(ChainHead::new(sequence, hash, newest.saturating_sub(sequence)))
 }
 
-/// How many open holds are due, counted up to `most`.
+/// How many open holds are due, counted up to `most`. It also tells the store how late it is: the machine may have been suspended.
 pub(crate) async fn due_holds(store: &impl Store, most: u64) -> Result<u64> {
-    let sql = "SELECT count(*) AS number FROM (SELECT 1 FROM {holds} WHERE status = 0 AND deadline <= $1 LIMIT $2) due";
-    let due = number(store, sql, &[store.now().micros(), most as i64]).await?;
-    Ok(due.unwrap_or_default() as u64)
+    let sql = "SELECT count(*) AS number, {time} AS time
+               FROM (SELECT 1 FROM {holds} WHERE status = 0 AND deadline <= $1 LIMIT $2) due";
+    let rows = store.rows(sql, &[store.now().micros(), most as i64]).await?;
+    let Some(row) = rows.first() else { return Ok(0) };
+    if let Some(time) = row.optional_number("time")? {
+        store.learn(Timestamp::from_micros(time));
+    }
+    row.sequence("number")
 }
 
 /// Blocks that are to be added to the chain, and what has to be there still when they are.

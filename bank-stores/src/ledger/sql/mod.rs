@@ -34,6 +34,8 @@ pub(crate) struct Dialect {
     pub(crate) greatest: &'static str,
     /// The sequence of the newest command.
     pub(crate) newest: &'static str,
+    /// The time of the server, where there is one, in microseconds; null otherwise.
+    pub(crate) time: &'static str,
     /// Asks for the number, the nonce and the sequence of the newest group, where groups have rows.
     pub(crate) newest_group: Option<&'static str>,
     /// The balance of an account as of a value date, of `as_booked`.
@@ -53,6 +55,7 @@ impl Dialect {
                 "texts" => sql.push_str(self.texts),
                 "numbers" => sql.push_str(self.numbers),
                 "greatest" => sql.push_str(self.greatest),
+                "time" => sql.push_str(self.time),
                 "newest" => sql.push_str(&self.sql(schema, self.newest)),
                 table => {
                     if let Some(schema) = schema {
@@ -153,6 +156,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The time that deadlines are held against.
     fn now(&self) -> Timestamp;
 
+    /// Its server has said that it is so late.
+    fn learn(&self, _time: Timestamp) {}
+
     /// The rows of a query of what is committed now.
     fn rows(
         &self,
@@ -234,6 +240,7 @@ mod tests {
         numbers: "n",
         greatest: "max(",
         newest: "(SELECT max(sequence) FROM {chain})",
+        time: "NULL",
         newest_group: None,
         valued: "",
     };
