@@ -15,21 +15,41 @@ pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
 /// The server's clock. This machine's own counts for nothing, so that setting it does no harm.
 #[derive(Debug, Default)]
-pub(super) struct ServerClock(Mutex<Option<(Timestamp, Instant)>>);
+pub(super) struct ServerClock(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the server said last, and when.
+    heard: Option<(Timestamp, Instant)>,
+    /// The time that was given out last.
+    given: Option<Timestamp>,
+}
 
 impl ServerClock {
-    /// The server has said that it is so late.
-    pub(super) fn is(&self, time: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, Instant::now()));
+    /// The server has said that it is so late; gives the time to go by.
+    pub(super) fn is(&self, time: Timestamp) -> Timestamp {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.heard = Some((time, Instant::now()));
+        state.now()
     }
 
-    /// About how late it is there, and rather too early than too late: its answers take a moment.
+    /// About how late it is there, and rather too early than too late: its answers take a moment. It does not go back, unless the
+    /// server's clock does by more than [`AHEAD`].
     pub(super) fn now(&self) -> Timestamp {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((time, seen)) => time.saturating_add(seen.elapsed()),
-            // Nothing is due before the server has said anything.
-            None => Timestamp::from_micros(i64::MIN),
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).now()
+    }
+}
+
+impl State {
+    fn now(&mut self) -> Timestamp {
+        // Nothing is due before the server has said anything.
+        let Some((time, seen)) = self.heard else { return Timestamp::from_micros(i64::MIN) };
+        let now = time.saturating_add(seen.elapsed());
+        let now = match self.given {
+            Some(given) if given.since(now) <= AHEAD => given.max(now),
+            _ => now,
+        };
+        *self.given.insert(now)
     }
 }
 
@@ -50,6 +70,18 @@ mod tests {
         assert_eq!(clock.now(), Timestamp::from_seconds(1_005));
         clock.is(Timestamp::from_seconds(900));
         assert_eq!(clock.now(), Timestamp::from_seconds(900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_does_not_go_back_where_an_answer_came_late() {
+        let clock = ServerClock::default();
+        clock.is(Timestamp::from_seconds(1_000));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let given = clock.now();
+        let late = Timestamp::from_seconds(1_004);
+        assert_eq!((clock.is(late), clock.now()), (given, given));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(clock.now(), Timestamp::from_seconds(1_007));
     }
 
     #[test]

@@ -22,7 +22,9 @@
 //! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_in_transaction_timeout`] |
 //! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |
 //!
-//! Booking times and deadlines are by the server's clock, and never go back. A process whose own clock is wrong does no harm.
+//! Booking times and deadlines are by the server's clock, and booking times never go back. What a process has read as expired, none of
+//! its commands finds open, unless the server's clock goes back by more than a second. A process whose own clock is wrong, or whose
+//! machine was suspended, does no harm.
 //!
 //! TLS with verification of certificate and name is used unless the server is on this machine (see
 //! [`requires_tls`](crate::connect::requires_tls)).

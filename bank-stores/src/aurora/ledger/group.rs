@@ -110,8 +110,7 @@ impl LedgerGroup {
         );
         let begun = sqlx::raw_sql(begin).fetch_all(&mut *connection).await.map_err(Failure::of)?;
         let [_, last, facts] = &begun[..] else { return Err(Failure::For(damaged(no_state()))) };
-        let now = Timestamp::from_micros(facts.get(2));
-        self.database.clock().is(now);
+        let now = self.database.clock().is(Timestamp::from_micros(facts.get(2)));
         let begin = Begun {
             sequence: last.get::<i64, _>(2) as u64,
             // Booking time never goes back, even where the server's clock does.
