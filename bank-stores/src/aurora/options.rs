@@ -136,7 +136,8 @@ impl AuroraOptions {
         Ok(self)
     }
 
-    /// How many connections read from each endpoint, 1 to 256; eight otherwise. One more writes.
+    /// How many connections read from each endpoint, 1 to 256; eight otherwise. Two more lead to the writer's endpoint:
+    /// one that writes, and one for reports.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 256);
         self
