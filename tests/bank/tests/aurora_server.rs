@@ -733,7 +733,7 @@ async fn time_that_a_suspended_process_did_not_see_has_passed_for_it() {
         ledgers.push(ledger);
     }
     let hold = HoldId::new("h").unwrap();
-    for (ledger, seconds) in ledgers.iter().zip([None, Some(4), Some(6)]) {
+    for (ledger, seconds) in ledgers.iter().zip([None, Some(6), Some(7)]) {
         if let Some(seconds) = seconds {
             let all = Money::from_minor(1_000, Currency::EUR);
             let place =
@@ -744,6 +744,10 @@ async fn time_that_a_suspended_process_did_not_see_has_passed_for_it() {
         for n in 0..40 {
             ledger.post(transfer(&format!("t{n}"), "cash", "a", 1)).await.unwrap();
         }
+    }
+    for ledger in &ledgers {
+        // Nothing else asks for the time afterwards.
+        wait_for_chain(ledger).await;
     }
     tokio::time::pause();
     // Time does not run ahead to the next timer either, for as long as this runs.
