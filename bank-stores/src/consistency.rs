@@ -16,7 +16,8 @@ pub enum Consistency {
     /// All that was committed before the read began.
     #[default]
     Current,
-    /// At least what the holder of this token wrote: receipts carry one.
+    /// At least what the holder of this token wrote: a ledger's receipts carry one. Items and documents give no token, and answer as
+    /// for [`Consistency::Current`].
     AtLeast(Freshness),
     /// Whatever copy answers first, possibly an old one.
     Any,

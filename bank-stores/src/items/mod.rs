@@ -36,8 +36,10 @@ use crate::{Consistency, Error, ErrorKind, Outbox, Page, Result};
 
 /// Keyed items, with an [`Outbox`] of the events of their transactions.
 ///
+/// A read is [`Consistency::Current`] or [`Consistency::Any`]; a commit gives no token, and `AtLeast` is answered as `Current`.
+///
 /// Whether an item has expired is asked of the clock of whoever reads or writes: two callers whose clocks differ may disagree. What
-/// has expired is removed later, and not before its time because a clock has jumped.
+/// has expired is removed later. A clock that jumps far ahead removes no item, and lets no other take its place.
 ///
 /// Cancelling a call never leaves half an effect: a transaction that had been handed over happens whole or not at all,
 /// and its id tells later which.
