@@ -18,9 +18,14 @@ mod serve;
 pub mod step;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod traffic;
-#[cfg_attr(not(feature = "jwt"), allow(dead_code, reason = "key sets alone use all of it"))]
+#[cfg(any(feature = "jwt", feature = "tls"))]
+#[cfg_attr(
+    not(all(feature = "jwt", feature = "tls")),
+    allow(dead_code, unused_imports, reason = "key sets and certificates together use all of it")
+)]
 mod watched;
 
 #[cfg(feature = "config")]
@@ -43,6 +48,7 @@ pub use outbound::{Outcome, Upstream};
 pub use route::{Policy, Render, Rewrite, Route, RouteInfo, Routes};
 pub use serve::{PerCore, serve};
 pub use step::{Answer, Flow, Gate, PanicGuard, Refusal, Step, StepFuture, StepLayer, StepService};
+#[cfg(feature = "tls")]
 pub use tls::{CertificateStatus, Tls, TlsError};
 pub use tower_http::cors;
 pub use traffic::{

@@ -1,7 +1,5 @@
 //! Connections to one endpoint over HTTP/1.1, as a transport.
 
-use std::sync::Arc;
-
 use bank_sdk::client::{ConnectOptions, Connections, InvalidAddress, SendError};
 use bank_sdk::http::{Body, BodyError};
 use http::{Response, Uri};
@@ -37,10 +35,11 @@ impl Forward {
     ///
     /// # Errors
     /// Where the address has no host, or another scheme.
+    #[cfg(feature = "tls")]
     pub fn tls(
         address: &Uri,
         options: ConnectOptions,
-        tls: Arc<rustls::ClientConfig>,
+        tls: std::sync::Arc<rustls::ClientConfig>,
     ) -> Result<Self, InvalidAddress> {
         Ok(Self { connections: Connections::tls(address, options, tls)? })
     }

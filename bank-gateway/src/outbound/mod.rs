@@ -24,6 +24,7 @@ mod report;
 mod retry;
 mod service;
 mod transport;
+mod trust;
 mod upstream;
 
 pub use balance::Balance;

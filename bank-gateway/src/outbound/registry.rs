@@ -11,6 +11,7 @@ use super::Forward;
 use super::breaker::BreakerOptions;
 use super::cluster::AnyTransport;
 use super::endpoint::{Endpoint, Health};
+use super::trust::Trust;
 
 /// The endpoints that are in use.
 #[derive(Clone, Debug, Default)]
@@ -27,30 +28,24 @@ struct Known {
 #[derive(Clone, Debug)]
 pub(crate) struct Reached {
     pub(crate) connect: ConnectOptions,
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) trust: Trust,
     pub(crate) breaker: BreakerOptions,
 }
 
 impl Reached {
     fn is_same(&self, other: &Self) -> bool {
-        let tls = match (&self.tls, &other.tls) {
-            (None, None) => true,
-            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
-            _ => false,
-        };
-        tls && self.connect == other.connect && self.breaker == other.breaker
+        self.trust.is_same(&other.trust) && self.connect == other.connect && self.breaker == other.breaker
     }
 
     fn forward(&self, address: &str) -> Result<Forward, String> {
         let uri: Uri = address.parse().map_err(|error| format!("`{address}`: {error}"))?;
-        match (uri.scheme_str(), &self.tls) {
-            (Some("https"), Some(tls)) => Forward::tls(&uri, self.connect.clone(), tls.clone()),
-            (Some("https"), None) => {
-                return Err(format!("`{address}` needs .tls(…), which says whom to trust"));
-            }
-            _ => Forward::to(&uri, self.connect.clone()),
-        }
-        .map_err(|error| error.to_string())
+        let forward = if uri.scheme_str() == Some("https") {
+            let forward = self.trust.secure(&uri, &self.connect);
+            forward.ok_or_else(|| format!("`{address}` needs .tls(…), which says whom to trust"))?
+        } else {
+            Forward::to(&uri, self.connect.clone())
+        };
+        forward.map_err(|error| error.to_string())
     }
 }
 
@@ -101,8 +96,11 @@ mod tests {
     #[test]
     fn endpoints_outlive_a_reload_and_those_that_nobody_uses_are_forgotten() {
         let registry = Registry::default();
-        let plain =
-            Reached { connect: ConnectOptions::default(), tls: None, breaker: BreakerOptions::default() };
+        let plain = Reached {
+            connect: ConnectOptions::default(),
+            trust: Trust::default(),
+            breaker: BreakerOptions::default(),
+        };
         let of = |address: &str, reached: &Reached| registry.endpoint("x", address, reached).unwrap();
         let first = of("http://127.0.0.1:1", &plain);
         assert_eq!(of("http://127.0.0.1:1", &plain).id(), first.id());

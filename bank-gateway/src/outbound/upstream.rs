@@ -16,6 +16,7 @@ use tower::BoxError;
 use super::cluster::AnyTransport;
 use super::endpoint::Endpoint;
 use super::registry::{Reached, Registry};
+use super::trust::Trust;
 use super::{
     Balance, BreakerOptions, Cluster, Destination, InFlightLimit, Origin, Retry, RetryOptions, Tower,
 };
@@ -42,7 +43,7 @@ pub struct Upstream {
     place: Place,
     keys: Option<IdentityKeys>,
     pub(crate) audience: Option<Arc<str>>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    trust: Trust,
     connect: ConnectOptions,
     is_bank_service: bool,
     exact_paths: bool,
@@ -137,7 +138,7 @@ impl Upstream {
             place,
             keys: None,
             audience: None,
-            tls: None,
+            trust: Trust::default(),
             connect: ConnectOptions::default(),
             is_bank_service: true,
             exact_paths: false,
@@ -189,9 +190,10 @@ impl Upstream {
     }
 
     /// How `https` endpoints are verified; see [`client_config`](crate::tls::client_config).
+    #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.tls = Some(config);
+        self.trust.config = Some(config);
         self
     }
 
@@ -325,7 +327,8 @@ impl Upstream {
     /// What stands behind a service's routes.
     pub(crate) fn destination(self, name: &str, registry: &Registry) -> Result<Destination, Vec<String>> {
         let mut faults: Vec<String> = self.faults.iter().map(|fault| format!("{name}: {fault}")).collect();
-        let reached = Reached { connect: self.connect.clone(), tls: self.tls.clone(), breaker: self.breaker };
+        let reached =
+            Reached { connect: self.connect.clone(), trust: self.trust.clone(), breaker: self.breaker };
         if self.audience.as_ref().is_some_and(|name| name.is_empty()) {
             faults.push(format!("{name}: its tokens are for nobody; give .audience(…) a name"));
         }
