@@ -21,4 +21,4 @@ pub use port::HeldPort;
 pub use proxy::Proxy;
 pub use recorder::{Received, Recorder, Reply};
 pub use wait::{patience, until, until_ok};
-pub use wire::Wire;
+pub use wire::{Wire, told_upstream};

@@ -145,3 +145,19 @@ impl Write for Stream {
         }
     }
 }
+
+/// What a gateway of this program tells an upstream of the way that a request came: `Via`, scheme and host.
+///
+/// # Panics
+/// Where the request does not get through.
+#[must_use]
+pub fn told_upstream() -> [Option<String>; 3] {
+    let upstream = crate::Recorder::start();
+    let edge = crate::Edge::start(|builder| {
+        let route = bank_gateway::Route::all("/{*rest}").access(bank_sdk::Access::Public);
+        builder.route(route, bank_gateway::Upstream::at([upstream.url()]).foreign())
+    });
+    edge.client().send(crate::Request::get("/x").header("host", "bank.example")).expect(200);
+    let seen = upstream.only();
+    ["via", "x-forwarded-proto", "host"].map(|name| seen.header(name).map(str::to_owned))
+}
