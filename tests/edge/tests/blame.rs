@@ -120,21 +120,26 @@ fn s32_a_slow_upload_is_a_408_and_nobody_s_failure() {
 fn an_endpoint_that_reads_nothing_of_a_large_upload_has_failed() {
     let url = server(|mut stream| {
         read_until(&mut stream, "\r\n\r\n");
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_secs(20));
     });
     const SIZE: usize = 32 << 20;
-    let route = in_time(Route::all("/{*rest}").body_limit(SIZE), Times::head(millis(400)));
+    // Long enough for the buffers on the way to be full by then.
+    let route = in_time(Route::all("/{*rest}").body_limit(SIZE), Times::head(millis(1_500)));
     let (edge, admin) = routed(route, vec![url]);
     let client = edge.client();
-    at_once(6, || {
+    let upload = || {
         let mut connection = client.connect().unwrap();
         connection
             .write(format!("POST /x HTTP/1.1\r\nhost: bank\r\ncontent-length: {SIZE}\r\n\r\n").as_bytes())
             .unwrap();
         // More than all buffers on the way hold; the gateway ends the connection at last.
         let _ = (0..SIZE >> 16).try_for_each(|_| connection.write(&[b'x'; 1 << 16]));
+    };
+    until("its breaker to open", || {
+        // On a slow machine it is the caller that is waited for, at times.
+        at_once(6, upload);
+        (endpoint(&admin)["state"] != "closed").then_some(())
     });
-    until("its breaker to open", || (endpoint(&admin)["state"] != "closed").then_some(()));
 }
 
 /// A server of HTTP/2 that answers each request with this frame.
@@ -440,16 +445,18 @@ fn a_connection_whose_last_upload_lingers_keeps_nobody_waiting() {
     });
     let (edge, _admin) = routed(Route::all("/{*rest}"), vec![url]);
     let client = edge.client();
-    let took = (0..12).map(|at| {
+    let took = |at: u32| {
         let mut slow = client.connect().unwrap();
         slow.write(b"POST /early HTTP/1.1\r\nhost: bank\r\ncontent-length: 100\r\n\r\nx").unwrap();
         assert_eq!(slow.read_response(false).unwrap().text(), "/early");
         let start = Instant::now();
         assert_eq!(client.send(Request::get(format!("/{at}"))).text(), format!("/{at}"));
         start.elapsed()
+    };
+    // Who waits for the upload always waits longer, on however quick a machine.
+    until("a next caller who waits for nobody else's upload", || {
+        (0..12).any(|at| took(at) < millis(35)).then_some(())
     });
-    let fastest = took.min().unwrap();
-    assert!(fastest < millis(35), "the next caller waits {fastest:?} for somebody else's upload");
 }
 
 /// Closes a connection at its second request, without a byte.

@@ -336,21 +336,22 @@ fn s2_a_body_of_unknown_length_is_passed_on_with_any_method() {
         let whole = format!(
             "{method} /v1/shown HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
         );
-        let before = upstream.count();
+        let wholes = || upstream.received().iter().filter(|request| request.whole).count();
+        let before = wholes();
         let mut connection = edge.client().connect().unwrap();
         connection.write(whole.as_bytes()).unwrap();
         let answer = connection.read_response(method == "HEAD").unwrap();
         if answer.status == 400 {
-            assert_eq!(upstream.count(), before, "refused or passed on, not half");
+            assert_eq!(wholes(), before, "refused or passed on, not half");
             continue;
         }
         assert_eq!(answer.status, 200);
-        let received = upstream.received().pop().unwrap();
+        // A part of what broke off the time before may arrive still.
+        let received = upstream.received().into_iter().rfind(|request| request.whole).unwrap();
         assert_eq!((&received.body[..], received.whole), (&b"abc"[..], true), "{method}");
         assert_eq!(received.header("transfer-encoding"), Some("chunked"));
 
         // Whether a part of what broke off arrives, and when, is the gateway's business.
-        let wholes = || upstream.received().iter().filter(|request| request.whole).count();
         let seen = wholes();
         let broken = format!(
             "{method} /v1/shown HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense\r\n"

@@ -372,7 +372,8 @@ fn guesses_from_one_address_do_not_keep_a_login_from_elsewhere_waiting() {
     let overtook = answered.load(Ordering::SeqCst) - before;
     let statuses: Vec<_> = guesses.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(overtook <= 12, "{overtook} guesses went first");
-    // On a slow machine some have waited for too long.
     assert!(statuses.iter().all(|status| [401, 429, 503].contains(status)), "{statuses:?}");
-    assert!(statuses.iter().filter(|status| **status == 401).count() > overtook + 12, "{statuses:?}");
+    // On a slow machine some have waited for too long: they were waiting as well.
+    let waited = statuses.iter().filter(|status| matches!(status, 401 | 503)).count();
+    assert!(waited > overtook + 12, "{statuses:?}");
 }

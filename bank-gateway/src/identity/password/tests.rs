@@ -209,7 +209,7 @@ async fn an_outage_is_nobody_s_failure() {
     assert_eq!(status(&passwords, from(1, "right")).await, 200);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_logins_of_one_network_ask_the_store_a_bounded_number_of_times() {
     let passwords = passwords().failure_limit(Quota::per_second(1).burst(3));
     for name in 0..3 {
