@@ -108,6 +108,12 @@ enum Fault {
     ListsLoseAHold,
     /// Does not tell what undid a posting.
     PostingsLoseTheirUndoing,
+    /// Does not tell what was added to a posting.
+    PostingsLoseTheirNotes,
+    /// Calls accounts what they were called first.
+    KeepsFirstNames,
+    /// Does not tell where money came from or went to.
+    EntriesLoseCounterparties,
     /// Takes the id of a linked command that failed for one that is known.
     LinkedIdsStay,
 }
@@ -294,6 +300,10 @@ impl Ledger for BrokenLedger {
         match self.fault {
             Fault::MislaysACent => account.set_balance(balance - 1, held, entries),
             Fault::ForgetsHolds => account.set_balance(balance, 0, entries),
+            Fault::KeepsFirstNames => {
+                let opening = self.inner.receipt(&CommandId::Account(id.clone())).await?;
+                account.name = opening.and_then(|receipt| receipt.account?.name);
+            }
             _ => {}
         }
         Ok(account)
@@ -317,7 +327,11 @@ impl Ledger for BrokenLedger {
             read.next = None;
             return Ok(read);
         }
-        self.inner.entries(account, page, read).await
+        let mut page = self.inner.entries(account, page, read).await?;
+        if self.has(Fault::EntriesLoseCounterparties) {
+            page.items.iter_mut().for_each(|entry| entry.counterparty = None);
+        }
+        Ok(page)
     }
     async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
         self.inner.trial_balance(read).await
@@ -342,6 +356,9 @@ impl Ledger for BrokenLedger {
         let mut posting = self.inner.posting(id, read).await?;
         if self.has(Fault::PostingsLoseTheirUndoing) {
             posting.reversed_by = None;
+        }
+        if self.has(Fault::PostingsLoseTheirNotes) {
+            posting.notes.clear();
         }
         Ok(posting)
     }
@@ -508,6 +525,9 @@ faults! {
     LinkedIdsStay linked_commands_that_failed_may_be_sent_again
     ListsLoseAHold open_holds_are_what_is_held
     PostingsLoseTheirUndoing a_posting_is_told_whole
+    PostingsLoseTheirNotes notes_are_added_to_a_posting_later
+    KeepsFirstNames an_account_is_renamed
+    EntriesLoseCounterparties an_entry_names_its_counterparty
 }
 
 /// Whether the ledger was found to break the promise.

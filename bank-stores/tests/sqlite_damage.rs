@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
-    AccountId, ChangeAccount, ChangeId, Command, Floor, HoldId, HoldStatus, OpenAccount, PlaceHold, Posting,
-    PostingId,
+    AccountId, Capture, ChangeAccount, ChangeId, Command, Floor, HoldId, HoldStatus, OpenAccount, PlaceHold,
+    Posting, PostingId,
 };
 use bank_stores::outbox::{Edge, ShardId};
 use bank_stores::{
@@ -219,8 +219,7 @@ async fn what_another_hand_wrote_is_read_before_anything_is_refused() {
     sql(
         &path,
         "INSERT INTO postings (sequence, id, kind, booked_at, value_at, content) VALUES (4, 'b', 'x', 0, 0, zeroblob(32));
-         INSERT INTO entries VALUES (4, 0, 1, 2, -500, -501), (4, 1, 2, 2, 500, 501);
-         INSERT INTO outbox VALUES (4, 'posting:b', 'posting.x', 0, '{}')",
+         INSERT INTO entries VALUES (4, 0, 1, 2, -500, -501), (4, 1, 2, 2, 500, 501)",
     )
     .await;
     let receipt = ledger.post(posting("p2", "alice", "cash", 400).remember_refusal()).await.unwrap();
@@ -238,12 +237,7 @@ async fn a_position_of_a_file_that_was_replaced_by_an_older_copy_meanwhile_is_re
     ledger.post(posting("p1", "cash", "alice", 1)).await.unwrap();
     let lost = ledger.edge(ShardId::new(0), Edge::Newest).await.unwrap();
     // As the file was before.
-    sql(
-        &path,
-        "DELETE FROM entries WHERE posting = 3; DELETE FROM postings WHERE sequence = 3;
-         DELETE FROM outbox WHERE position = 3",
-    )
-    .await;
+    sql(&path, "DELETE FROM entries WHERE posting = 3; DELETE FROM postings WHERE sequence = 3").await;
     for id in ["p2", "p3"] {
         ledger.post(posting(id, "cash", "alice", 1)).await.unwrap();
     }
@@ -285,4 +279,37 @@ async fn a_balance_is_read_beside_forty_reports() {
     for report in reports {
         assert!(report.await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn rows_that_no_command_makes_are_refused_by_the_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("l.db");
+    let ledger = open(&path).await;
+    customers(&ledger, &["alice"]).await;
+    ledger.post(posting("p1", "cash", "alice", 10)).await.unwrap();
+    let eur = |minor| Money::from_minor(minor, Currency::EUR);
+    ledger.execute_one(PlaceHold::new(hold("h"), account("alice"), eur(5))).await.unwrap();
+    let capture = Capture::new(PostingId::new("c").unwrap(), hold("h"), account("cash")).amount(eur(2));
+    ledger.execute_one(capture).await.unwrap();
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    for wrong in [
+        "INSERT INTO entries VALUES (3, 2, 1, 9, 0, 0)",
+        "INSERT INTO entries VALUES (3, 2, 1, 0, 5, 5)",
+        "UPDATE holds SET captured = 6",
+        "UPDATE holds SET captured = -1",
+        "UPDATE holds SET status = 2",
+        "INSERT INTO postings (sequence, id, kind, booked_at, hold, content) VALUES (9, 'x', 'x', 0, 4, zeroblob(32))",
+        "INSERT INTO postings (sequence, id, kind, booked_at, hold, captured, hold_status, content)
+         SELECT 9, 'x', kind, booked_at, hold, captured, hold_status, content FROM postings WHERE id = 'c'",
+    ] {
+        let refused = sqlx::raw_sql(wrong).execute(&mut connection).await;
+        let refused = refused.expect_err(wrong);
+        assert!(
+            refused.as_database_error().is_some_and(|error| error.message().contains("constraint")),
+            "{wrong}"
+        );
+    }
+    connection.close().await.unwrap();
+    ledger.close().await;
 }

@@ -26,6 +26,8 @@ pub enum Choice {
 /// What a run showed.
 #[derive(Clone, Copy, Debug)]
 pub struct Ran {
+    /// How many transfers were made.
+    pub made: f64,
     /// Transfers a second.
     pub rate: f64,
     /// Milliseconds to a receipt: the middle, and what one in a hundred is above.
@@ -58,6 +60,12 @@ impl Accounts {
             }
         }
         Ok(Self { ledger, ids: ids.into(), run: Arc::default() })
+    }
+
+    /// The same accounts of a ledger that was opened again.
+    #[must_use]
+    pub fn on(self, ledger: Arc<dyn Ledger>) -> Self {
+        Self { ledger, ..self }
     }
 
     /// Makes transfers for a while.
@@ -95,7 +103,7 @@ impl Accounts {
         let (elapsed, count) = (start.elapsed().as_secs_f64(), took.len().max(1) as f64);
         let cpu = (own_cpu() - cpu) * 1e6 / count;
         let took: Sample = took.into_iter().collect();
-        Ok(Ran { rate: count / elapsed, latency: [took.median(), took.percentile(99.0)], cpu })
+        Ok(Ran { made: count, rate: count / elapsed, latency: [took.median(), took.percentile(99.0)], cpu })
     }
 
     fn choose(&self, choice: Choice, numbers: &mut u64) -> (AccountId, AccountId) {

@@ -154,6 +154,8 @@ macro_rules! ledger_conformance {
             bad_holds_are_refused_and_named
             frozen_and_closed_accounts_take_part_in_nothing
             floors_and_ceilings_hold_and_may_be_moved
+            an_account_is_renamed
+            notes_are_added_to_a_posting_later
             a_posting_is_reversed_once
             linked_commands_succeed_or_fail_together
             a_refusal_is_remembered_where_asked
@@ -169,6 +171,7 @@ macro_rules! ledger_conformance {
             events_that_are_younger_are_not_forgotten
             linked_commands_that_failed_may_be_sent_again
             open_holds_are_what_is_held
+            an_entry_names_its_counterparty
             a_posting_is_told_whole
         }
     };

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{
     Account, AccountId, AccountStatus, Ceiling, Command, CommandId, CurrencyTotal, Entry, Floor, Hold,
-    HoldId, HoldStatus, Leg, Posting, REVERSAL, Receipt, TrialBalance,
+    HoldId, HoldStatus, Leg, MAX_NOTES, Posting, REVERSAL, Receipt, TrialBalance,
 };
 use crate::{Currency, Error, ErrorKind, Money, Result, Timestamp};
 
@@ -191,6 +191,7 @@ impl LedgerModel {
                     .ceiling
                     .unwrap_or(account.ceiling.map_or(Ceiling::None, |most| Ceiling::At(most.minor())));
                 account.set_rules(change.status.unwrap_or(account.status), floor, ceiling);
+                account.name = change.name.clone().or(account.name);
                 let (balance, held) = (account.balance.minor(), account.held.minor());
                 let empty = balance == 0 && held == 0;
                 if (account.status == AccountStatus::Closed && !empty)
@@ -200,6 +201,16 @@ impl LedgerModel {
                     return rejected("the account does not fit");
                 }
                 Receipt::changed(change.id.clone(), sequence, now, account)
+            }
+            Command::Annotate(annotation) => {
+                self.posted(&annotation.posting)?;
+                let notes = self.log.rows.iter().filter(|(command, _)| {
+                    matches!(command.as_ref().map(Command::plain), Some(Command::Annotate(other)) if other.posting == annotation.posting)
+                });
+                if notes.count() as u64 >= MAX_NOTES {
+                    return rejected("it has too many notes");
+                }
+                Receipt::annotated(annotation.id.clone(), sequence, now)
             }
             Command::Post(posting) => {
                 Receipt::posted(posting.id.clone(), sequence, now, self.entries_of(posting, None, now)?)

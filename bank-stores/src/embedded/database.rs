@@ -18,6 +18,12 @@ use crate::{Error, ErrorKind, Result};
 /// How long a report waits for those before it.
 const REPORT: Duration = Duration::from_secs(300);
 
+/// So many bytes of the log are brought into the file at once.
+const CHECKPOINT: u32 = 16 * 1_024 * 1_024;
+
+/// The size of pages that is right where nothing else was measured.
+pub(super) const PAGE_SIZE: u32 = 4_096;
+
 /// What a kind of store keeps in its file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schema {
@@ -26,6 +32,8 @@ pub(super) struct Schema {
     /// Marks the file, so that the file of one role is not opened as another. Its last byte counts how often the role's tables
     /// were begun anew.
     pub(super) application: i32,
+    /// The size of the file's pages, in bytes, chosen when it is made.
+    pub(super) page_size: u32,
     /// Statements that lead from one version to the next; version n is after the first n. Never changed, only added to.
     pub(super) migrations: &'static [&'static str],
 }
@@ -75,7 +83,8 @@ impl Database {
     async fn prepare(options: &SqliteOptions, schema: Schema) -> Result<Lock> {
         files::prepare(&options.path)?;
         let lock = files::lock(&options.path)?;
-        let mut connection = connect_options(options).connect().await.map_err(from_sqlx)?;
+        let made = connect_options(options).page_size(schema.page_size);
+        let mut connection = made.connect().await.map_err(from_sqlx)?;
         schema.migrate(&mut connection).await?;
         connection.close().await.map_err(from_sqlx)?;
         Ok(lock)
@@ -116,7 +125,8 @@ impl Database {
     pub(super) async fn connect_writer(&self) -> Result<SqliteConnection> {
         // What undoes a statement that fails half way is in memory: otherwise a file is made and removed for each.
         let options = connect_options(&self.options).pragma("temp_store", "MEMORY");
-        options.pragma("wal_autocheckpoint", "4000").connect().await.map_err(from_sqlx)
+        let checkpoint = (CHECKPOINT / self.schema.page_size).to_string();
+        options.pragma("wal_autocheckpoint", checkpoint).connect().await.map_err(from_sqlx)
     }
 
     /// Writes the file's first page as it is.
@@ -220,7 +230,7 @@ mod tests {
     use super::*;
 
     const fn schema(application: i32, migrations: &'static [&'static str]) -> Schema {
-        Schema { name: "test", application, migrations }
+        Schema { name: "test", application, page_size: PAGE_SIZE, migrations }
     }
 
     const FIRST: &[&str] = &["CREATE TABLE t (a INTEGER)"];

@@ -1,4 +1,4 @@
-//! The outbox of an embedded store: events have one count over all shards, and each opening of the file begins an epoch.
+//! The outbox of embedded items: events have one count over all shards, and each opening of the file begins an epoch.
 //!
 //! The event with number n lies in the epoch that began last at or before n. A position of another history names an epoch that
 //! does not: an older copy of the file never had it, and begins its own when it is opened.
@@ -80,32 +80,20 @@ impl Reader<'_> {
     /// Waits up to `wait` for the first event; `written` tells the number of the newest one, where this process writes.
     pub(super) async fn events(
         &self,
-        mut written: Option<watch::Receiver<u64>>,
+        written: Option<watch::Receiver<u64>>,
         after: Position,
         limit: u32,
         wait: Duration,
     ) -> Result<Events> {
         check_limit(limit)?;
-        let Some(deadline) = Instant::now().checked_add(wait) else {
-            return Err(Error::invalid("wait", "longer than can be waited"));
-        };
+        let mut waiting = Waiting::up_to(wait, written)?;
         loop {
-            let over = Instant::now() >= deadline;
-            let read = self.read(after, limit).await?;
-            if over || !read.events.is_empty() {
-                return Ok(read);
+            let over = waiting.is_over();
+            let now = self.read(after, limit).await?;
+            if over || !now.events.is_empty() {
+                return Ok(now);
             }
-            match &mut written {
-                Some(written) => {
-                    let newest = read.next.number();
-                    let later = written.wait_for(|written| *written > newest);
-                    if matches!(tokio::time::timeout_at(deadline, later).await, Ok(Err(_))) {
-                        // The writer has ended: what there is, is the answer.
-                        return self.read(after, limit).await;
-                    }
-                }
-                None => tokio::time::sleep_until(deadline.min(Instant::now() + POLL)).await,
-            }
+            waiting.behind(now.next.number()).await;
         }
     }
 
@@ -177,6 +165,41 @@ impl Reader<'_> {
             positions.push(place(&mut snapshot, ShardId::new(shard), number).await?);
         }
         Ok(positions)
+    }
+}
+
+/// The waiting of a reader for events.
+pub(super) struct Waiting {
+    deadline: Instant,
+    /// The number of the newest event, where this process writes.
+    written: Option<watch::Receiver<u64>>,
+}
+
+impl Waiting {
+    pub(super) fn up_to(wait: Duration, written: Option<watch::Receiver<u64>>) -> Result<Self> {
+        match Instant::now().checked_add(wait) {
+            Some(deadline) => Ok(Self { deadline, written }),
+            None => Err(Error::invalid("wait", "longer than can be waited")),
+        }
+    }
+
+    /// Whether what is read now is the answer, be it nothing.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Waits for an event behind this number, as far as can be known without reading.
+    pub(super) async fn behind(&mut self, newest: u64) {
+        match &mut self.written {
+            Some(written) => {
+                let later = written.wait_for(|written| *written > newest);
+                if matches!(tokio::time::timeout_at(self.deadline, later).await, Ok(Err(_))) {
+                    // The writer has ended.
+                    self.deadline = Instant::now();
+                }
+            }
+            None => tokio::time::sleep_until(self.deadline.min(Instant::now() + POLL)).await,
+        }
     }
 }
 

@@ -78,21 +78,6 @@ pub enum AccountStatus {
     Closed,
 }
 
-#[cfg(any(feature = "embedded", feature = "aurora", test))]
-impl AccountStatus {
-    pub(crate) const fn number(self) -> i64 {
-        self as i64
-    }
-
-    pub(crate) const fn from_number(number: i64) -> Self {
-        match number {
-            0 => Self::Open,
-            1 => Self::Frozen,
-            _ => Self::Closed,
-        }
-    }
-}
-
 /// An account as it stands.
 ///
 /// Its JSON is what a change of an account leaves in the ledger for good, and is hashed: a field that is added has to be read back from
@@ -104,7 +89,7 @@ pub struct Account {
     pub id: AccountId,
     /// Whom it belongs to; the bank's own accounts have none.
     pub owner: Option<OwnerId>,
-    /// What people call it.
+    /// What people call it now.
     pub name: Option<String>,
     /// The currency it is held in.
     pub currency: Currency,
@@ -220,13 +205,7 @@ impl OpenAccount {
 
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
-        let name = self.name.as_deref().unwrap_or("-");
-        if name.is_empty() || name.len() > MAX_NAME {
-            return Err(Error::invalid("name", format!("a name has 1 to {MAX_NAME} bytes")));
-        }
-        if name.contains('\0') {
-            return Err(Error::invalid("name", "a name holds no NUL"));
-        }
+        check_name(self.name.as_deref())?;
         if self.floor.minor().is_some_and(|minor| minor > 0) {
             return Err(Error::invalid(
                 "floor",
@@ -250,6 +229,18 @@ impl OpenAccount {
             None => form.finish(),
         }
     }
+}
+
+/// Whether an account may be called so.
+pub(super) fn check_name(name: Option<&str>) -> Result<()> {
+    let name = name.unwrap_or("-");
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(Error::invalid("name", format!("a name has 1 to {MAX_NAME} bytes")));
+    }
+    if name.contains('\0') {
+        return Err(Error::invalid("name", "a name holds no NUL"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! Changes of an account's rules: frozen, closed, other bounds.
+//! Changes of an account: renamed, frozen, closed, other bounds.
 
 use serde::{Deserialize, Serialize};
 
+use super::account::check_name;
 use super::{AccountId, AccountStatus, Ceiling, ChangeId, Floor};
 use crate::canonical::Canonical;
 use crate::{Error, Result};
 
-/// The command that changes what an account may do.
+/// The command that changes what an account may do, or what it is called.
 ///
 /// | Change | Refused where |
 /// | --- | --- |
@@ -27,12 +28,14 @@ pub struct ChangeAccount {
     pub floor: Option<Floor>,
     /// How far its balance may rise from now on.
     pub ceiling: Option<Ceiling>,
+    /// What people call it from now on.
+    pub name: Option<String>,
 }
 
 impl ChangeAccount {
     /// A change of nothing yet.
     pub fn new(id: ChangeId, account: AccountId) -> Self {
-        Self { id, account, status: None, floor: None, ceiling: None }
+        Self { id, account, status: None, floor: None, ceiling: None, name: None }
     }
 
     /// Whether it takes part in postings from now on.
@@ -56,12 +59,21 @@ impl ChangeAccount {
         self
     }
 
+    /// What people call it from now on; at most 200 bytes.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
-        if self.status.is_none() && self.floor.is_none() && self.ceiling.is_none() {
+        let Self { status, floor, ceiling, name, .. } = self;
+        if status.is_none() && floor.is_none() && ceiling.is_none() && name.is_none() {
             return Err(Error::invalid("change", "a change changes something"));
         }
-        self.ceiling.map_or(Ok(()), Ceiling::validate)
+        check_name(name.as_deref())?;
+        ceiling.map_or(Ok(()), Ceiling::validate)
     }
 
     /// What tells this content from any other under the same id.
@@ -74,6 +86,7 @@ impl ChangeAccount {
             .optional(status, Canonical::number)
             .optional(self.floor, |form, floor| bound(form, floor.minor()))
             .optional(self.ceiling, |form, ceiling| bound(form, ceiling.minor()))
+            .optional(self.name.as_deref(), Canonical::text)
             .finish()
     }
 }
@@ -93,11 +106,14 @@ mod tests {
             change().floor(Floor::Zero),
             change().ceiling(Ceiling::None),
             change().ceiling(Ceiling::At(0)),
+            change().name("a"),
+            change().name("b"),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(all[at + 1..].iter().all(|other| other.content() != one.content()), "{one:?}");
         }
         assert_eq!(change().validate().unwrap_err().field(), Some("change"));
         assert_eq!(change().ceiling(Ceiling::At(-1)).validate().unwrap_err().field(), Some("ceiling"));
+        assert_eq!(change().name("").validate().unwrap_err().field(), Some("name"));
     }
 }

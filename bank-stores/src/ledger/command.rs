@@ -1,6 +1,8 @@
 //! What the ledger can be told to do.
 
-use super::{Capture, ChangeAccount, CommandId, HoldId, OpenAccount, PlaceHold, Posting, Reversal};
+use super::{
+    Annotation, Capture, ChangeAccount, CommandId, HoldId, OpenAccount, PlaceHold, Posting, Reversal,
+};
 use crate::Result;
 
 /// The most commands that are linked to one another.
@@ -14,6 +16,8 @@ pub enum Command {
     Open(OpenAccount),
     /// Change what an account may do.
     Change(ChangeAccount),
+    /// Add a note to a posting.
+    Annotate(Annotation),
     /// Move money.
     Post(Posting),
     /// Undo a posting.
@@ -59,6 +63,7 @@ impl Command {
         match self {
             Self::Open(open) => CommandId::Account(open.id.clone()),
             Self::Change(change) => CommandId::Change(change.id.clone()),
+            Self::Annotate(annotation) => CommandId::Change(annotation.id.clone()),
             Self::Post(posting) => CommandId::Posting(posting.id.clone()),
             Self::Reverse(reversal) => CommandId::Posting(reversal.id.clone()),
             Self::Hold(hold) => CommandId::Hold(hold.id.clone()),
@@ -73,6 +78,7 @@ impl Command {
         match self {
             Self::Open(open) => open.validate(),
             Self::Change(change) => change.validate(),
+            Self::Annotate(annotation) => annotation.validate(),
             Self::Post(posting) => posting.validate(),
             Self::Reverse(reversal) => reversal.validate(),
             Self::Hold(hold) => hold.validate(),
@@ -90,20 +96,20 @@ impl Command {
             Self::Reverse(reversal) => reversal.remember,
             Self::Hold(hold) => hold.remember,
             Self::Capture(capture) => capture.remember,
-            Self::Open(_) | Self::Change(_) | Self::Void(_) | Self::Linked(_) => false,
+            Self::Open(_) | Self::Change(_) | Self::Annotate(_) | Self::Void(_) | Self::Linked(_) => false,
         }
     }
 
     /// About how many bytes it takes in a store.
     #[cfg(any(feature = "embedded", feature = "aurora", test))]
     pub(crate) fn size(&self) -> usize {
-        // In its own row and, as JSON, in its event; a leg has a row, and the account's owner and name in the event.
+        // In its own row; a leg has a row too.
         let notes = |reference: &Option<String>, metadata: &std::collections::BTreeMap<String, String>| {
             let pieces = metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
             1_024 + 8 * (reference.as_ref().map_or(0, String::len) + pieces)
         };
         match self {
-            Self::Open(_) | Self::Change(_) | Self::Void(_) => 2_048,
+            Self::Open(_) | Self::Change(_) | Self::Annotate(_) | Self::Void(_) => 2_048,
             Self::Post(posting) => notes(&posting.reference, &posting.metadata) + posting.legs.len() * 1_024,
             Self::Reverse(reversal) => notes(&reversal.reference, &reversal.metadata) + 4_096,
             Self::Hold(hold) => notes(&hold.reference, &hold.metadata),
@@ -117,6 +123,7 @@ impl Command {
         match self {
             Self::Open(open) => open.content(),
             Self::Change(change) => change.content(),
+            Self::Annotate(annotation) => annotation.content(),
             Self::Post(posting) => posting.content(),
             Self::Reverse(reversal) => reversal.content(),
             Self::Hold(hold) => hold.content(),
@@ -138,4 +145,4 @@ macro_rules! from {
     };
 }
 
-from!(Open OpenAccount, Change ChangeAccount, Post Posting, Reverse Reversal, Hold PlaceHold, Capture Capture);
+from!(Open OpenAccount, Change ChangeAccount, Annotate Annotation, Post Posting, Reverse Reversal, Hold PlaceHold, Capture Capture);

@@ -23,6 +23,8 @@ pub struct Entry {
     pub amount: Money,
     /// The account's balance after it.
     pub balance_after: Money,
+    /// The account that it came from or went to: the posting's one other account, none where it has several.
+    pub counterparty: Option<AccountId>,
     /// When it was booked; never goes back from one entry to the next.
     pub booked_at: Timestamp,
     /// When it takes effect.
@@ -42,6 +44,9 @@ impl Entry {
         booked_at: Timestamp,
     ) -> Self {
         let leg = &posting.legs[index];
+        let mut others =
+            posting.legs.iter().map(|leg| &leg.account).filter(|account| **account != leg.account);
+        let other = others.next();
         Self {
             account: leg.account.clone(),
             number,
@@ -50,6 +55,7 @@ impl Entry {
             reference: posting.reference.clone(),
             amount: leg.amount,
             balance_after: Money::from_minor(balance_after, leg.amount.currency()),
+            counterparty: other.filter(|other| others.all(|account| account == *other)).cloned(),
             booked_at,
             value_at: posting.value_time.unwrap_or(booked_at),
         }

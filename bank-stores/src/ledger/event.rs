@@ -1,22 +1,24 @@
-//! What the ledger's events say.
+//! What the ledger's events say. They are told from what commands wrote, and are not stored.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::book::MadePosting;
 use super::{
-    Account, AccountId, AccountStatus, ChangeAccount, ChangeId, Entry, Hold, HoldId, HoldStatus, OpenAccount,
-    OwnerId, PostingId, Receipt,
+    Account, AccountId, AccountStatus, ChangeId, Entry, Hold, HoldId, HoldStatus, OpenAccount, OwnerId,
+    PostingId, PostingRecord, STREAM,
 };
+use crate::outbox::NewEvent;
 use crate::{Currency, Money, Timestamp};
 
-/// The topic of an opening's event.
-pub(crate) const OPENED: &str = "account.opened";
+fn event<T: Serialize>(id: String, topic: impl Into<String>, payload: &T) -> NewEvent {
+    // Our own types have text keys and no failing serializer.
+    NewEvent::new(id, STREAM, topic, serde_json::to_value(payload).unwrap_or_default())
+}
 
 /// The payload of `account.opened`.
 #[derive(Serialize)]
-pub(crate) struct Opened<'a> {
+struct Opened<'a> {
     account: &'a AccountId,
     owner: Option<&'a OwnerId>,
     name: Option<&'a str>,
@@ -24,50 +26,59 @@ pub(crate) struct Opened<'a> {
     at: Timestamp,
 }
 
-impl<'a> Opened<'a> {
-    pub(crate) fn new(open: &'a OpenAccount, at: Timestamp) -> Self {
-        let OpenAccount { id, owner, name, currency, .. } = open;
-        Self { account: id, owner: owner.as_ref(), name: name.as_deref(), currency: *currency, at }
-    }
+pub(crate) fn opened(open: &OpenAccount, at: Timestamp) -> NewEvent {
+    let OpenAccount { id, owner, name, currency, .. } = open;
+    let payload =
+        Opened { account: id, owner: owner.as_ref(), name: name.as_deref(), currency: *currency, at };
+    event(format!("account:{id}"), "account.opened", &payload)
 }
-
-/// The topic of the event of a change.
-pub(crate) const CHANGED: &str = "account.changed";
-/// The topics of holds. The captures of one are postings.
-pub(crate) const PLACED: &str = "hold.placed";
-pub(crate) const VOIDED: &str = "hold.voided";
-pub(crate) const EXPIRED: &str = "hold.expired";
 
 /// The payload of `account.changed`.
 #[derive(Serialize)]
-pub(crate) struct Changed<'a> {
+struct Changed<'a> {
     change: &'a ChangeId,
     account: &'a AccountId,
     owner: Option<&'a OwnerId>,
+    name: Option<&'a str>,
     status: AccountStatus,
     floor: Option<Money>,
     ceiling: Option<Money>,
     at: Timestamp,
 }
 
-impl<'a> Changed<'a> {
-    pub(crate) fn new(change: &'a ChangeAccount, account: &'a Account, at: Timestamp) -> Self {
-        let Account { id, owner, status, floor, ceiling, .. } = account;
-        Self {
-            change: &change.id,
-            account: id,
-            owner: owner.as_ref(),
-            status: *status,
-            floor: *floor,
-            ceiling: *ceiling,
-            at,
-        }
-    }
+/// The event of a change, which left the account so.
+pub(crate) fn changed(change: &ChangeId, account: &Account, at: Timestamp) -> NewEvent {
+    let Account { id, owner, name, status, floor, ceiling, .. } = account;
+    let payload = Changed {
+        change,
+        account: id,
+        owner: owner.as_ref(),
+        name: name.as_deref(),
+        status: *status,
+        floor: *floor,
+        ceiling: *ceiling,
+        at,
+    };
+    event(format!("change:{change}"), "account.changed", &payload)
+}
+
+/// The payload of `note.added`.
+#[derive(Serialize)]
+struct Annotated<'a> {
+    change: &'a ChangeId,
+    posting: &'a str,
+    note: &'a str,
+    at: Timestamp,
+}
+
+/// The event of a note that was added to a posting.
+pub(crate) fn annotated(change: &ChangeId, posting: &str, note: &str, at: Timestamp) -> NewEvent {
+    event(format!("change:{change}"), "note.added", &Annotated { change, posting, note, at })
 }
 
 /// The payload of `hold.placed`, `hold.voided` and `hold.expired`.
 #[derive(Serialize)]
-pub(crate) struct HoldEvent<'a> {
+struct HoldEvent<'a> {
     hold: &'a HoldId,
     account: &'a AccountId,
     owner: Option<&'a OwnerId>,
@@ -78,25 +89,31 @@ pub(crate) struct HoldEvent<'a> {
     at: Timestamp,
 }
 
-impl<'a> HoldEvent<'a> {
-    pub(crate) fn new(held: &'a Hold, owner: Option<&'a OwnerId>, at: Timestamp) -> Self {
-        let Hold { id, account, amount, captured, status, deadline, .. } = held;
-        Self {
-            hold: id,
-            account,
-            owner,
-            amount: *amount,
-            captured: *captured,
-            status: *status,
-            deadline: *deadline,
-            at,
-        }
-    }
+/// The event of a hold that was placed, voided or has expired, as that left it.
+pub(crate) fn hold(held: &Hold, owner: Option<&OwnerId>, at: Timestamp) -> NewEvent {
+    let Hold { id, account, amount, captured, status, deadline, .. } = held;
+    let payload = HoldEvent {
+        hold: id,
+        account,
+        owner,
+        amount: *amount,
+        captured: *captured,
+        status: *status,
+        deadline: *deadline,
+        at,
+    };
+    let topic = match status {
+        HoldStatus::Open => "hold.placed",
+        HoldStatus::Voided => "hold.voided",
+        // Its captures are postings.
+        HoldStatus::Expired | HoldStatus::Captured => "hold.expired",
+    };
+    event(format!("{topic}:{id}"), topic, &payload)
 }
 
 /// The payload of `posting.<kind>`.
 #[derive(Serialize)]
-pub(crate) struct Posted<'a> {
+struct Posted<'a> {
     posting: &'a PostingId,
     kind: &'a str,
     reference: Option<&'a str>,
@@ -120,48 +137,29 @@ struct PostedLeg<'a> {
     balance_after: Money,
 }
 
-impl<'a> Posted<'a> {
-    /// `whose` gives an account's owner and name.
-    pub(crate) fn new(
-        made: &'a MadePosting<'_>,
-        receipt: &'a Receipt,
-        whose: impl Fn(&AccountId) -> (Option<&'a OwnerId>, Option<&'a str>),
-    ) -> Self {
-        let leg = |entry: &'a Entry| {
-            let (owner, name) = whose(&entry.account);
-            let Entry { account, amount, balance_after, .. } = entry;
-            PostedLeg { account, owner, name, amount: *amount, balance_after: *balance_after }
-        };
-        let posting = &made.posting;
-        Self {
-            posting: &posting.id,
-            kind: &posting.kind,
-            reference: posting.reference.as_deref(),
-            metadata: &posting.metadata,
-            legs: receipt.entries.iter().map(leg).collect(),
-            hold: made.capture.as_ref().map(|capture| &capture.id),
-            reverses: made.reverses.as_ref().map(|(_, id)| id),
-            at: receipt.booked_at,
-        }
-    }
+/// Whose an account is, and what it is called when the event is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Party {
+    pub(crate) owner: Option<OwnerId>,
+    pub(crate) name: Option<String>,
 }
 
-/// The id of an opening's event.
-pub(crate) fn opened_id(account: &AccountId) -> String {
-    format!("account:{account}")
-}
-
-/// The id of the event of a change.
-pub(crate) fn changed_id(change: &ChangeId) -> String {
-    format!("change:{change}")
-}
-
-/// The id of an event of a hold, which has one of each topic at most.
-pub(crate) fn hold_id(topic: &str, hold: &HoldId) -> String {
-    format!("{topic}:{hold}")
-}
-
-/// The id of a posting's event.
-pub(crate) fn posted_id(posting: &PostingId) -> String {
-    format!("posting:{posting}")
+/// The event of a posting whose entries are of these parties.
+pub(crate) fn posted(posting: &PostingRecord, parties: &[Party]) -> NewEvent {
+    let legs = std::iter::zip(&posting.entries, parties).map(|(entry, party)| {
+        let Entry { account, amount, balance_after, .. } = entry;
+        let (owner, name) = (party.owner.as_ref(), party.name.as_deref());
+        PostedLeg { account, owner, name, amount: *amount, balance_after: *balance_after }
+    });
+    let payload = Posted {
+        posting: &posting.id,
+        kind: &posting.kind,
+        reference: posting.reference.as_deref(),
+        metadata: &posting.metadata,
+        legs: legs.collect(),
+        hold: posting.hold.as_ref(),
+        reverses: posting.reverses.as_ref(),
+        at: posting.booked_at,
+    };
+    event(format!("posting:{}", posting.id), format!("posting.{}", posting.kind), &payload)
 }

@@ -123,7 +123,7 @@ id! {
     HoldId, "hold"
 }
 id! {
-    /// Names a change of an account's rules: the same id again is the same change.
+    /// Names a change of an account, or a note that is added to a posting: the same id again is the same change.
     ChangeId, "change"
 }
 id! {
@@ -150,7 +150,7 @@ pub enum CommandId {
     Hold(HoldId),
     /// The voiding of this hold.
     Void(HoldId),
-    /// This change of an account's rules.
+    /// This change of an account, or this annotation.
     Change(ChangeId),
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Entry, Hold, HoldId, PostingId};
+use super::{Account, Entry, Hold, HoldId, Note, PostingId};
 use crate::{Page, Timestamp};
 
 /// What is held on an account.
@@ -50,6 +50,8 @@ pub struct PostingRecord {
     pub reverses: Option<PostingId>,
     /// The posting that undid it.
     pub reversed_by: Option<PostingId>,
+    /// What was added to it later, in that order.
+    pub notes: Vec<Note>,
 }
 
 impl PostingRecord {
@@ -68,6 +70,7 @@ impl PostingRecord {
             hold: None,
             reverses: None,
             reversed_by: None,
+            notes: Vec::new(),
         }
     }
 }

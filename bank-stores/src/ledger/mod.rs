@@ -45,6 +45,7 @@
 use async_trait::async_trait;
 
 mod account;
+mod annotation;
 #[cfg(any(feature = "embedded", feature = "aurora", test))]
 pub(crate) mod book;
 pub mod chain;
@@ -72,6 +73,7 @@ mod statement;
 pub(crate) mod work;
 
 pub use account::{Account, AccountStatus, Ceiling, Floor, MAX_NAME, OpenAccount};
+pub use annotation::{Annotation, MAX_NOTES, Note};
 pub use chain::{Breach, ChainHead, Progress, Verified};
 pub use change::ChangeAccount;
 pub use command::{Command, MAX_LINKED};
@@ -156,7 +158,7 @@ pub trait Ledger: Outbox {
     async fn chain(&self) -> Result<ChainHead>;
 
     /// Checks every row of every command against the hash chain, the chain against a head of it that was `kept` elsewhere, and
-    /// against the commands what is kept beside them: balances, what is held, rules in force. Tells how far it has come. It
+    /// against the commands what is kept beside them: balances, what is held. Tells how far it has come. It
     /// reads the whole ledger, beside its writer.
     ///
     /// Without a head that was kept, rows that were changed with the whole chain behind them computed anew look right, and so

@@ -44,6 +44,11 @@ impl Receipt {
         Self { account: Some(account), ..Self::of(CommandId::Change(id), sequence, booked_at) }
     }
 
+    /// Made by an adapter: the receipt of an annotation.
+    pub fn annotated(id: super::ChangeId, sequence: u64, booked_at: Timestamp) -> Self {
+        Self::of(CommandId::Change(id), sequence, booked_at)
+    }
+
     /// Made by an adapter: the receipt of placing or voiding a hold.
     pub fn held(id: CommandId, sequence: u64, booked_at: Timestamp, hold: Hold) -> Self {
         Self { hold: Some(hold), ..Self::of(id, sequence, booked_at) }

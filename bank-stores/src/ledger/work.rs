@@ -25,12 +25,9 @@ pub(crate) enum Work {
     Leave(ConsumerId),
     /// Nothing, behind everything that was handed over before and may still be on its way.
     Fence,
-    /// Forgets the oldest events, at most [`FORGET`], of those from before this time that nobody waits for.
+    /// Forgets the events from before this time that nobody waits for.
     Forget(Timestamp),
 }
-
-/// So many events are forgotten in one group, so that commands need not wait for it.
-pub(crate) const FORGET: u64 = 5_000;
 
 /// The refusal of a consumer's position that no event has yet.
 pub(crate) fn beyond_the_newest() -> Error {
@@ -91,21 +88,6 @@ where
 {
     let missing = || Error::new(ErrorKind::Indeterminate, "the store gave no outcome");
     writer.execute(vec![work]).await.pop().ok_or_else(missing)??.count()
-}
-
-/// Forgets events, in portions, so that commands have their turn between them.
-pub(crate) async fn forget<G>(writer: &Writer<G>, before: Timestamp) -> Result<u64>
-where
-    G: Group<Command = Work, Outcome = Done>,
-{
-    let mut forgotten = 0;
-    loop {
-        let more = one(writer, Work::Forget(before)).await?;
-        forgotten += more;
-        if more < FORGET {
-            return Ok(forgotten);
-        }
-    }
 }
 
 /// What is wrong with the form of each.

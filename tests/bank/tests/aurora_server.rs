@@ -564,8 +564,7 @@ async fn post_and_lose(
     };
     let lose = format!(
         "SET search_path = {schema}; DELETE FROM groups WHERE sequence >= {sequence};
-         DELETE FROM entries WHERE posting = {sequence}; DELETE FROM postings WHERE sequence = {sequence};
-         DELETE FROM outbox WHERE position = {sequence}; {}",
+         DELETE FROM entries WHERE posting = {sequence}; DELETE FROM postings WHERE sequence = {sequence}; {}",
         cut.replace("LOCK", &lock(schema))
     );
     tokio::task::block_in_place(|| server.sql(&lose));
@@ -822,8 +821,11 @@ const TAMPERINGS: &[(&str, &str)] = &[
         "ALTER TABLE totals RENAME TO kept; CREATE TABLE totals AS SELECT * FROM kept LIMIT 0",
         "DROP TABLE totals; ALTER TABLE kept RENAME TO totals",
     ),
-    ("UPDATE rules SET floor = NULL", "UPDATE rules SET floor = -500"),
-    ("INSERT INTO rules VALUES (2, 0, NULL, NULL)", "DELETE FROM rules WHERE account = 2"),
+    ("UPDATE changes SET state = state || ' '", "UPDATE changes SET state = rtrim(state)"),
+    (
+        "INSERT INTO changes SELECT 4, 'forged', account, NULL, state, booked_at, content FROM changes",
+        "DELETE FROM changes WHERE sequence = 4",
+    ),
     (
         "UPDATE holds SET status = 0, ended_by = NULL; UPDATE held SET held = 60 WHERE account = 2",
         "UPDATE holds SET status = 1, ended_by = 7; UPDATE held SET held = 0 WHERE account = 2",

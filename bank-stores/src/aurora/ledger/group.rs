@@ -196,21 +196,18 @@ impl LedgerGroup {
             return Ok(None);
         };
         let (sequence, mut after, mut behind) = (known.sequence, Some(known), None);
-        let mut tried = execution.look_up(&self.database, connection).await?;
-        if matches!(tried, Tried::Done) {
-            let mut writing = pin!(execution.write(connection));
-            tried = tokio::select! {
-                biased;
-                tried = &mut writing => tried,
-                works = next.group() => {
-                    let commands = only_postings(works);
-                    let groups = self.database.groups();
-                    behind =
-                        commands.and_then(|commands| Ready::ahead(&groups, &mut after, &commands, clock.now()));
-                    writing.await
-                }
-            }?;
-        }
+        let mut executing = pin!(execution.execute(&self.database, connection));
+        let tried = tokio::select! {
+            biased;
+            tried = &mut executing => tried,
+            works = next.group() => {
+                let commands = only_postings(works);
+                let groups = self.database.groups();
+                behind =
+                    commands.and_then(|commands| Ready::ahead(&groups, &mut after, &commands, clock.now()));
+                executing.await
+            }
+        }?;
         Ok(match tried {
             Tried::Done => {
                 (self.sequence, self.known) = (sequence, after);

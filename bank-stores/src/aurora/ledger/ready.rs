@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::group::Failure;
 use super::known::{Known, LastGroup};
 use super::statement::Statement;
-use super::write::{Groups, statement};
+use super::write::{Evaluated, Groups, statement};
 use crate::aurora::clock::is_in_time;
 use crate::aurora::database::Database;
 use crate::aurora::error::{commit_is_unknown, from_sqlx, is_repeated};
@@ -32,22 +32,17 @@ pub(super) struct Ready {
 pub(super) struct Execution {
     /// The last group, which has to be the last one still.
     last: LastGroup,
-    /// The time by which it was evaluated, which has to be about the server's still.
-    now: Timestamp,
+    evaluated: Evaluated,
     /// None where nothing changes.
     statement: Option<Statement>,
-    /// Postings that are refused, unless they are in the ledger already.
-    doubtful: Vec<String>,
-    /// Commands of which one may have been refused for good.
-    once_refused: Vec<String>,
 }
 
 /// What became of a group that was tried so.
 pub(super) enum Tried {
     Done,
-    /// Another process has written meanwhile, or the time was not the server's: nothing happened.
+    /// Something does not hold any more that it was evaluated by, perhaps since another process has written: nothing happened.
     Late,
-    /// One of the postings is in the ledger already, or was refused for good: nothing happened.
+    /// One of the postings is in the ledger already: nothing happened.
     Repeated,
 }
 
@@ -101,66 +96,39 @@ impl Ready {
         let refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::RefusedForGood(_)));
         let is_refused =
             |outcome: &Outcome<'_>| matches!(outcome, Outcome::Refused(_) | Outcome::RefusedForGood(_));
-        let doubtful: Vec<String> = std::iter::zip(commands, &outcomes)
+        let not_posted: Vec<String> = std::iter::zip(commands, &outcomes)
             .filter(|(_, outcome)| is_refused(outcome))
             .filter_map(|(command, _)| match command.plain() {
                 Command::Post(posting) => Some(posting.id.as_str().to_owned()),
                 _ => None,
             })
             .collect();
-        let mut once_refused = Vec::new();
-        if !doubtful.is_empty() || known.refusals {
-            once_refused.extend(commands.iter().map(|command| command.id().to_string()));
+        let mut not_refused = Vec::new();
+        if !not_posted.is_empty() || known.refusals {
+            not_refused.extend(commands.iter().map(|command| command.id().to_string()));
         }
+        let evaluated = Evaluated { now, not_posted, not_refused };
         let mut written = None;
         if refused || book.sequence() > sequence {
-            written = Some(statement(groups, commands, &outcomes, &book, sequence, (last, next), Some(now))?);
+            let turn = (last, next);
+            written = Some(statement(groups, commands, &outcomes, &book, sequence, turn, Some(&evaluated))?);
         }
         let receipts = receipts(outcomes, &HashMap::new());
         known.refusals |= refused;
         known.keep(if written.is_some() { next } else { last }, book);
-        let execution = Execution { last, now, statement: written, doubtful, once_refused };
+        let execution = Execution { last, evaluated, statement: written };
         Ok(Self { execution, receipts, known })
     }
 }
 
 impl Execution {
-    /// Looks at what is to be refused or was refused before. A refusal is true of what is, not of what was; what happened before
-    /// is no refusal, however poor its account is now; and what was refused for good does not happen.
-    pub(super) async fn look_up(
-        &self,
+    /// Writes what is not refused; where all is, looks whether that is true of what is.
+    pub(super) async fn execute(
+        self,
         database: &Database,
         connection: &mut PgConnection,
     ) -> Result<Tried, Failure> {
-        if self.once_refused.is_empty() {
-            return Ok(Tried::Done);
-        }
-        let sql =
-            "SELECT g.number, g.nonce, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
-                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused,
-                          (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time
-                   FROM {groups} g ORDER BY g.number DESC LIMIT 1";
-        let values: Vec<Value<'_>> =
-            [&self.doubtful, &self.once_refused].map(|ids| ids.iter().map(String::as_str).collect()).into();
-        let Some(row) = database.connected(connection).row(sql, values).await? else {
-            return Ok(Tried::Late);
-        };
-        let last = LastGroup { number: row.number("number")?, nonce: row.number("nonce")? };
-        let found = [row.optional_number("posted")?, row.optional_number("refused")?];
-        let server = row.time("time")?;
-        database.clock().is(server);
-        Ok(if self.last != last || !is_in_time(self.now, server) {
-            Tried::Late
-        } else if found == [None, None] {
-            Tried::Done
-        } else {
-            Tried::Repeated
-        })
-    }
-
-    /// Writes what is not refused.
-    pub(super) async fn write(self, connection: &mut PgConnection) -> Result<Tried, Failure> {
-        let Some(statement) = self.statement else { return Ok(Tried::Done) };
+        let Some(statement) = self.statement else { return self.look_up(database, connection).await };
         match statement.execute(connection).await {
             Ok(true) => Ok(Tried::Done),
             Ok(false) => Ok(Tried::Late),
@@ -168,5 +136,25 @@ impl Execution {
             Err(error) if commit_is_unknown(&error) => Err(Failure::Unknown(from_sqlx(error))),
             Err(error) => Err(Failure::of(error)),
         }
+    }
+
+    async fn look_up(self, database: &Database, connection: &mut PgConnection) -> Result<Tried, Failure> {
+        let Evaluated { now, not_posted, not_refused } = self.evaluated;
+        let sql =
+            "SELECT g.number, g.nonce, (SELECT min(sequence) FROM {postings} WHERE id = ANY($1)) AS posted,
+                          (SELECT min(at) FROM {refusals} WHERE id = ANY($2)) AS refused,
+                          (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time
+                   FROM {groups} g ORDER BY g.number DESC LIMIT 1";
+        let values: Vec<Value<'_>> =
+            [&not_posted, &not_refused].map(|ids| ids.iter().map(String::as_str).collect()).into();
+        let Some(row) = database.connected(connection).row(sql, values).await? else {
+            return Ok(Tried::Late);
+        };
+        let last = LastGroup { number: row.number("number")?, nonce: row.number("nonce")? };
+        let found = [row.optional_number("posted")?, row.optional_number("refused")?];
+        let server = row.time("time")?;
+        database.clock().is(server);
+        let holds = self.last == last && is_in_time(now, server) && found == [None, None];
+        Ok(if holds { Tried::Done } else { Tried::Late })
     }
 }

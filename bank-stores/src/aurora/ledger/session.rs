@@ -24,7 +24,7 @@ pub(crate) static DIALECT: Dialect = Dialect {
     valued: as_booked!(
         ", chosen AS MATERIALIZED (
               SELECT *, entries <= $3 OR $3 = (SELECT count(*) FROM (
-                  SELECT 1 FROM {postings} WHERE booked_at <> value_at AND greatest(booked_at, value_at) > $2 LIMIT $3
+                  SELECT 1 FROM {postings} WHERE value_at IS NOT NULL AND greatest(booked_at, value_at) > $2 LIMIT $3
               ) AS later) AS by_entries FROM booked
           ), summed AS (
               SELECT b.currency, b.balance, coalesce((
@@ -34,7 +34,7 @@ pub(crate) static DIALECT: Dialect = Dialect {
                       UNION ALL
                       SELECT e.amount, p.booked_at, p.value_at FROM (
                           SELECT sequence, booked_at, value_at FROM {postings}
-                          WHERE NOT b.by_entries AND booked_at <> value_at AND greatest(booked_at, value_at) > $2 OFFSET 0
+                          WHERE NOT b.by_entries AND value_at IS NOT NULL AND greatest(booked_at, value_at) > $2 OFFSET 0
                       ) p JOIN {entries} e ON e.posting = p.sequence AND e.account = b.account
                   ) d WHERE (d.booked_at <= $2) <> (d.value_at <= $2)), 0) AS dated
               FROM chosen b

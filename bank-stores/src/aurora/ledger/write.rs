@@ -18,9 +18,20 @@ pub(crate) struct Groups {
     pub(crate) lock: Arc<str>,
 }
 
+/// By what a group was evaluated outside of a transaction, beside what is remembered.
+pub(super) struct Evaluated {
+    /// Which has to be about the server's time still.
+    pub(super) now: Timestamp,
+    /// Postings that are refused: a refusal is true of what is, and what happened before is no refusal, however poor its account
+    /// is now.
+    pub(super) not_posted: Vec<String>,
+    /// Commands that were not refused for good, as far as is known: what was does not happen.
+    pub(super) not_refused: Vec<String>,
+}
+
 /// A statement that writes what the group `next` did, whose first sequence comes behind `before`, where `last` is still the last
-/// group; where another one is, it gives no row and does nothing. Outside of a transaction it is one of its own. Nor does it do
-/// anything where `now`, by which the group was evaluated, is not about the server's time.
+/// group and what it was evaluated by still holds; otherwise it gives no row and does nothing. Outside of a transaction it is one
+/// of its own.
 pub(super) fn statement(
     Groups { schema, lock }: &Groups,
     commands: &[&Command],
@@ -28,21 +39,30 @@ pub(super) fn statement(
     book: &Book,
     before: u64,
     (last, next): (LastGroup, LastGroup),
-    now: Option<Timestamp>,
+    known: Option<&Evaluated>,
 ) -> sqlx::Result<Statement> {
     let mut statement = Statement::default();
     let (sequence, at) =
         (statement.value(book.sequence() as i64)?, statement.value(book.booked_at().micros())?);
     let (number, nonce) = (statement.value(next.number)?, statement.value(next.nonce)?);
     let (last, last_nonce) = (statement.value(last.number)?, statement.value(last.nonce)?);
-    let in_time = match now {
-        Some(now) => {
-            let now = statement.value(now.micros())?;
+    let still_holds = match known {
+        Some(known) => {
+            let now = statement.value(known.now.micros())?;
             let (ahead, behind) = (AHEAD.as_micros(), BEHIND.as_micros());
-            format!(
+            let mut holds = format!(
                 " AND extract(epoch FROM clock_timestamp()) * 1000000
                       BETWEEN {now}::bigint - {ahead} AND {now}::bigint + {behind}"
-            )
+            );
+            for (table, ids) in [("postings", &known.not_posted), ("refusals", &known.not_refused)] {
+                if !ids.is_empty() {
+                    let ids = statement.column(ids.clone(), "text")?;
+                    holds.push_str(&format!(
+                        " AND NOT EXISTS (SELECT 1 FROM {schema}.{table} WHERE id = ANY({ids}))"
+                    ));
+                }
+            }
+            holds
         }
         None => String::new(),
     };
@@ -52,7 +72,7 @@ pub(super) fn statement(
         "INSERT INTO {schema}.groups (number, nonce, sequence, booked_at)
          SELECT {number}, {nonce}, {sequence}, {at}
          FROM {schema}.groups g CROSS JOIN (SELECT pg_advisory_xact_lock({lock}) OFFSET 0) AS turn
-         WHERE g.number = {last} AND g.nonce = {last_nonce}{in_time}
+         WHERE g.number = {last} AND g.nonce = {last_nonce}{still_holds}
          ON CONFLICT (number) DO NOTHING RETURNING 1"
     ));
     for rows in rows(commands, outcomes, book, before, Order::Account) {

@@ -1,6 +1,6 @@
 //! What a ledger promises of holds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::together;
 use super::{NOW, account, all_events, balance, eur, kind, open, same, transfer};
@@ -144,6 +144,21 @@ pub async fn a_hold_ends_by_its_deadline(ledger: &dyn Ledger) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(topics.iter().filter(|topic| *topic == "hold.expired").count(), 1, "{topics:?}");
+    // Nor while the ledger ends it, which is some time after the deadline: many end, and somebody always looks.
+    let mut placed = Vec::new();
+    for n in 0..50 {
+        let hold = place(&format!("many{n}"), "shop", 1).expires_in(soon);
+        ledger.execute_one(hold).await.expect("it is placed");
+        placed.push(Instant::now());
+    }
+    loop {
+        let over = placed.iter().filter(|placed| placed.elapsed() > soon).count();
+        let held = stands(ledger, "shop").await.1;
+        assert!(held <= (placed.len() - over) as i64, "{held} are held when {over} have ended");
+        if held == 0 {
+            break;
+        }
+    }
 }
 
 /// However many race to capture a hold to its end, to void it, and its deadline with them: one of them wins.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::ErrorKind::{Conflict, InsufficientFunds, Invalid, NotFound, Rejected};
 use crate::ledger::{
-    AccountStatus, AsOf, Capture, Ceiling, ChangeAccount, ChangeId, ConsumerId, HoldId, Period, PlaceHold,
-    Reversal,
+    AccountStatus, Annotation, AsOf, Capture, Ceiling, ChangeAccount, ChangeId, ConsumerId, HoldId, Period,
+    PlaceHold, Reversal,
 };
 use crate::{Cursor, Error};
 
@@ -26,6 +26,11 @@ fn place(id: &str, name: &str, minor: i64) -> PlaceHold {
 
 fn capture(id: &str, hold: &str, to: &str) -> Capture {
     Capture::new(posting_id(id), hold_id(hold), account(to))
+}
+
+fn note(id: &str, posting: &str, text: &str) -> Annotation {
+    let id = ChangeId::new(id).expect("the suite's own ids are well formed");
+    Annotation::new(id, PostingId::new(posting).expect("the suite's own ids are well formed"), text)
 }
 
 fn change(id: &str, name: &str) -> ChangeAccount {
@@ -99,6 +104,13 @@ async fn commands_are_refused(ledger: &dyn Ledger) {
         (OpenAccount::new(account("alice"), Currency::USD).into(), Conflict, "account"),
         (change("x", "alice").into(), Invalid, "change"),
         (change("x", "alice").ceiling(Ceiling::At(-1)).into(), Invalid, "ceiling"),
+        (change("x", "alice").name("").into(), Invalid, "name"),
+        (change("x", "alice").name("n".repeat(201)).into(), Invalid, "name"),
+        (change("x", "alice").name("a\0").into(), Invalid, "name"),
+        (note("x", "nothing", "n").into(), NotFound, "posting"),
+        (note("x", "nothing", "").into(), Invalid, "note"),
+        (note("x", "nothing", &"n".repeat(1_025)).into(), Invalid, "note"),
+        (note("x", "nothing", "a\0").into(), Invalid, "note"),
         (change("x", "nobody").floor(Floor::None).into(), NotFound, "account"),
         (change("x", "closed").floor(Floor::None).into(), Rejected, "account"),
         (change("x", "alice").status(AccountStatus::Closed).into(), Rejected, "status"),

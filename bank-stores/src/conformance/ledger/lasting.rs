@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::holds::hold_id;
 use super::{account, all_events, balance, eur, kind, open, same, transfer};
 use crate::ledger::{
-    AsOf, Capture, ChainHead, ChangeAccount, ChangeId, Command, Floor, OpenAccount, OwnerId, PlaceHold,
-    Posting, PostingId, Receipt, Reversal,
+    Annotation, AsOf, Capture, ChainHead, ChangeAccount, ChangeId, Command, Floor, OpenAccount, OwnerId,
+    PlaceHold, Posting, PostingId, Receipt, Reversal,
 };
 use crate::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, PageRequest};
 
@@ -120,6 +120,7 @@ pub async fn events_tell_what_their_commands_did(ledger: &dyn Ledger) {
         Command::Void(hold_id("h")),
         Reversal::new(id("r"), id("p")).metadata("why", "wrong").into(),
         ChangeAccount::new(change, account("bob")).floor(Floor::At(-5)).into(),
+        Annotation::new(ChangeId::new("n").expect("well formed"), id("p"), "a note").into(),
     ];
     // The reversal takes what was paid on: there has to be enough.
     let fund = transfer("fund", "cash", "alice", 100);
@@ -179,9 +180,13 @@ pub async fn events_tell_what_their_commands_did(ledger: &dyn Ledger) {
         (
             "account.changed",
             json!({
-                "change": "c", "account": "bob", "owner": null, "status": "open", "floor": money(-5),
+                "change": "c", "account": "bob", "owner": null, "name": null, "status": "open", "floor": money(-5),
                 "ceiling": null, "at": receipts[5].booked_at,
             }),
+        ),
+        (
+            "note.added",
+            json!({ "change": "n", "posting": "p", "note": "a note", "at": receipts[6].booked_at }),
         ),
     ];
     for (receipt, (topic, payload)) in receipts.iter().zip(expected) {
@@ -218,6 +223,7 @@ pub async fn linked_commands_that_failed_may_be_sent_again(ledger: &dyn Ledger) 
     let fails = || Posting::new(posting("bad"), "transfer").transfer(account("cash"), account("alice"), usd);
     for again in [
         Command::from(change.floor(Floor::At(-1))),
+        Annotation::new(ChangeId::new("n").expect("well formed"), posting("p"), "a note").into(),
         Reversal::new(posting("r"), posting("p")).into(),
         place.into(),
         transfer("q", "cash", "alice", 1).into(),

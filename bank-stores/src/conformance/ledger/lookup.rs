@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::holds::hold_id;
 use super::{NOW, account, eur, kind, open, transfer};
-use crate::ledger::{Capture, Command, PlaceHold, PostingId, Reversal};
+use crate::ledger::{AccountId, Capture, Command, PlaceHold, Posting, PostingId, Reversal};
 use crate::{Direction, ErrorKind, Ledger, LedgerExt, PageRequest};
 
 /// The open holds of an account, in pages both ways, are what is held on it; those that ended are not among them.
@@ -46,6 +46,31 @@ pub async fn open_holds_are_what_is_held(ledger: &dyn Ledger) {
     }
     let nobody = ledger.open_holds(&account("nobody"), PageRequest::first(1), NOW).await;
     assert_eq!(kind(&nobody), ErrorKind::NotFound);
+}
+
+/// An entry names the account that it came from or went to, where that is one.
+pub async fn an_entry_names_its_counterparty(ledger: &dyn Ledger) {
+    open(ledger, &["alice", "bob", "eve"], 100).await;
+    let id = |name: &str| PostingId::new(name).expect("well formed");
+    let leg = |posting: Posting, name: &str, minor| posting.leg(account(name), eur(minor));
+    ledger.post(transfer("p", "alice", "bob", 5).reference("rent")).await.expect("it is posted");
+    let shared = leg(leg(leg(Posting::new(id("q"), "split"), "alice", -3), "bob", 1), "eve", 2);
+    ledger.post(shared).await.expect("it is posted");
+    let twice = leg(leg(leg(Posting::new(id("r"), "fee"), "alice", -3), "bob", 1), "bob", 2);
+    let receipt = ledger.post(twice).await.expect("it is posted");
+    let page = ledger.entries(&account("alice"), PageRequest::first(10), NOW).await.expect("they are read");
+    let shown: Vec<_> = page.items[1..]
+        .iter()
+        .map(|entry| {
+            let counterparty = entry.counterparty.as_ref().map(AccountId::as_str);
+            (entry.kind.as_str(), entry.reference.as_deref(), counterparty)
+        })
+        .collect();
+    let expected =
+        [("transfer", Some("rent"), Some("bob")), ("split", None, None), ("fee", None, Some("bob"))];
+    assert_eq!(shown, expected);
+    let found = ledger.receipt(&receipt.id).await.expect("it is looked up").expect("it took effect");
+    assert_eq!(found.entries, receipt.entries);
 }
 
 /// A posting is told with its legs, notes and times, with its hold, and with what it undoes or is undone by.

@@ -5,8 +5,8 @@ use super::super::{Numbers, seed};
 use super::holds::hold_id;
 use super::{NOW, account};
 use crate::ledger::{
-    AccountStatus, Capture, Ceiling, ChangeAccount, ChangeId, Command, Floor, OpenAccount, PlaceHold,
-    Posting, PostingId, Reversal,
+    AccountStatus, Annotation, Capture, Ceiling, ChangeAccount, ChangeId, Command, Floor, OpenAccount,
+    PlaceHold, Posting, PostingId, Reversal,
 };
 use crate::{Currency, Ledger, Money, PageRequest, Result, Timestamp};
 
@@ -79,8 +79,12 @@ fn random_command(numbers: &mut Numbers) -> Command {
             let reversal = Reversal::new(posting_id(numbers), posting_id(numbers));
             if numbers.below(4) == 0 { reversal.remember_refusal().into() } else { reversal.into() }
         }
-        6..=8 => hold(numbers),
         9..=11 => capture(numbers),
+        6 if numbers.below(2) == 0 => {
+            let id = ChangeId::new(format!("c{}", numbers.below(40))).expect("well formed");
+            Annotation::new(id, posting_id(numbers), format!("note {}", numbers.below(3))).into()
+        }
+        6..=8 => hold(numbers),
         12 => Command::Void(hold_id(&format!("h{}", numbers.below(HOLDS)))),
         _ => post(numbers),
     };
@@ -109,7 +113,8 @@ fn open(numbers: &mut Numbers) -> Command {
 fn change(numbers: &mut Numbers) -> Command {
     let id = ChangeId::new(format!("c{}", numbers.below(40))).expect("well formed");
     let change = ChangeAccount::new(id, any_account(numbers).1);
-    match numbers.below(8) {
+    match numbers.below(9) {
+        8 => change.name(format!("name {}", numbers.below(3))).into(),
         0 => change.status(AccountStatus::Frozen).into(),
         1 => change.status(AccountStatus::Closed).into(),
         2 | 3 => change.floor(Floor::At(numbers.below(80) as i64 - 60)).into(),

@@ -3,10 +3,10 @@
 use super::together;
 use super::{NOW, account, all_events, balance, eur, kind, open, same, transfer};
 use crate::ledger::{
-    AccountStatus, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, OpenAccount, PlaceHold,
-    PostingId, Receipt, Reversal,
+    AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, MAX_NOTES, Note,
+    OpenAccount, OwnerId, PlaceHold, PostingId, Receipt, Reversal,
 };
-use crate::{Currency, ErrorKind, Ledger, LedgerExt, Result, Timestamp};
+use crate::{Currency, ErrorKind, Ledger, LedgerExt, PageRequest, Result, Timestamp};
 
 fn change(id: &str, name: &str) -> ChangeAccount {
     ChangeAccount::new(ChangeId::new(id).expect("the suite's own ids are well formed"), account(name))
@@ -98,6 +98,84 @@ pub async fn floors_and_ceilings_hold_and_may_be_moved(ledger: &dyn Ledger) {
     let opened = ledger.receipt(&CommandId::Account(account("cap"))).await.expect("it is looked up");
     let opened = opened.expect("it took effect").account.expect("it tells");
     assert_eq!((opened.ceiling, opened.floor, opened.balance), (Some(eur(5)), Some(eur(0)), eur(0)));
+}
+
+/// An account may be renamed: it is called so from then on, wherever it is told of, and its opening stays what it was.
+pub async fn an_account_is_renamed(ledger: &dyn Ledger) {
+    open(ledger, &[], 0).await;
+    let owner = OwnerId::new("ann").expect("well formed");
+    let first = OpenAccount::new(account("alice"), Currency::EUR).owner(owner.clone()).name("Savings");
+    ledger.open(first.clone()).await.expect("it opens");
+    ledger.post(transfer("before", "cash", "alice", 5)).await.expect("it is posted");
+    let rename = change("c1", "alice").name("Holiday");
+    let renamed = ledger.execute_one(rename.clone()).await.expect("it is renamed");
+    let left = renamed.account.clone().expect("it tells");
+    assert_eq!((left.name.as_deref(), left.balance), (Some("Holiday"), eur(5)));
+    ledger.execute_one(change("c2", "alice").floor(Floor::At(-5))).await.expect("it is changed");
+    let now = ledger.account(&account("alice"), NOW).await.expect("it is read");
+    assert_eq!((now.name.as_deref(), now.floor), (Some("Holiday"), Some(eur(-5))));
+    let page = ledger.accounts(&owner, PageRequest::first(5), NOW).await.expect("they are read");
+    assert_eq!(page.items, [now]);
+    // Its opening, sent again and looked up, and the change, are as they were.
+    let opened = ledger.open(first.clone()).await.expect("it is replayed").account.expect("it tells");
+    let found = ledger.receipt(&CommandId::Account(account("alice"))).await.expect("it is looked up");
+    let found = found.expect("it took effect").account.expect("it tells");
+    assert_eq!((opened.name.as_deref(), found.name.as_deref()), (Some("Savings"), Some("Savings")));
+    let again = ledger.execute_one(rename).await.expect("it is replayed");
+    assert!(again.replayed && same(&again, &renamed), "{again:?} {renamed:?}");
+    assert_eq!(kind(&ledger.execute_one(change("c1", "alice").name("Other")).await), ErrorKind::Conflict);
+    ledger.post(transfer("after", "cash", "alice", 5)).await.expect("it is posted");
+    let named: Vec<_> = (all_events(ledger).await.into_iter())
+        .filter(|event| event.topic == "posting.transfer")
+        .map(|event| event.payload["legs"][1]["name"].clone())
+        .collect();
+    assert_eq!(named, ["Holiday", "Holiday"], "an event tells what the account is called when it is read");
+}
+
+/// Notes are added to a posting later, each once, in their order and up to a number, and change nothing else of it.
+pub async fn notes_are_added_to_a_posting_later(ledger: &dyn Ledger) {
+    open(ledger, &["alice"], 100).await;
+    let posted = ledger.post(transfer("p", "cash", "alice", 5)).await.expect("it is posted");
+    let note = |id: &str, of: &str, text: &str| {
+        Annotation::new(ChangeId::new(id).expect("well formed"), posting_id(of), text)
+    };
+    let told = async |of: &str| ledger.posting(&posting_id(of), NOW).await.expect("it is read");
+    let first = ledger.execute_one(note("n1", "p", "was rent")).await.expect("it is added");
+    let again = ledger.execute_one(note("n1", "p", "was rent")).await.expect("it is replayed");
+    assert!(again.replayed && same(&again, &first), "{again:?} {first:?}");
+    let found = ledger.receipt(&first.id).await.expect("it is looked up").expect("it took effect");
+    assert!(same(&found, &first), "{found:?} {first:?}");
+    for other in [note("n1", "p", "was not"), note("n1", "fund:alice", "was rent")] {
+        assert_eq!(kind(&ledger.execute_one(other).await), ErrorKind::Conflict);
+    }
+    // A change of an account has the same names.
+    assert_eq!(kind(&ledger.execute_one(change("n1", "alice").name("x")).await), ErrorKind::Conflict);
+    assert_eq!(refused(ledger, note("n2", "none", "x")).await, at(ErrorKind::NotFound, "posting"));
+    // In the group that posts it, and with what fails.
+    let outcomes = ledger
+        .execute(vec![
+            transfer("q", "cash", "alice", 1).into(),
+            note("n3", "q", "one").into(),
+            Command::from(note("n4", "q", "never")).linked(),
+            transfer("bad", "alice", "cash", 1_000_000).into(),
+            note("n5", "q", "two").into(),
+        ])
+        .await;
+    let done: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, true, false, false, true], "{outcomes:?}");
+    let texts: Vec<String> = told("q").await.notes.into_iter().map(|note| note.text).collect();
+    assert_eq!(texts, ["one", "two"]);
+    let whole = told("p").await;
+    assert_eq!((&whole.entries, whole.sequence), (&posted.entries, posted.sequence));
+    assert_eq!(whole.notes.len(), 1);
+    let Note { id, text, at: time, .. } = &whole.notes[0];
+    assert_eq!((id.as_str(), text.as_str(), *time), ("n1", "was rent", first.booked_at));
+    let many = (1..MAX_NOTES).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
+    for outcome in ledger.execute(many).await {
+        outcome.expect("it is added");
+    }
+    assert_eq!(refused(ledger, note("last", "p", "x")).await, at(ErrorKind::Rejected, "posting"));
+    assert_eq!(told("p").await.notes.len() as u64, MAX_NOTES);
 }
 
 /// A posting is undone once, by a posting of its own that names it.

@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 
 use super::SqliteOptions;
-use super::database::{Database, Schema};
+use super::database::{Database, PAGE_SIZE, Schema};
 use super::error::{damaged, from_sqlx};
 use super::filter::{self, Sql, expression};
 use super::writer::{SqliteGroup, start};
@@ -28,6 +28,7 @@ use engine::{Command, DocumentsEngine};
 const SCHEMA: Schema = Schema {
     name: "documents",
     application: 0x6261_6402,
+    page_size: PAGE_SIZE,
     migrations: &[
         "CREATE TABLE collections (name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT, WITHOUT ROWID",
     ],

@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{events, rows, write};
-use crate::embedded::database::Schema;
+use crate::embedded::database::{PAGE_SIZE, Schema};
 use crate::embedded::error::from_sqlx;
 use crate::embedded::json::Rows;
 use crate::embedded::outbox::{begin_epoch, epochs_table};
@@ -20,6 +20,7 @@ use crate::{Clock, Error, ErrorKind, Result, Timestamp, random};
 pub(super) const SCHEMA: Schema = Schema {
     name: "items",
     application: 0x6261_6902,
+    page_size: PAGE_SIZE,
     migrations: &[concat!(
         "
 CREATE TABLE items (

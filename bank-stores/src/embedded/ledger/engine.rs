@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::session::SqliteSession;
 use super::write::write;
-use crate::embedded::error::from_sqlx;
-use crate::embedded::outbox::begin_epoch;
 use crate::embedded::steady::SteadyClock;
 use crate::embedded::writer::Engine;
 use crate::ledger::book::{Book, Outcome};
 use crate::ledger::remembered::Remembered;
 use crate::ledger::sql::load::{earliest_deadline, load, recalled};
 use crate::ledger::sql::tables::{Order, rows};
-use crate::ledger::sql::{Session as _, works};
+use crate::ledger::sql::{Session as _, outbox, works};
 use crate::ledger::work::{Done, Work, receipts, size};
 use crate::ledger::{AccountId, Command, Receipt};
 use crate::{Result, Timestamp};
@@ -87,15 +84,11 @@ impl Engine for LedgerEngine {
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> Result<()> {
         self.accounts.clear();
-        // Every command that took effect wrote one event, at its sequence, and the newest event is never forgotten.
-        let row = sqlx::query("SELECT position, at FROM outbox ORDER BY position DESC LIMIT 1")
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(from_sqlx)?;
-        (self.sequence, self.booked_at) = match row {
-            Some(row) => (row.get::<i64, _>(0) as u64, Timestamp::from_micros(row.get(1))),
-            None => (0, Timestamp::from_micros(i64::MIN)),
-        };
+        let mut session = SqliteSession(connection);
+        let newest = session.number("SELECT {newest} AS number", Vec::new()).await?.unwrap_or_default();
+        self.sequence = newest as u64;
+        let booked_at = outbox::booked_at(&mut session, newest).await?;
+        self.booked_at = booked_at.unwrap_or(Timestamp::from_micros(i64::MIN));
         let ahead = self.booked_at.since(self.clock.now());
         if ahead > Duration::from_secs(1) {
             let seconds = ahead.as_secs();
@@ -104,14 +97,13 @@ impl Engine for LedgerEngine {
                 "the last booking lies ahead of the clock: booking time stands still until then"
             );
         }
-        let mut session = SqliteSession(connection);
         self.deadline = earliest_deadline(&mut session).await?;
         self.refusals = session.row("SELECT 1 FROM {refusals} LIMIT 1", Vec::new()).await?.is_some();
         Ok(())
     }
 
     async fn begin(&mut self, connection: &mut SqliteConnection) -> Result<()> {
-        begin_epoch(connection, self.sequence).await
+        outbox::begin_epoch(&mut SqliteSession(connection)).await
     }
 
     async fn apply(

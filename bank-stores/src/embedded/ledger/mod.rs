@@ -12,14 +12,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
+use super::SqliteOptions;
 use super::database::Database;
+use super::outbox::Waiting;
 use super::writer::{SqliteGroup, start};
-use super::{SqliteOptions, outbox};
 use crate::ledger::chain::{self, verify};
 use crate::ledger::sql::load::find;
 use crate::ledger::sql::totals::trial_balance;
-use crate::ledger::sql::{Reports, Store as _, lookup, reads};
-use crate::ledger::work::{Work, execute, forget, keep, one};
+use crate::ledger::sql::{Reports, Store as _, lookup, outbox, reads};
+use crate::ledger::work::{Work, execute, keep, one};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OpenHolds,
     OwnerId, Period, PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
@@ -168,47 +169,37 @@ impl Ledger for SqliteLedger {
     }
 }
 
-/// How the ledger's events are asked for: there is one shard, and the newest event is never forgotten.
-const EVENTS: outbox::Tables = outbox::Tables {
-    shards: "SELECT 0",
-    bounds: "SELECT coalesce(max(position), 0), coalesce(min(position) - 1, 0) FROM outbox HAVING ?1 = 0",
-    events: concat!(
-        "SELECT position, id, 'ledger', topic, at, payload, ",
-        outbox::epoch_of!("o.position"),
-        " FROM outbox o WHERE ?1 = 0 AND position > ?2 ORDER BY position LIMIT ?3"
-    ),
-    positions: "SELECT 0, position FROM consumers WHERE id = ?1",
-};
-
-impl SqliteLedger {
-    fn outbox(&self) -> outbox::Reader<'_> {
-        outbox::Reader { pool: self.database.readers(), tables: &EVENTS }
-    }
-}
-
 #[async_trait]
 impl Outbox for SqliteLedger {
     async fn shards(&self) -> Result<Vec<ShardId>> {
-        self.outbox().shards().await
+        Ok(outbox::shards())
     }
 
     async fn edge(&self, shard: ShardId, edge: Edge) -> Result<Position> {
-        self.outbox().edge(shard, edge).await
+        outbox::edge(&*self.database, shard, edge).await
     }
 
     async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
         let written = self.writer.as_ref().map(|writer| writer.position());
-        self.outbox().events(written, *after, limit, wait).await
+        let mut waiting = Waiting::up_to(wait, written)?;
+        loop {
+            let over = waiting.is_over();
+            let now = outbox::events_now(&*self.database, *after, limit).await?;
+            if over || !now.events.is_empty() {
+                return Ok(now);
+            }
+            waiting.behind(after.number()).await;
+        }
     }
 
     async fn consumed(&self, consumer: &str, position: &Position) -> Result<()> {
-        self.outbox().check_kept(consumer, *position).await?;
-        let work = Work::Consumed(ConsumerId::new(consumer)?, position.number() as i64);
-        self.work(work).await.map(drop)
+        let consumer = ConsumerId::new(consumer)?;
+        outbox::check_kept(&*self.database, *position).await?;
+        self.work(Work::Consumed(consumer, position.number() as i64)).await.map(drop)
     }
 
     async fn positions(&self, consumer: &str) -> Result<Vec<Position>> {
-        self.outbox().positions(consumer).await
+        outbox::positions(&*self.database, &ConsumerId::new(consumer)?).await
     }
 
     async fn forget_consumer(&self, consumer: &str) -> Result<()> {
@@ -216,6 +207,6 @@ impl Outbox for SqliteLedger {
     }
 
     async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        forget(self.writer()?, before).await
+        self.work(Work::Forget(before)).await
     }
 }

@@ -17,13 +17,16 @@ static DIALECT: Dialect = Dialect {
     texts: "jsonb_each($1) j",
     numbers: "jsonb_each($1) j",
     greatest: "max(",
-    newest: "(SELECT coalesce(max(position), 0) FROM {outbox})",
+    newest: "(SELECT coalesce(max(sequence), 0) FROM (
+                  SELECT max(sequence) AS sequence FROM {postings} UNION ALL SELECT max(sequence) FROM {accounts}
+                  UNION ALL SELECT max(sequence) FROM {holds} UNION ALL SELECT max(sequence) FROM {changes}
+                  UNION ALL SELECT max(ended_by) FROM {holds} WHERE ended_by IS NOT NULL))",
     time: "CAST(NULL AS INTEGER)",
     newest_group: None,
     valued: as_booked!(
         ", chosen AS MATERIALIZED (
              SELECT account, entries <= $3 OR $3 = (SELECT count(*) FROM (
-                 SELECT 1 FROM {postings} WHERE booked_at <> value_at AND max(booked_at, value_at) > $2 LIMIT $3
+                 SELECT 1 FROM {postings} WHERE value_at IS NOT NULL AND max(booked_at, value_at) > $2 LIMIT $3
              )) AS by_entries FROM booked
          ), dated AS (
              SELECT e.amount, p.booked_at, p.value_at FROM chosen CROSS JOIN {entries} e ON e.account = chosen.account
@@ -31,7 +34,7 @@ static DIALECT: Dialect = Dialect {
              UNION ALL
              SELECT e.amount, p.booked_at, p.value_at FROM chosen CROSS JOIN {postings} p
              CROSS JOIN {entries} e ON e.posting = p.sequence AND e.account = chosen.account
-             WHERE NOT chosen.by_entries AND p.booked_at <> p.value_at AND max(p.booked_at, p.value_at) > $2
+             WHERE NOT chosen.by_entries AND p.value_at IS NOT NULL AND max(p.booked_at, p.value_at) > $2
          ), halves AS (
              SELECT iif(booked_at <= $2, -1, 1) AS sign, amount >> 32 AS high, amount & 4294967295 AS low
              FROM dated WHERE (booked_at <= $2) <> (value_at <= $2)

@@ -1,7 +1,10 @@
-//! Opening accounts, and changing their rules.
+//! Opening accounts, and what is changed later: their rules and names, and postings' notes.
 
-use super::{Book, Effect, HeldAccount, Known, Made, Outcome, missing, other_content, rejected};
-use crate::ledger::{Account, AccountStatus, Ceiling, ChangeAccount, Floor, OpenAccount, Receipt};
+use super::{Annotated, Book, Effect, HeldAccount, Known, Made, Outcome, missing, other_content, rejected};
+use crate::ledger::{
+    Account, AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Floor, MAX_NOTES, OpenAccount,
+    Receipt,
+};
 use crate::{Error, Result};
 
 impl Book {
@@ -22,7 +25,7 @@ impl Book {
         self.sequence += 1;
         let account = Account::opened(open, self.booked_at);
         let receipt = Receipt::opened(self.sequence, account.clone());
-        let held = HeldAccount { account, sequence: self.sequence, content, holding: false, changed: false };
+        let held = HeldAccount { account, sequence: self.sequence, content, holding: false };
         if let Some(undo) = &mut self.undo {
             undo.account(&open.id, None);
         }
@@ -37,14 +40,8 @@ impl Book {
         earlier: &[Outcome<'c>],
     ) -> Result<Outcome<'c>> {
         let content = change.content();
-        if let Some(known) = self.changes.get(&change.id) {
-            if known.content != content {
-                return Err(other_content("change"));
-            }
-            return Ok(match known.effect {
-                Effect::Stored(sequence) => Outcome::RecallChange(sequence),
-                Effect::Fresh(first) => replay(&earlier[first]),
-            });
+        if let Some(outcome) = self.known_change(&change.id, content, earlier)? {
+            return Ok(outcome);
         }
         let Some(held) = self.accounts.get(&change.account) else {
             return Err(missing("account", change.account.as_str(), "account"));
@@ -58,6 +55,7 @@ impl Book {
         let ceiling =
             change.ceiling.unwrap_or(account.ceiling.map_or(Ceiling::None, |most| Ceiling::At(most.minor())));
         account.set_rules(change.status.unwrap_or(account.status), floor, ceiling);
+        account.name = change.name.clone().or(account.name);
         let (balance, held) = (account.balance.minor(), account.held.minor());
         if account.status == AccountStatus::Closed && held != 0 {
             return Err(rejected(format!("account {} has open holds", account.id), "status"));
@@ -74,13 +72,68 @@ impl Book {
         self.sequence += 1;
         let receipt = Receipt::changed(change.id.clone(), self.sequence, self.booked_at, account.clone());
         if let Some(held) = self.account_mut(&change.account) {
-            (held.account, held.changed) = (account, true);
+            held.account = account;
         }
-        if let Some(undo) = &mut self.undo {
-            undo.change(&change.id);
-        }
-        self.changes.insert(change.id.clone(), Known { content, effect: Effect::Fresh(index) });
+        self.keep_change(&change.id, content, index);
         Ok(Outcome::Fresh(receipt, Made::Change(change)))
+    }
+
+    pub(super) fn annotate<'c>(
+        &mut self,
+        annotation: &'c Annotation,
+        index: usize,
+        earlier: &[Outcome<'c>],
+    ) -> Result<Outcome<'c>> {
+        let content = annotation.content();
+        if let Some(outcome) = self.known_change(&annotation.id, content, earlier)? {
+            return Ok(outcome);
+        }
+        let Annotation { id, posting, .. } = annotation;
+        let made_here = || match self.postings.get(posting)?.effect {
+            Effect::Fresh(at) => match &earlier[at] {
+                Outcome::Fresh(receipt, _) => Some(Annotated { posting: receipt.sequence, notes: 0 }),
+                _ => None,
+            },
+            Effect::Stored(_) => None,
+        };
+        let Some(before) = self.annotated.get(posting).copied().or_else(made_here) else {
+            return Err(missing("posting", posting.as_str(), "posting"));
+        };
+        if before.notes >= MAX_NOTES {
+            return Err(rejected(format!("posting {posting} has {MAX_NOTES} notes"), "posting"));
+        }
+        self.sequence += 1;
+        let receipt = Receipt::annotated(id.clone(), self.sequence, self.booked_at);
+        let found = self.annotated.insert(posting.clone(), Annotated { notes: before.notes + 1, ..before });
+        if let Some(undo) = &mut self.undo {
+            undo.annotated(posting, found);
+        }
+        self.keep_change(id, content, index);
+        Ok(Outcome::Fresh(receipt, Made::Annotation(annotation, before.posting)))
+    }
+
+    /// The outcome of a change that took effect before.
+    fn known_change<'c>(
+        &self,
+        id: &ChangeId,
+        content: [u8; 32],
+        earlier: &[Outcome<'c>],
+    ) -> Result<Option<Outcome<'c>>> {
+        let Some(known) = self.changes.get(id) else { return Ok(None) };
+        if known.content != content {
+            return Err(other_content("change"));
+        }
+        Ok(Some(match known.effect {
+            Effect::Stored(sequence) => Outcome::RecallChange(sequence),
+            Effect::Fresh(first) => replay(&earlier[first]),
+        }))
+    }
+
+    fn keep_change(&mut self, id: &ChangeId, content: [u8; 32], index: usize) {
+        if let Some(undo) = &mut self.undo {
+            undo.change(id);
+        }
+        self.changes.insert(id.clone(), Known { content, effect: Effect::Fresh(index) });
     }
 }
 

@@ -63,7 +63,7 @@ impl Book {
         let hold = self.end(id, HoldStatus::Voided);
         let receipt = hold.map(|hold| Receipt::held(command, self.sequence, self.booked_at, hold));
         receipt
-            .map(|receipt| Outcome::Fresh(receipt, Made::Void(id.clone())))
+            .map(|receipt| Outcome::Fresh(receipt, Made::Void))
             .ok_or_else(|| missing("hold", id.as_str(), "hold"))
     }
 
@@ -109,9 +109,7 @@ impl Book {
             .collect();
         due.sort();
         for (_, _, id) in due {
-            if self.end(&id, HoldStatus::Expired).is_some() {
-                self.expired.push((self.sequence, id));
-            }
+            self.end(&id, HoldStatus::Expired);
         }
     }
 

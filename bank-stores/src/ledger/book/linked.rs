@@ -1,6 +1,6 @@
 //! Commands that succeed or fail together.
 
-use super::{Book, HeldAccount, HeldHold, Made, Outcome};
+use super::{Annotated, Book, HeldAccount, HeldHold, Made, Outcome};
 use crate::ledger::work::linked_to_refused;
 use crate::ledger::{AccountId, ChangeId, Command, HoldId, PostingId};
 
@@ -13,6 +13,7 @@ pub(super) struct Undo {
     postings: Vec<PostingId>,
     changes: Vec<ChangeId>,
     reversed: Vec<PostingId>,
+    annotated: Vec<(PostingId, Option<Annotated>)>,
 }
 
 impl Undo {
@@ -30,6 +31,10 @@ impl Undo {
 
     pub(super) fn change(&mut self, id: &ChangeId) {
         self.changes.push(id.clone());
+    }
+
+    pub(super) fn annotated(&mut self, id: &PostingId, before: Option<Annotated>) {
+        self.annotated.push((id.clone(), before));
     }
 
     pub(super) fn reversed(&mut self, id: &PostingId) {
@@ -90,6 +95,12 @@ impl Book {
         }
         for id in &undo.changes {
             self.changes.remove(id);
+        }
+        for (id, before) in undo.annotated.into_iter().rev() {
+            match before {
+                Some(before) => self.annotated.insert(id, before),
+                None => self.annotated.remove(&id),
+            };
         }
         for id in &undo.reversed {
             self.reversed.remove(id);

@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Account, AccountId, ChangeAccount, ChangeId, Command, CommandId, Hold, HoldId, HoldStatus, Leg,
-    OpenAccount, Posting, PostingId, Receipt,
+    Account, AccountId, Annotation, ChangeAccount, ChangeId, Command, CommandId, Hold, HoldId, HoldStatus,
+    Leg, OpenAccount, Posting, PostingId, Receipt,
 };
 use crate::{Error, ErrorKind, Result, Timestamp};
 use linked::Undo;
@@ -29,8 +29,6 @@ pub(crate) struct HeldAccount {
     pub(crate) content: [u8; 32],
     /// Whether this group changed what is held on it.
     pub(crate) holding: bool,
-    /// Whether this group changed its rules.
-    pub(crate) changed: bool,
 }
 
 /// A hold as the book holds it.
@@ -87,6 +85,15 @@ pub(crate) struct Target {
     pub(crate) reversed: bool,
 }
 
+/// A posting to which somebody wants to add a note.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Annotated {
+    /// Its sequence.
+    pub(crate) posting: u64,
+    /// How many notes it has.
+    pub(crate) notes: u64,
+}
+
 /// What became of a command.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
@@ -126,9 +133,12 @@ impl Outcome<'_> {
 pub(crate) enum Made<'c> {
     Account(&'c OpenAccount),
     Change(&'c ChangeAccount),
+    /// Of the posting with this sequence.
+    Annotation(&'c Annotation, u64),
     Posting(MadePosting<'c>),
     Hold(HoldId),
-    Void(HoldId),
+    /// The hold's own row says it.
+    Void,
 }
 
 /// A posting that a command made.
@@ -171,13 +181,12 @@ pub(crate) struct Book {
     holds: HashMap<HoldId, HeldHold>,
     postings: HashMap<PostingId, Known>,
     changes: HashMap<ChangeId, Known>,
+    annotated: HashMap<PostingId, Annotated>,
     targets: HashMap<PostingId, Target>,
     reversed: HashSet<PostingId>,
     refusals: HashMap<CommandId, ([u8; 32], Error)>,
     /// What could not be read: commands that need it are refused, and nobody else's.
     damaged: HashMap<Thing, Error>,
-    /// Holds whose deadline came, with the sequence of their end.
-    expired: Vec<(u64, HoldId)>,
     sequence: u64,
     booked_at: Timestamp,
     /// What to restore if linked commands fail; none outside of them.
@@ -192,11 +201,11 @@ impl Book {
             holds: HashMap::new(),
             postings: HashMap::new(),
             changes: HashMap::new(),
+            annotated: HashMap::new(),
             targets: HashMap::new(),
             reversed: HashSet::new(),
             refusals: HashMap::new(),
             damaged: HashMap::new(),
-            expired: Vec::new(),
             sequence,
             booked_at,
             undo: None,
@@ -204,7 +213,7 @@ impl Book {
     }
 
     pub(crate) fn load_account(&mut self, account: Account, sequence: u64, content: [u8; 32]) {
-        let held = HeldAccount { account, sequence, content, holding: false, changed: false };
+        let held = HeldAccount { account, sequence, content, holding: false };
         self.accounts.insert(held.account.id.clone(), held);
     }
 
@@ -225,6 +234,10 @@ impl Book {
 
     pub(crate) fn load_change(&mut self, id: ChangeId, sequence: u64, content: [u8; 32]) {
         self.changes.insert(id, Known { content, effect: Effect::Stored(sequence) });
+    }
+
+    pub(crate) fn load_annotated(&mut self, id: PostingId, annotated: Annotated) {
+        self.annotated.insert(id, annotated);
     }
 
     pub(crate) fn load_target(&mut self, id: PostingId, target: Target) {
@@ -259,7 +272,7 @@ impl Book {
             Command::Hold(place) => hold(&place.id).or_else(|| account(&place.account)),
             Command::Capture(capture) => hold(&capture.hold).or_else(|| account(&capture.to)),
             Command::Void(id) => hold(id),
-            Command::Linked(_) => None,
+            Command::Annotate(_) | Command::Linked(_) => None,
         };
         self.damaged.get(&Thing::Command(command.id())).or_else(needed)
     }
@@ -295,11 +308,6 @@ impl Book {
 
     pub(crate) fn changed_holds(&self) -> impl Iterator<Item = &HeldHold> {
         self.holds.values().filter(|held| held.changed)
-    }
-
-    /// Holds that ended by their deadline in this group, with the sequence of their end.
-    pub(crate) fn expired(&self) -> &[(u64, HoldId)] {
-        &self.expired
     }
 
     /// Executes the commands, whose form is right, in order.
@@ -339,6 +347,7 @@ impl Book {
         match command {
             Command::Open(open) => self.open(open),
             Command::Change(change) => self.change(change, index, earlier),
+            Command::Annotate(annotation) => self.annotate(annotation, index, earlier),
             Command::Post(posting) => {
                 let made = |content| MadePosting {
                     posting: Cow::Borrowed(posting),

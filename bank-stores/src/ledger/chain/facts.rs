@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::verifier::Rules;
 use crate::Result;
 use crate::canonical::Canonical;
+use crate::ledger::HoldStatus;
 use crate::ledger::sql::Store;
 use crate::ledger::sql::rows::Record;
-use crate::ledger::{Account, HoldStatus};
 
 /// What one command did, as its rows say.
 #[derive(Clone, Debug)]
@@ -18,8 +17,8 @@ pub(super) struct Fact {
     pub(super) digest: [u8; 32],
     /// The currency of an account that was opened.
     pub(super) opened: Option<String>,
-    /// The account whose rules were changed, and what they are since.
-    pub(super) changed: Option<(u64, Option<Rules>)>,
+    /// The account that was changed.
+    pub(super) changed: Option<u64>,
     /// The entries that it made: account, number, amount and balance after it.
     pub(super) entries: Vec<(u64, u64, i64, i64)>,
     /// Whether these are of a posting that is not there.
@@ -96,12 +95,11 @@ pub(super) async fn facts(store: &impl Store, from: u64, to: u64) -> Result<Vec<
             ..Fact::read(&row, "account", &["opened_at", "floor", "ceiling"], &texts, true)?
         });
     }
-    let changes = "SELECT sequence, account, booked_at, id, state, content FROM {changes}
+    let changes = "SELECT sequence, account, posting, booked_at, id, state, content FROM {changes}
                    WHERE sequence > $1 AND sequence <= $2";
     for row in store.rows(changes, &between).await? {
-        let state: Option<Account> = serde_json::from_str(row.text("state")?).ok();
-        let changed = Some((row.sequence("account")?, state.map(|account| Rules::of(&account))));
-        let fact = Fact::read(&row, "change", &["account", "booked_at"], &["id", "state"], true)?;
+        let changed = row.optional_number("account")?.map(|account| account as u64);
+        let fact = Fact::read(&row, "change", &["account", "posting", "booked_at"], &["id", "state"], true)?;
         facts.push(Fact { changed, ..fact });
     }
     let holds =

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use super::facts::{Fact, Step};
 use super::{Breach, ChainHead, hex};
-use crate::Money;
 use crate::canonical::Canonical;
-use crate::ledger::{Account, CurrencyTotal};
+use crate::ledger::CurrencyTotal;
 
 /// The most commands in a block.
 pub(super) const BLOCK: u64 = 256;
@@ -17,31 +16,12 @@ pub(super) fn block_hash(before: Option<[u8; 32]>, facts: &[Fact]) -> [u8; 32] {
     facts.iter().fold(form, |form, fact| form.bytes(&fact.digest)).finish()
 }
 
-/// What an account may do, as its row says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
-    pub(super) status: i64,
-    pub(super) floor: Option<i64>,
-    pub(super) ceiling: Option<i64>,
-}
-
-impl Rules {
-    pub(super) fn of(account: &Account) -> Self {
-        let (floor, ceiling) = (account.floor.map(Money::minor), account.ceiling.map(Money::minor));
-        Self { status: account.status as i64, floor, ceiling }
-    }
-}
-
 /// An account as its commands left it.
 #[derive(Debug)]
 struct Standing {
     currency: String,
     entries: u64,
     balance: i64,
-    /// Since they were changed.
-    rules: Option<Option<Rules>>,
-    /// Whether a row of its rules was seen.
-    seen: bool,
 }
 
 /// Checks a ledger block by block, and then what is kept beside it.
@@ -123,14 +103,11 @@ impl Verifier {
         }
         if let Some(currency) = fact.opened.clone() {
             self.totals.entry(currency.clone()).or_default().accounts += 1;
-            let standing = Standing { currency, entries: 0, balance: 0, rules: None, seen: false };
+            let standing = Standing { currency, entries: 0, balance: 0 };
             self.accounts.insert(at, standing);
         }
-        if let Some((account, rules)) = fact.changed {
-            let Some(standing) = self.accounts.get_mut(&account) else {
-                return breach(at, at, "a change is of no account");
-            };
-            standing.rules = Some(rules);
+        if fact.changed.is_some_and(|account| !self.accounts.contains_key(&account)) {
+            return breach(at, at, "a change is of no account");
         }
         if let Some(amount) = fact.placed {
             self.holds.insert(at, Keeping { amount, captured: 0, seen: false });
@@ -215,28 +192,10 @@ impl Verifier {
         breach(self.sequence, self.sequence, "the totals are not what the entries add up to")
     }
 
-    /// Checks the rules in force for an account that are kept beside its changes; nothing is compared where they have changed
-    /// since.
-    pub(super) fn rules(&mut self, account: u64, kept: Option<Rules>) -> Result<(), Breach> {
-        let Some(standing) = self.accounts.get_mut(&account) else {
-            return breach(account, account, "rules are of no account");
-        };
-        standing.seen = true;
-        if kept.is_some_and(|kept| standing.rules != Some(Some(kept))) {
-            return breach(account, account, "the rules of an account are not what its last change says");
-        }
-        Ok(())
-    }
-
-    /// Checks that no account whose rules were changed lacks them, and that no open hold lacks its row.
+    /// Checks that no open hold lacks its row.
     pub(super) fn all_seen(&self) -> Result<(), Breach> {
         if let Some(hold) = self.holds.iter().find_map(|(hold, keeping)| (!keeping.seen).then_some(*hold)) {
             return breach(hold, hold, "a hold has ended that no command ended");
-        }
-        for (account, standing) in &self.accounts {
-            if standing.rules.is_some() && !standing.seen {
-                return breach(*account, *account, "what the last change of an account says is not in force");
-            }
         }
         Ok(())
     }
@@ -247,8 +206,6 @@ mod tests {
     use super::*;
     use crate::Currency;
 
-    const RULES: Rules = Rules { status: 1, floor: Some(0), ceiling: None };
-
     fn fact(sequence: u64, text: &str) -> Fact {
         Fact::new(sequence, Canonical::new(text).finish())
     }
@@ -258,7 +215,7 @@ mod tests {
         (facts[0].opened, facts[1].opened) = (Some("EUR".into()), Some("EUR".into()));
         facts[2].entry(1, 1, -5, -5);
         facts[2].entry(2, 1, 5, 5);
-        facts[3].changed = Some((2, Some(RULES)));
+        facts[3].changed = Some(2);
         facts
     }
 
@@ -295,8 +252,7 @@ mod tests {
             verifier.block(4, &facts(), None).unwrap();
             verifier
         };
-        let mut verifier = checked();
-        verifier.rules(2, Some(RULES)).unwrap();
+        let verifier = checked();
         verifier.all_seen().unwrap();
         let mut total = CurrencyTotal::zero(Currency::EUR);
         (total.accounts, total.postings, total.debits, total.credits) = (2, 1, 5, 5);
@@ -304,12 +260,13 @@ mod tests {
         assert!(verifier.totals(&[]).is_err());
         total.debits = 6;
         assert!(verifier.totals(&[total]).is_err());
-        assert!(checked().rules(2, Some(Rules { floor: Some(-100), ..RULES })).is_err());
-        assert!(checked().rules(1, Some(RULES)).is_err(), "nobody changed its rules");
-        let mut lacking = checked();
-        assert!(lacking.all_seen().is_err(), "rules");
-        lacking.rules(2, None).unwrap();
-        assert!(lacking.all_seen().is_ok(), "they were changed since");
+    }
+
+    #[test]
+    fn a_change_of_no_account_is_found() {
+        let mut lost = facts();
+        lost[3].changed = Some(3);
+        assert!(Verifier::default().block(4, &lost, None).is_err());
     }
 
     #[test]
@@ -351,8 +308,7 @@ mod tests {
         let mut unsaid = capture(6, 10, 10, true);
         unsaid.step = Some(Step { hold: 5, captured: 10, ends: true, is_in_row: false });
         assert!(left(&[unsaid]).is_err(), "its row says something else");
-        let mut lacking = left(&[]).unwrap();
-        lacking.rules(2, None).unwrap();
+        let lacking = left(&[]).unwrap();
         assert!(lacking.all_seen().is_err(), "its row does not say that it is open");
     }
 }

@@ -1,7 +1,7 @@
 //! Along the chain: what is added to it, and whether everything is as it was chained.
 
 use super::facts::facts;
-use super::verifier::{BLOCK, Rules, Verifier, block_hash};
+use super::verifier::{BLOCK, Verifier, block_hash};
 use super::{Breach, ChainHead, Progress, Verified};
 use crate::ledger::CurrencyTotal;
 use crate::ledger::sql::rows::Record as _;
@@ -243,17 +243,11 @@ async fn beside(store: &impl Store, mut verifier: Verifier, last: u64) -> Result
     if let Some(account) = number(store, of_nothing, &[]).await? {
         found(account as u64, account as u64, "something is held on no account")?;
     }
-    let rules = "SELECT r.account AS sequence, CAST(r.status AS bigint) AS status, r.floor, r.ceiling,
-                        CASE WHEN r.account IN (SELECT c.account FROM {changes} c WHERE c.sequence > $2)
-                             THEN r.account END AS changed
-                 FROM {rules} r WHERE r.account > $1 AND r.account <= $2 ORDER BY r.account LIMIT $3";
-    each(store, rules, last, |row, account| {
-        let (floor, ceiling) = (row.optional_number("floor")?, row.optional_number("ceiling")?);
-        let kept = Rules { status: row.number("status")?, floor, ceiling };
-        let changed = row.optional_number("changed")?.is_some();
-        Ok(verifier.rules(account, (!changed).then_some(kept))?)
-    })
-    .await?;
+    let lost = "SELECT min(c.sequence) AS number FROM {changes} c
+                WHERE c.posting IS NOT NULL AND c.posting NOT IN (SELECT sequence FROM {postings})";
+    if let Some(change) = number(store, lost, &[]).await? {
+        found(change as u64, change as u64, "a note is of no posting")?;
+    }
     // Those that ended since were open then.
     let holds = "SELECT h.sequence, h.captured,
                         CASE WHEN h.status <> 0

@@ -1,17 +1,22 @@
 //! The columns that `rows` reads, by their names.
 
+/// An account, `a`, as its newest change left it, if it was changed.
+macro_rules! newest_state {
+    () => {
+        "(SELECT c.state FROM {changes} c WHERE c.account = a.sequence ORDER BY c.sequence DESC LIMIT 1) AS state"
+    };
+}
+
 /// A query for accounts: `from` yields `a`, an account; more columns may follow.
 macro_rules! select_accounts {
     ($from:expr, $rest:literal) => {
         select_accounts!("", $from, $rest)
     };
-    ($more:literal, $from:expr, $rest:literal) => {
+    ($more:expr, $from:expr, $rest:literal) => {
         concat!(
-            "SELECT a.sequence, a.id, a.owner, a.name, a.currency, a.opened_at, a.content, ",
-            "a.floor AS first_floor, a.ceiling AS first_ceiling, ",
-            "CAST(coalesce(r.status, 0) AS bigint) AS status, ",
-            "CASE WHEN r.account IS NULL THEN a.floor ELSE r.floor END AS floor, ",
-            "CASE WHEN r.account IS NULL THEN a.ceiling ELSE r.ceiling END AS ceiling, ",
+            "SELECT a.sequence, a.id, a.owner, a.name, a.currency, a.opened_at, a.content, a.floor, a.ceiling, ",
+            $crate::ledger::sql::columns::newest_state!(),
+            ", ",
             "coalesce((SELECT n.balance FROM {entries} n WHERE n.account = a.sequence
                        ORDER BY n.number DESC LIMIT 1), 0) AS balance, ",
             "coalesce((SELECT n.number FROM {entries} n WHERE n.account = a.sequence
@@ -20,20 +25,54 @@ macro_rules! select_accounts {
             $more,
             " FROM ",
             $from,
-            " LEFT JOIN {held} k ON k.account = a.sequence LEFT JOIN {rules} r ON r.account = a.sequence ",
+            " LEFT JOIN {held} k ON k.account = a.sequence ",
             $rest
         )
     };
 }
 
-/// A query for entries: `from` yields `e`, an entry.
+/// One more column of `select_accounts`: what holds keep whose deadline has come by this time. The writer ends those a moment later.
+macro_rules! due {
+    ($now:literal) => {
+        concat!(
+            ", (SELECT CAST(coalesce(sum(d.amount - d.captured), 0) AS bigint) FROM {holds} d
+                WHERE d.account = a.sequence AND d.status = 0 AND d.deadline <= ",
+            $now,
+            ") AS due"
+        )
+    };
+}
+
+/// A query for entries: `from` yields `e`, an entry; more columns may follow.
 macro_rules! select_entries {
     ($from:literal, $rest:literal) => {
+        select_entries!("", $from, $rest)
+    };
+    ($more:expr, $from:literal, $rest:literal) => {
         concat!(
             "SELECT a.id AS account, a.currency, e.number, e.amount, e.balance, p.sequence, p.id AS posting, ",
-            "p.kind, p.reference, p.booked_at, p.value_at FROM ",
+            "p.kind, p.reference, p.booked_at, coalesce(p.value_at, p.booked_at) AS value_at, ",
+            "(SELECT b.id FROM {accounts} b WHERE b.sequence = (
+                 SELECT CASE WHEN min(o.account) = max(o.account) THEN min(o.account) END
+                 FROM {entries} o WHERE o.posting = e.posting AND o.account <> e.account)) AS counterparty",
+            $more,
+            " FROM ",
             $from,
             " {join} {postings} p ON p.sequence = e.posting {join} {accounts} a ON a.sequence = e.account ",
+            $rest
+        )
+    };
+}
+
+/// A query for postings as they were made; more columns may follow.
+macro_rules! select_postings {
+    ($more:literal, $rest:literal) => {
+        concat!(
+            "SELECT p.id, p.sequence, p.kind, p.reference, p.metadata, p.booked_at, ",
+            "coalesce(p.value_at, p.booked_at) AS value_at, h.id AS hold, u.id AS reverses",
+            $more,
+            " FROM {postings} p LEFT JOIN {holds} h ON h.sequence = p.hold ",
+            "LEFT JOIN {postings} u ON u.sequence = p.reverses ",
             $rest
         )
     };
@@ -57,4 +96,4 @@ macro_rules! select_holds {
     };
 }
 
-pub(crate) use {select_accounts, select_entries, select_holds};
+pub(crate) use {due, newest_state, select_accounts, select_entries, select_holds, select_postings};

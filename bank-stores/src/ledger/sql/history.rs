@@ -4,7 +4,7 @@ use super::Session;
 use super::columns::select_entries;
 use super::rows::{Record as _, currency, entry};
 use crate::ledger::reading::{MANY, direction_name, no_account, page_start};
-use crate::ledger::{Account, AccountId, AsOf, Entry, Period, Statement};
+use crate::ledger::{AccountId, AsOf, Entry, Period, Statement};
 use crate::{Cursor, Direction, Error, Money, Page, PageRequest, Result, Timestamp};
 
 /// A query about an account, `$1`, as it was booked by `$2`: `booked` has its sequence, how many entries it has now, its currency,
@@ -36,32 +36,6 @@ macro_rules! as_booked {
 }
 
 pub(crate) use as_booked;
-
-/// The accounts without what is held by holds whose deadline has come: the writer ends those a moment later.
-pub(super) async fn without_due(
-    session: &mut impl Session,
-    now: Timestamp,
-    mut accounts: Vec<Account>,
-) -> Result<Vec<Account>> {
-    let held = accounts.iter().filter(|account| account.held.is_positive());
-    let ids: Vec<&str> = held.map(|account| account.id.as_str()).collect();
-    if ids.is_empty() {
-        return Ok(accounts);
-    }
-    let sql = "SELECT a.id, CAST(sum(h.amount - h.captured) AS bigint) AS due
-               FROM {texts} {join} {accounts} a ON a.id = j.value {join} {holds} h ON h.account = a.sequence
-               WHERE h.status = 0 AND h.deadline <= $2 GROUP BY a.id";
-    let rows = session.rows(sql, vec![ids.into_iter().collect(), now.into()]).await?;
-    for row in &rows {
-        let (id, due) = (row.text("id")?, row.number("due")?);
-        for account in accounts.iter_mut().filter(|account| account.id.as_str() == id) {
-            // Between the two reads the writer may have ended some of them.
-            let held = account.held.minor().saturating_sub(due).max(0);
-            account.set_balance(account.balance.minor(), held, account.entry_count);
-        }
-    }
-    Ok(accounts)
-}
 
 /// A page of the entries with numbers above `bounds.0` and up to `bounds.1`.
 pub(super) async fn entries_between(

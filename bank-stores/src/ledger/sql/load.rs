@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::columns::{select_accounts, select_entries, select_holds};
-use super::rows::{Record, account, entry, hold};
+use super::rows::{Record, account, entry, hold, state};
 use super::{Session, Value, reads};
 use crate::error::damaged;
-use crate::ledger::book::{Book, HeldHold, Outcome, Target, Thing};
+use crate::ledger::book::{Annotated, Book, HeldHold, Outcome, Target, Thing};
 use crate::ledger::work::SWEEP;
 use crate::ledger::{
-    Account, AccountId, ChangeId, Command, CommandId, HoldId, HoldStatus, Leg, PostingId, Receipt, refusal,
+    AccountId, ChangeId, Command, CommandId, HoldId, HoldStatus, Leg, PostingId, Receipt, refusal,
 };
 use crate::{Error, Result, Timestamp};
 
@@ -20,6 +20,7 @@ struct Named<'c> {
     targets: HashSet<&'c str>,
     holds: HashSet<&'c str>,
     changes: Vec<&'c str>,
+    annotated: HashSet<&'c str>,
     accounts: HashSet<AccountId>,
 }
 
@@ -34,6 +35,10 @@ impl<'c> Named<'c> {
                 Command::Change(change) => {
                     named.changes.push(change.id.as_str());
                     named.accounts.insert(change.account.clone());
+                }
+                Command::Annotate(annotation) => {
+                    named.changes.push(annotation.id.as_str());
+                    named.annotated.insert(annotation.posting.as_str());
                 }
                 Command::Post(posting) => {
                     named.postings.push(posting.id.as_str());
@@ -85,6 +90,9 @@ pub(crate) async fn load(
     }
     if !named.changes.is_empty() {
         load_changes(session, &named.changes, book).await?;
+    }
+    if !named.annotated.is_empty() {
+        load_annotated(session, &named.annotated, book).await?;
     }
     if refusals {
         load_refusals(session, commands, book).await?;
@@ -185,6 +193,20 @@ async fn load_changes(session: &mut impl Session, ids: &[&str], book: &mut Book)
             Ok(content) => book.load_change(id, row.sequence("sequence")?, content),
             Err(error) => damaged_row(book, Thing::Command(CommandId::Change(id)), error),
         }
+    }
+    Ok(())
+}
+
+async fn load_annotated(session: &mut impl Session, ids: &HashSet<&str>, book: &mut Book) -> Result<()> {
+    let sql =
+        "SELECT p.id, p.sequence, (SELECT count(*) FROM {changes} c WHERE c.posting = p.sequence) AS notes
+               FROM {texts} {join} {postings} p ON p.id = j.value";
+    for row in session.rows(sql, vec![ids.iter().copied().collect()]).await? {
+        let id = PostingId::new(row.text("id")?).map_err(damaged)?;
+        book.load_annotated(
+            id,
+            Annotated { posting: row.sequence("sequence")?, notes: row.sequence("notes")? },
+        );
     }
     Ok(())
 }
@@ -299,16 +321,18 @@ async fn recall(session: &mut impl Session, sequences: &[u64]) -> Result<Stored>
 
 /// The receipts of changes that are stored.
 async fn recall_changes(session: &mut impl Session, sequences: &[u64]) -> Result<Stored> {
-    let sql = "SELECT c.sequence, c.id, c.booked_at, c.state
+    let sql = "SELECT c.sequence, c.id, c.account, c.booked_at, c.state
                FROM {numbers} {join} {changes} c ON c.sequence = j.value";
     let (mut receipts, mut unreadable) = Stored::default();
     for row in &session.rows(sql, vec![numbers(sequences)]).await? {
         let sequence = row.sequence("sequence")?;
         let read = || {
             let id = ChangeId::new(row.text("id")?).map_err(damaged)?;
-            let account: Account = serde_json::from_str(row.text("state")?)
-                .map_err(|source| damaged(Error::invalid("state", "not an account").with_source(source)))?;
-            Ok(Receipt::changed(id, sequence, row.time("booked_at")?, account))
+            let at = row.time("booked_at")?;
+            Ok(match row.optional_number("account")? {
+                Some(_) => Receipt::changed(id, sequence, at, state(row)?),
+                None => Receipt::annotated(id, sequence, at),
+            })
         };
         match read() {
             Ok(receipt) => drop(receipts.insert(sequence, receipt)),

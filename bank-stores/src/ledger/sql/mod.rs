@@ -1,9 +1,10 @@
 //! The ledger in an SQL database, written once: what engines differ in is a dialect, a session and how rows are sent.
 
-mod columns;
+pub(crate) mod columns;
 mod history;
 pub(crate) mod load;
 pub(crate) mod lookup;
+pub(crate) mod outbox;
 pub(crate) mod reads;
 pub(crate) mod rows;
 pub(crate) mod tables;

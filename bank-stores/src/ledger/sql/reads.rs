@@ -1,7 +1,7 @@
 //! What every engine's reads have in common.
 
-use super::columns::{select_accounts, select_holds};
-use super::history::{balance_as_of, entries_between, statement_of, without_due};
+use super::columns::{due, select_accounts, select_holds};
+use super::history::{balance_as_of, entries_between, statement_of};
 use super::rows::{self, Record as _};
 use super::{Session, Store};
 use crate::ledger::book::HeldHold;
@@ -11,10 +11,10 @@ use crate::{Consistency, Currency, Cursor, Direction, Error, ErrorKind, Money, P
 
 pub(crate) async fn account(store: &impl Store, id: &AccountId, read: Consistency) -> Result<Account> {
     let mut session = store.session(read).await?;
-    let sql = select_accounts!("{accounts} a", "WHERE a.id = $1");
-    let Some(row) = session.row(sql, vec![id.as_str().into()]).await? else { return Err(no_account(id)) };
-    let held = rows::account(&row)?;
-    without_due(&mut session, store.now(), vec![held.account]).await.map(|mut accounts| accounts.remove(0))
+    let sql = select_accounts!(due!("$2"), "{accounts} a", "WHERE a.id = $1");
+    let row = session.row(sql, vec![id.as_str().into(), store.now().into()]).await?;
+    let Some(row) = row else { return Err(no_account(id)) };
+    rows::standing(&row).map(|held| held.account)
 }
 
 pub(crate) async fn accounts(
@@ -27,20 +27,22 @@ pub(crate) async fn accounts(
     let (from, limit) = page_start(&page, &query)?;
     let sql = match page.direction {
         Direction::Forward => select_accounts!(
+            due!("$4"),
             "{accounts} a",
             "WHERE a.owner = $1 AND a.sequence > $2 ORDER BY a.sequence LIMIT $3"
         ),
         Direction::Backward => select_accounts!(
+            due!("$4"),
             "{accounts} a",
             "WHERE a.owner = $1 AND a.sequence < $2 ORDER BY a.sequence DESC LIMIT $3"
         ),
     };
     let mut session = store.session(read).await?;
-    let rows = session.rows(sql, vec![owner.as_str().into(), from.into(), limit.into()]).await?;
-    let held = rows.iter().map(rows::account).collect::<Result<Vec<_>>>()?;
+    let values = vec![owner.as_str().into(), from.into(), limit.into(), store.now().into()];
+    let rows = session.rows(sql, values).await?;
+    let held = rows.iter().map(rows::standing).collect::<Result<Vec<_>>>()?;
     let page = Page::cut(held, page.limit, |last| Cursor::new(&query, &last.sequence.to_string()));
-    let page = page.map(|held| held.account);
-    Ok(Page { items: without_due(&mut session, store.now(), page.items).await?, next: page.next })
+    Ok(page.map(|held| held.account))
 }
 
 pub(crate) async fn held(session: &mut impl Session, id: &HoldId) -> Result<Option<HeldHold>> {

@@ -5,8 +5,8 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 use crate::error::damaged;
 use crate::ledger::book::{HeldAccount, HeldHold};
 use crate::ledger::{
-    Account, AccountId, AccountStatus, Ceiling, Entry, Floor, Hold, HoldId, HoldStatus, OpenAccount, OwnerId,
-    PlaceHold, PostingId, Receipt,
+    Account, AccountId, Ceiling, Entry, Floor, Hold, HoldId, HoldStatus, OpenAccount, OwnerId, PlaceHold,
+    PostingId, PostingRecord, Receipt,
 };
 use crate::{Currency, Error, Money, Result, Timestamp};
 
@@ -72,35 +72,71 @@ fn unreadable(source: sqlx::Error) -> Error {
 
 /// An account from a row of `select_accounts`, as it was opened.
 pub(crate) fn opened(row: &impl Record) -> Result<Receipt> {
-    let held = account(row)?;
-    let (floor, ceiling) = bounds(row, "first_floor", "first_ceiling")?;
-    let mut account = held.account;
-    account.set_balance(0, 0, 0);
-    account.set_rules(AccountStatus::Open, floor, ceiling);
-    Ok(Receipt::opened(held.sequence, account))
+    Ok(Receipt::opened(row.sequence("sequence")?, first(row)?))
+}
+
+fn first(row: &impl Record) -> Result<Account> {
+    let mut open = opening(row)?;
+    open.floor = row.optional_number("floor")?.map_or(Floor::None, Floor::At);
+    open.ceiling = row.optional_number("ceiling")?.map_or(Ceiling::None, Ceiling::At);
+    Ok(Account::opened(&open, row.time("opened_at")?))
+}
+
+/// An account as it stands, from a row of `select_accounts` with what is `due`: one moment, so that a hold that ends meanwhile is
+/// either still held and due, or neither.
+pub(crate) fn standing(row: &impl Record) -> Result<HeldAccount> {
+    let mut held = account(row)?;
+    let account = &mut held.account;
+    let kept = account.held.minor().saturating_sub(row.number("due")?);
+    account.set_balance(account.balance.minor(), kept, account.entry_count);
+    Ok(held)
+}
+
+/// What an account is called and whose it is, from columns of its row.
+pub(crate) fn opening(row: &impl Record) -> Result<OpenAccount> {
+    let mut open = OpenAccount::new(AccountId::new(row.text("id")?).map_err(damaged)?, currency(row)?);
+    open.owner = owner(row)?;
+    open.name = row.optional_text("name")?.map(ToOwned::to_owned);
+    Ok(open)
+}
+
+/// The account as a change left it.
+pub(crate) fn state(row: &impl Record) -> Result<Account> {
+    changed(row)?.ok_or_else(nothing)
+}
+
+/// The account as its newest change left it, if it was changed.
+pub(crate) fn changed(row: &impl Record) -> Result<Option<Account>> {
+    let read = |state| {
+        serde_json::from_str(state)
+            .map_err(|source| damaged(Error::invalid("state", "not an account").with_source(source)))
+    };
+    row.optional_text("state")?.map(read).transpose()
+}
+
+/// The owner in a row that may have one.
+pub(crate) fn owner(row: &impl Record) -> Result<Option<OwnerId>> {
+    row.optional_text("owner")?.map(OwnerId::new).transpose().map_err(damaged)
 }
 
 /// An account from a row of `select_accounts`.
 pub(crate) fn account(row: &impl Record) -> Result<HeldAccount> {
-    let mut open = OpenAccount::new(AccountId::new(row.text("id")?).map_err(damaged)?, currency(row)?);
-    open.owner = row.optional_text("owner")?.map(OwnerId::new).transpose().map_err(damaged)?;
-    open.name = row.optional_text("name")?.map(ToOwned::to_owned);
-    (open.floor, open.ceiling) = bounds(row, "floor", "ceiling")?;
-    let mut account = Account::opened(&open, row.time("opened_at")?);
-    account.status = AccountStatus::from_number(row.number("status")?);
+    let first = first(row)?;
+    let mut account = match changed(row)? {
+        Some(state) if (&state.id, state.currency) != (&first.id, first.currency) => {
+            return Err(damaged(Error::invalid("state", "of another account")));
+        }
+        Some(state) => state,
+        None => first,
+    };
     account.set_balance(row.number("balance")?, row.number("held")?, row.sequence("entries")?);
     let (sequence, content) = (row.sequence("sequence")?, row.hash("content")?);
-    Ok(HeldAccount { account, sequence, content, holding: false, changed: false })
+    Ok(HeldAccount { account, sequence, content, holding: false })
 }
 
 /// The currency of a row that has one.
 pub(crate) fn currency(row: &impl Record) -> Result<Currency> {
     row.text("currency")?.parse().map_err(damaged)
-}
-
-fn bounds(row: &impl Record, floor: &str, ceiling: &str) -> Result<(Floor, Ceiling)> {
-    let floor = row.optional_number(floor)?.map_or(Floor::None, Floor::At);
-    Ok((floor, row.optional_number(ceiling)?.map_or(Ceiling::None, Ceiling::At)))
 }
 
 /// An entry from a row of `select_entries`.
@@ -114,9 +150,26 @@ pub(crate) fn entry(row: &impl Record) -> Result<Entry> {
         reference: row.optional_text("reference")?.map(ToOwned::to_owned),
         amount: Money::from_minor(row.number("amount")?, currency),
         balance_after: Money::from_minor(row.number("balance")?, currency),
+        counterparty: row.optional_text("counterparty")?.map(AccountId::new).transpose().map_err(damaged)?,
         booked_at: row.time("booked_at")?,
         value_at: row.time("value_at")?,
     })
+}
+
+/// A posting from a row of `select_postings`, with its entries.
+pub(crate) fn posting_record(row: &impl Record, entries: Vec<Entry>) -> Result<PostingRecord> {
+    let id = PostingId::new(row.text("id")?).map_err(damaged)?;
+    let mut posting =
+        PostingRecord::new(id, row.sequence("sequence")?, row.text("kind")?.to_owned(), entries);
+    (posting.booked_at, posting.value_at) = (row.time("booked_at")?, row.time("value_at")?);
+    posting.reference = row.optional_text("reference")?.map(ToOwned::to_owned);
+    if let Some(metadata) = row.optional_text("metadata")? {
+        posting.metadata = serde_json::from_str(metadata)
+            .map_err(|source| damaged(Error::invalid("metadata", "not JSON").with_source(source)))?;
+    }
+    posting.hold = row.optional_text("hold")?.map(HoldId::new).transpose().map_err(damaged)?;
+    posting.reverses = row.optional_text("reverses")?.map(PostingId::new).transpose().map_err(damaged)?;
+    Ok(posting)
 }
 
 /// A hold from a row of `select_holds`.

@@ -1,17 +1,16 @@
 //! What a group did, as rows: a fixed number of statements, whatever the group's size.
 
 use crate::ledger::book::{Book, HeldHold, Made, MadePosting, Outcome};
-use crate::ledger::event::{self, Changed, HoldEvent, Opened, Posted};
 use crate::ledger::refusal;
-use crate::ledger::{AccountId, Command, Hold, OpenAccount, OwnerId, Receipt};
-use crate::{Money, Timestamp};
+use crate::ledger::{AccountId, Command, OpenAccount, OwnerId, Receipt};
+use crate::Timestamp;
 
 /// The values of a column.
 #[derive(Debug)]
 pub(crate) enum Column {
     Numbers(Vec<Option<i64>>),
     Texts(Vec<Option<String>>),
-    /// JSON text that may be long, and is never missing.
+    /// Text that may be long, and is never missing.
     Documents(Vec<String>),
     Hashes(Vec<[u8; 32]>),
 }
@@ -71,9 +70,6 @@ tables! {
         content: Hashes [u8; 32],
     }
     Held held Put { account: Numbers i64, held: Numbers i64 }
-    Rules rules Put {
-        account: Numbers i64, status: Numbers i64, floor: Numbers Option<i64>, ceiling: Numbers Option<i64>,
-    }
     Holds holds Insert {
         sequence: Numbers i64, id: Texts String, account: Numbers i64, amount: Numbers i64, captured: Numbers i64,
         status: Numbers i64, placed_at: Numbers i64, deadline: Numbers Option<i64>, reference: Texts Option<String>,
@@ -86,7 +82,7 @@ tables! {
     }
     Postings postings Insert {
         sequence: Numbers i64, id: Texts String, kind: Texts String, reference: Texts Option<String>,
-        metadata: Texts Option<String>, booked_at: Numbers i64, value_at: Numbers i64, reverses: Numbers Option<i64>,
+        metadata: Texts Option<String>, booked_at: Numbers i64, value_at: Numbers Option<i64>, reverses: Numbers Option<i64>,
         hold: Numbers Option<i64>, captured: Numbers Option<i64>, hold_status: Numbers Option<i64>,
         content: Hashes [u8; 32],
     }
@@ -95,13 +91,10 @@ tables! {
         balance: Numbers i64,
     }
     Changes changes Insert {
-        sequence: Numbers i64, id: Texts String, account: Numbers i64, state: Documents String, booked_at: Numbers i64,
-        content: Hashes [u8; 32],
+        sequence: Numbers i64, id: Texts String, account: Numbers Option<i64>, posting: Numbers Option<i64>,
+        state: Documents String, booked_at: Numbers i64, content: Hashes [u8; 32],
     }
     Refusals refusals Insert { id: Texts String, content: Hashes [u8; 32], error: Texts String, at: Numbers i64 }
-    Outbox outbox Insert {
-        position: Numbers i64, id: Texts String, topic: Texts String, at: Numbers i64, payload: Documents String,
-    }
 }
 
 /// In which order entries are inserted.
@@ -121,7 +114,6 @@ struct Tables {
     currencies: Currencies,
     accounts: Accounts,
     held: Held,
-    rules: Rules,
     holds: Holds,
     changed_holds: ChangedHolds,
     postings: Postings,
@@ -129,7 +121,6 @@ struct Tables {
     entries: Vec<(i64, i64, i64, i64, i64, i64)>,
     changes: Changes,
     refusals: Refusals,
-    outbox: Outbox,
 }
 
 /// What a group did, whose first sequence comes behind `before`; tables without rows are left out.
@@ -155,14 +146,12 @@ pub(crate) fn rows(
         tables.currencies.rows(),
         tables.accounts.rows(),
         tables.held.rows(),
-        tables.rules.rows(),
         tables.holds.rows(),
         tables.changed_holds.rows(),
         tables.postings.rows(),
         entries.rows(),
         tables.changes.rows(),
         tables.refusals.rows(),
-        tables.outbox.rows(),
     ];
     rows.into_iter().filter(|rows| rows.len > 0).collect()
 }
@@ -170,11 +159,6 @@ pub(crate) fn rows(
 impl Tables {
     fn of(commands: &[&Command], outcomes: &[Outcome<'_>], book: &Book, before: u64) -> Self {
         let mut tables = Self::default();
-        for (sequence, id) in book.expired() {
-            if let Some(held) = book.hold(id) {
-                tables.hold_event(*sequence, event::EXPIRED, held, None, book);
-            }
-        }
         for (command, outcome) in commands.iter().zip(outcomes) {
             match outcome {
                 Outcome::Fresh(receipt, made) => tables.made(command, receipt, made, book),
@@ -188,15 +172,8 @@ impl Tables {
             }
         }
         for held in book.accounts() {
-            let account = &held.account;
-            let number = held.sequence as i64;
             if held.holding {
-                tables.held.row(number, account.held.minor());
-            }
-            if held.changed {
-                let bound = |money: Option<Money>| money.map(Money::minor);
-                let status = account.status.number();
-                tables.rules.row(number, status, bound(account.floor), bound(account.ceiling));
+                tables.held.row(held.sequence as i64, held.account.held.minor());
             }
         }
         for held in book.changed_holds().filter(|held| held.sequence <= before) {
@@ -214,15 +191,16 @@ impl Tables {
             Made::Account(open) => self.opened(open, receipt),
             Made::Change(change) => {
                 let Some(account) = &receipt.account else { return };
-                let payload = Changed::new(change, account, receipt.booked_at);
-                self.event(receipt, event::changed_id(&change.id), event::CHANGED.to_owned(), &payload);
                 let (id, number) = (change.id.as_str().to_owned(), account_number(&account.id));
-                self.changes.row(sequence, id, number, json(account), at, change.content());
+                self.changes.row(sequence, id, Some(number), None, json(account), at, change.content());
+            }
+            Made::Annotation(annotation, posting) => {
+                let (id, note) = (annotation.id.as_str().to_owned(), annotation.note.clone());
+                self.changes.row(sequence, id, None, Some(*posting as i64), note, at, annotation.content());
             }
             Made::Posting(made) => self.posted(made, receipt, book),
             Made::Hold(id) => {
                 let (Some(held), Command::Hold(place)) = (book.hold(id), command.plain()) else { return };
-                self.hold_event(receipt.sequence, event::PLACED, held, receipt.hold.as_ref(), book);
                 let (ended_by, ended_at) = ended(held);
                 // As the group leaves it: it may have been captured or voided since.
                 self.holds.row(
@@ -241,17 +219,11 @@ impl Tables {
                     ended_at,
                 );
             }
-            Made::Void(id) => {
-                if let Some(held) = book.hold(id) {
-                    self.hold_event(receipt.sequence, event::VOIDED, held, None, book);
-                }
-            }
+            Made::Void => {}
         }
     }
 
     fn opened(&mut self, open: &OpenAccount, receipt: &Receipt) {
-        let payload = Opened::new(open, receipt.booked_at);
-        self.event(receipt, event::opened_id(&open.id), event::OPENED.to_owned(), &payload);
         self.accounts.row(
             receipt.sequence as i64,
             open.id.as_str().to_owned(),
@@ -271,13 +243,7 @@ impl Tables {
 
     fn posted(&mut self, made: &MadePosting<'_>, receipt: &Receipt, book: &Book) {
         let posting = &*made.posting;
-        let whose = |id: &AccountId| match book.account(id) {
-            Some(held) => (held.account.owner.as_ref(), held.account.name.as_deref()),
-            None => (None, None),
-        };
         let capture = made.capture.as_ref();
-        let payload = Posted::new(made, receipt, whose);
-        self.event(receipt, event::posted_id(&posting.id), format!("posting.{}", posting.kind), &payload);
         self.postings.row(
             receipt.sequence as i64,
             posting.id.as_str().to_owned(),
@@ -285,7 +251,7 @@ impl Tables {
             posting.reference.clone(),
             (!posting.metadata.is_empty()).then(|| json(&posting.metadata)),
             receipt.booked_at.micros(),
-            posting.value_time.unwrap_or(receipt.booked_at).micros(),
+            posting.value_time.filter(|at| *at != receipt.booked_at).map(Timestamp::micros),
             made.reverses.as_ref().map(|(sequence, _)| *sequence as i64),
             capture.map(|capture| capture.hold as i64),
             capture.map(|capture| capture.captured),
@@ -298,19 +264,6 @@ impl Tables {
             let (amount, balance) = (entry.amount.minor(), entry.balance_after.minor());
             self.entries.push((account as i64, number, posting, leg as i64, amount, balance));
         }
-    }
-
-    fn event<T: serde::Serialize>(&mut self, receipt: &Receipt, id: String, topic: String, payload: &T) {
-        self.outbox.row(receipt.sequence as i64, id, topic, receipt.booked_at.micros(), json(payload));
-    }
-
-    /// The event of a hold that was placed, voided or has expired; as it is now where it is not said how it was.
-    fn hold_event(&mut self, sequence: u64, topic: &str, held: &HeldHold, then: Option<&Hold>, book: &Book) {
-        let hold = then.unwrap_or(&held.hold);
-        let owner = book.account(&hold.account).and_then(|held| held.account.owner.as_ref());
-        let payload = json(&HoldEvent::new(hold, owner, book.booked_at()));
-        let (id, at) = (event::hold_id(topic, &hold.id), book.booked_at().micros());
-        self.outbox.row(sequence as i64, id, topic.to_owned(), at, payload);
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a ledger's writer does that is no command.
 
 use super::rows::Record as _;
-use super::{Session, Value, totals};
+use super::{Session, Value, outbox, totals};
 use crate::ledger::chain::NextBlocks;
-use crate::ledger::work::{Done, FORGET, Work, beyond_the_newest};
+use crate::ledger::work::{Done, Work};
 use crate::ledger::{Command, Receipt};
 use crate::{Error, Result};
 
@@ -41,24 +41,13 @@ pub(crate) async fn outcomes(
                 Ok(Done::Count(added))
             }
             Work::Consumed(consumer, position) => {
-                // `WHERE` tells SQLite that `ON` does not belong to a join.
-                let sql = "INSERT INTO {consumers} AS c (id, position) SELECT $1, $2 WHERE $2 <= {newest}
-                           ON CONFLICT (id) DO UPDATE SET position = {greatest}c.position, excluded.position)";
-                let kept = session.execute(sql, vec![consumer.as_str().into(), (*position).into()]).await?;
-                if kept > 0 { Ok(Done::Count(kept)) } else { Err(beyond_the_newest()) }
+                outbox::keep(session, consumer, *position).await.map(Done::Count)
             }
             Work::Leave(consumer) => {
                 let sql = "DELETE FROM {consumers} WHERE id = $1";
                 Ok(Done::Count(session.execute(sql, vec![consumer.as_str().into()]).await?))
             }
-            Work::Forget(before) => {
-                let sql = "DELETE FROM {outbox} WHERE position IN (
-                               SELECT position FROM {outbox}
-                               WHERE at < $1 AND position < (SELECT max(position) FROM {outbox}) AND position <=
-                                   (SELECT coalesce(min(position), 9223372036854775807) FROM {consumers})
-                               ORDER BY position LIMIT $2)";
-                Ok(Done::Count(session.execute(sql, vec![(*before).into(), (FORGET as i64).into()]).await?))
-            }
+            Work::Forget(before) => outbox::forget(session, *before).await.map(Done::Count),
         });
     }
     Ok(outcomes)

@@ -140,9 +140,6 @@ BEGIN
     ), e AS (
         INSERT INTO entries (posting, leg, account, number, amount, balance)
         SELECT posting, leg, account, number, amount, balance FROM moved
-    ), o AS (
-        INSERT INTO outbox (position, id, topic, at, payload)
-        SELECT posting, 'posting:' || md5(posting::text), 'posting.transfer', at, repeat('x', 380) FROM chosen
     )
     UPDATE balances b SET balance = v.balance, entries = v.entries FROM (
         SELECT account, (array_agg(balance ORDER BY number DESC))[1] AS balance, max(number) AS entries FROM moved GROUP BY account
@@ -190,14 +187,6 @@ async fn one_by_hand(connection: &mut PgConnection, accounts: i64) -> Result<(),
         .execute(&mut *connection)
         .await?;
     }
-    sqlx::query(
-        "INSERT INTO outbox (position, id, topic, at, payload) VALUES ($1, $2, 'posting.transfer', $1, $3)",
-    )
-    .bind(number)
-    .bind(format!("posting:by.hand.{number:x}"))
-    .bind("x".repeat(380))
-    .execute(&mut *connection)
-    .await?;
     connection.execute("COMMIT").await?;
     Ok(())
 }

@@ -87,14 +87,6 @@ async fn one_by_hand(connection: &mut SqliteConnection, number: i64, accounts: i
         .execute(&mut *connection)
         .await?;
     }
-    sqlx::query(
-        "INSERT INTO outbox (position, id, topic, at, payload) VALUES (?1, ?2, 'posting.transfer', ?1, ?3)",
-    )
-    .bind(number)
-    .bind(format!("posting:by.hand.{number:x}"))
-    .bind("x".repeat(380))
-    .execute(&mut *connection)
-    .await?;
     connection.execute("COMMIT").await?;
     Ok(())
 }
@@ -128,8 +120,6 @@ async fn one_batch(
          INSERT INTO postings (sequence, id, kind, booked_at, value_at, content)
          SELECT posting, format('batch.%x.%x', posting - $1, $1), 'transfer', $1, $1, zeroblob(32) FROM temp.chosen;
          INSERT INTO entries (posting, leg, account, number, amount, balance) SELECT * FROM temp.legs ORDER BY posting, leg;
-         INSERT INTO outbox (position, id, topic, at, payload)
-         SELECT posting, format('posting:batch.%x.%x', posting - $1, $1), 'posting.transfer', $1, $4 FROM temp.chosen;
          UPDATE balances SET balance = v.balance, entries = v.number
          FROM (SELECT account, max(number) AS number, balance FROM temp.legs GROUP BY account) v
          WHERE v.account = balances.account;
@@ -138,7 +128,6 @@ async fn one_batch(
     .bind(last)
     .bind(size)
     .bind(accounts)
-    .bind("x".repeat(380))
     .execute(connection)
     .await?;
     Ok(())
