@@ -97,6 +97,11 @@ impl Database {
         &self.clock
     }
 
+    /// The schema's name, which has been checked.
+    pub(super) fn schema(&self) -> &str {
+        &self.options.schema
+    }
+
     /// Where groups are written.
     pub(super) fn groups(&self) -> Groups {
         Groups { schema: self.schema.clone(), lock: self.lock.clone() }

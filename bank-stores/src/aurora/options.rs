@@ -136,8 +136,8 @@ impl AuroraOptions {
         Ok(self)
     }
 
-    /// How many connections read from each endpoint, 1 to 256; eight otherwise. Two more lead to the writer's endpoint:
-    /// one that writes, and one for reports.
+    /// How many connections read from each endpoint, 1 to 256; eight otherwise. Three more lead to the writer's endpoint:
+    /// one that writes, one for reports, and one that says which process does the ledger's own work.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 256);
         self
