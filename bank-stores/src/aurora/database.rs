@@ -80,7 +80,7 @@ impl Database {
         // It may take longer than a password lasts.
         let mut connection = database.connect_writer().await?;
         let steps = [steps, database.options.further].concat();
-        migrate(&mut connection, &database.writer, &database.options.schema, &steps).await?;
+        migrate(&mut connection, &database.writer, &database.options, &steps).await?;
         connection.close().await.map_err(from_sqlx)?;
         Ok(database)
     }

@@ -1,13 +1,14 @@
-//! Several processes that have one ledger on PostgreSQL: which of them does the ledger's own work.
+//! Several processes that have one ledger on PostgreSQL: which of them does the ledger's own work, and who waits for whom.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::time::Duration;
 
-use bank_stores::aurora::{AuroraLedger, AuroraOptions};
+use bank_stores::aurora::{AuroraLedger, AuroraOptions, Step};
 use bank_stores::ledger::{AccountId, Floor, HoldId, HoldStatus, OpenAccount, PlaceHold, Posting, PostingId};
-use bank_stores::{Consistency, Currency, Ledger, LedgerExt, Money};
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money};
 use bank_tests::{Postgres, patience};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
 fn account(name: &str) -> AccountId {
@@ -179,4 +180,56 @@ async fn the_process_that_writes_is_left_the_ledgers_own_work_by_one_that_does_n
     assert_eq!(chained(), "second");
     idle.close().await;
     writing.close().await;
+}
+
+/// A server's process that has the lock of those who bring the tables to a newer version, and does nothing.
+async fn hung_builder(server: &Postgres, schema: &str) -> PgConnection {
+    let mut builder = PgConnection::connect(&server.url()).await.unwrap();
+    let take = format!("SELECT pg_advisory_lock(hashtextextended('bank-stores.{schema}', 7146))");
+    builder.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(take))).await.unwrap();
+    builder
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_builder_that_hangs_is_waited_for_within_a_bound_and_named() {
+    let Some(server) = blocking(|| Postgres::shared("a hung builder")).await else { return };
+    let schema = Postgres::fresh_schema();
+    let mut builder = hung_builder(server, &schema).await;
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut builder).await.unwrap();
+    let open = || AuroraLedger::open(options(server, "bank", &schema).migration_wait(Duration::from_secs(1)));
+    let start = Instant::now();
+    let waited = tokio::time::timeout(patience(), open()).await.expect("it waits for ever");
+    let refused = waited.unwrap_err();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+    assert!(refused.is_retryable() && refused.to_string().contains(&format!("process {pid} ")), "{refused}");
+    // Where it is ended, as the message says, the next start does its work.
+    tokio::task::block_in_place(|| server.sql(&format!("SELECT pg_terminate_backend({pid}, 10000)")));
+    open().await.unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_builder_that_makes_progress_is_waited_for_as_long_as_it_takes() {
+    let Some(server) = blocking(|| Postgres::shared("a slow builder")).await else { return };
+    let schema = Postgres::fresh_schema();
+    AuroraLedger::open(options(server, "bank", &schema)).await.unwrap().close().await;
+    let sql = |sql: &str| {
+        let sql = format!("SET search_path = {schema}; {sql}");
+        tokio::task::block_in_place(|| server.sql(&sql))
+    };
+    let newest: u32 = sql("SELECT version FROM schema_version").parse().unwrap();
+    // It comes to a newer version every 600 ms, so that there is no second without progress.
+    const LATER: &[Step] =
+        &[Step::Short("SELECT 1"), Step::Short("SELECT 2"), Step::Short("SELECT 3"), Step::Short("SELECT 4")];
+    let builder = hung_builder(server, &schema).await;
+    let waiting =
+        options(server, "bank", &schema).further_steps(LATER).migration_wait(Duration::from_secs(1));
+    let waiting = tokio::spawn(AuroraLedger::open(waiting));
+    for step in 1..=4 {
+        sleep(Duration::from_millis(600)).await;
+        assert!(!waiting.is_finished(), "given up after {step} steps");
+        sql(&format!("UPDATE schema_version SET version = {}", newest + step));
+    }
+    builder.close().await.unwrap();
+    waiting.await.unwrap().unwrap().close().await;
 }
