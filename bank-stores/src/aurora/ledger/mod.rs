@@ -9,6 +9,7 @@ mod ready;
 mod schema;
 mod session;
 mod statement;
+mod watcher;
 mod write;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::{Consistency, Ledger, Money, Page, PageRequest, Result};
 use group::LedgerGroup;
 use lease::KeeperLease;
 pub(super) use session::{DIALECT, PgSession};
+use watcher::Watcher;
 pub(super) use write::Groups;
 
 /// The ledger in a PostgreSQL database. Any number of processes may open one.
@@ -46,6 +48,8 @@ pub struct AuroraLedger {
     used: Arc<AtomicBool>,
     /// What is done beside the callers' commands, until the ledger is dropped.
     keeper: JoinHandle<()>,
+    /// Tells who waits for events of those of other processes.
+    watcher: Watcher,
 }
 
 impl AuroraLedger {
@@ -62,12 +66,14 @@ impl AuroraLedger {
         let used = Arc::new(AtomicBool::new(false));
         let lease = KeeperLease::new(database.clone(), used.clone());
         let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer), lease));
-        Ok(Self { database, writer, used, keeper })
+        let watcher = Watcher::start(database.clone());
+        Ok(Self { database, writer, used, keeper, watcher })
     }
 
     /// Executes what is waiting and closes the connections; later calls are `Unavailable`.
     pub async fn close(&self) {
         self.keeper.abort();
+        self.watcher.stop();
         self.writer.close().await;
     }
 

@@ -20,9 +20,6 @@ use crate::outbox::{
 };
 use crate::{Consistency, Error, ErrorKind, Outbox, Random as _, Result, SystemRandom, Timestamp};
 
-/// How often the events of other processes are looked for.
-const POLL: Duration = Duration::from_millis(50);
-
 const SHARD: ShardId = ShardId::new(0);
 
 /// Begins an epoch behind the newest event: what is written from now on is told from what a copy of the database writes.
@@ -129,9 +126,10 @@ impl Outbox for AuroraLedger {
         let Some(deadline) = Instant::now().checked_add(wait) else {
             return Err(Error::invalid("wait", "longer than can be waited"));
         };
-        let mut written = self.writer.position();
+        let mut reader = self.watcher.reader(self.writer.position());
         let mut checked = false;
         loop {
+            reader.reads();
             let over = Instant::now() >= deadline;
             let events = self.events_now(*after, limit).await?;
             if !checked {
@@ -149,9 +147,8 @@ impl Outbox for AuroraLedger {
             if over {
                 return Ok(Events::new(events, *after));
             }
-            // What this process commits wakes at once; what others commit is looked for.
-            let own = written.wait_for(|written| *written > after.number());
-            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + POLL), own).await;
+            // What this process commits wakes at once; what others commit is looked for once for all who wait.
+            let _ = tokio::time::timeout_at(deadline, reader.wait_beyond(after.number())).await;
         }
     }
 
