@@ -80,7 +80,7 @@ impl Database {
         // It may take longer than a password lasts.
         let mut connection = database.connect_writer().await?;
         let steps = [steps, database.options.further].concat();
-        migrate(&mut connection, &database.writer, &database.options.schema, &steps).await?;
+        migrate(&mut connection, &database.writer, &database.options, &steps).await?;
         connection.close().await.map_err(from_sqlx)?;
         Ok(database)
     }
@@ -95,6 +95,11 @@ impl Database {
 
     pub(super) fn clock(&self) -> &ServerClock {
         &self.clock
+    }
+
+    /// The schema's name, which has been checked.
+    pub(super) fn schema(&self) -> &str {
+        &self.options.schema
     }
 
     /// Where groups are written.

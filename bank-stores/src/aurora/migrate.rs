@@ -6,6 +6,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tokio::time::{Instant, interval, sleep};
 
+use super::AuroraOptions;
 use super::error::from_sqlx;
 use crate::{Error, ErrorKind, Result};
 
@@ -40,18 +41,20 @@ pub enum Step {
     },
 }
 
-/// Brings the schema to the version after the last step, or waits until another process has done so. `pool` is for looking on.
+/// Brings the schema to the version after the last step, or waits until another process has done so, as long as that makes
+/// progress. `pool` is for looking on.
 pub(super) async fn migrate(
     connection: &mut PgConnection,
     pool: &PgPool,
-    schema: &str,
+    options: &AuroraOptions,
     steps: &[Step],
 ) -> Result<()> {
+    let schema = options.schema.as_str();
     let newest = FIRST - 1 + steps.len();
     if version(connection, newest).await? == Some(newest) {
         return Ok(());
     }
-    lock(connection, schema).await?;
+    lock(connection, schema, newest, options.migration_wait).await?;
     // Who owns the schema may not be allowed to make one, which is asked for before it is seen that there is one.
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)")
         .bind(schema)
@@ -121,9 +124,11 @@ async fn version(connection: &mut PgConnection, known: usize) -> Result<Option<u
 }
 
 /// One process at a time; the lock ends with the connection. It is asked for again and again instead of waited for: whoever
-/// waits within a statement is somebody that the building of an index waits for.
-async fn lock(connection: &mut PgConnection, schema: &str) -> Result<()> {
+/// waits within a statement is somebody that the building of an index waits for. Where whoever has it makes no progress within
+/// `wait`, this one gives up.
+async fn lock(connection: &mut PgConnection, schema: &str, newest: usize, wait: Duration) -> Result<()> {
     let mut told: Option<Instant> = None;
+    let (mut seen, mut since) = (None, Instant::now());
     loop {
         let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 7146))")
             .bind(format!("bank-stores.{schema}"))
@@ -133,12 +138,54 @@ async fn lock(connection: &mut PgConnection, schema: &str) -> Result<()> {
         if locked {
             return Ok(());
         }
+        let progress = progress(connection, schema, newest).await?;
+        if seen.as_ref() != Some(&progress) {
+            (seen, since) = (Some(progress), Instant::now());
+        } else if since.elapsed() >= wait {
+            return Err(no_progress(progress, wait));
+        }
         if told.is_none_or(|told| told.elapsed() > TELL) {
             tracing::info!("another process brings the ledger's tables to a newer version: waiting for it");
             told = Some(Instant::now());
         }
         sleep(POLL).await;
     }
+}
+
+/// How far another process is, as the server tells it; that it changes is enough.
+#[derive(PartialEq)]
+struct OthersProgress {
+    /// The version that it has come to.
+    version: Option<usize>,
+    /// The server's process that has the lock, what it is about, and how far it is with an index.
+    holder: Option<(i32, String, Option<String>)>,
+}
+
+async fn progress(connection: &mut PgConnection, schema: &str, newest: usize) -> Result<OthersProgress> {
+    let holder = sqlx::query_as(
+        "SELECT l.pid, concat_ws(', ', a.client_addr::text, a.state, left(a.query, 60)), p::text
+         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+         LEFT JOIN pg_stat_progress_create_index p ON p.pid = l.pid
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended($1, 7146)",
+    );
+    let holder = holder.bind(format!("bank-stores.{schema}")).fetch_optional(&mut *connection);
+    let holder = holder.await.map_err(from_sqlx)?;
+    Ok(OthersProgress { version: version(connection, newest).await?, holder })
+}
+
+fn no_progress(progress: OthersProgress, wait: Duration) -> Error {
+    let who = match progress.holder {
+        Some((process, about, _)) => format!("process {process} of the server ({about})"),
+        None => "a process that the server does not name".to_owned(),
+    };
+    let message = format!(
+        "another process brings the ledger's tables to a newer version, and has made no progress for {} s: look for {who} in \
+         pg_stat_activity, and end it where it hangs",
+        wait.as_secs_f32()
+    );
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 async fn short(connection: &mut PgConnection, statements: &str, next: usize) -> Result<()> {

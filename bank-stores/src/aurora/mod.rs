@@ -20,6 +20,8 @@
 //! | it is lost around another group's commit, or the server cannot be asked | `Indeterminate`: look the commands up, or send them again under their ids; what is looked up in vain never happens later |
 //! | a failover leaves a connection to a demoted writer (SQLSTATE 25006) | it is closed, the name is resolved again, and the group executed there |
 //! | a process stops in the middle of a group | the server ends its transaction after [`AuroraOptions::idle_in_transaction_timeout`] |
+//! | the process that ends holds and adds to the chain stops, or falls silent | another one that has the ledger open takes over, within two or twelve seconds |
+//! | a process that brings the tables to a newer version hangs | whoever waits for it is `Unavailable` after [`AuroraOptions::migration_wait`] without progress |
 //! | the server cannot be reached | `Unavailable`, within the timeouts of [`AuroraOptions`] |
 //!
 //! Booking times and deadlines are by the server's clock, and booking times never go back. What a process has read as expired, none of

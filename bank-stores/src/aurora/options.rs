@@ -67,6 +67,7 @@ pub struct AuroraOptions {
     pub(super) statement_timeout: Duration,
     pub(super) lock_timeout: Duration,
     pub(super) idle_in_transaction_timeout: Duration,
+    pub(super) migration_wait: Duration,
     /// Steps behind the ledger's own.
     pub(super) further: &'static [Step],
 }
@@ -92,6 +93,7 @@ impl AuroraOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(10),
+            migration_wait: Duration::from_secs(300),
             further: &[],
         })
     }
@@ -136,8 +138,8 @@ impl AuroraOptions {
         Ok(self)
     }
 
-    /// How many connections read from each endpoint, 1 to 256; eight otherwise. Two more lead to the writer's endpoint:
-    /// one that writes, and one for reports.
+    /// How many connections read from each endpoint, 1 to 256; eight otherwise. Three more lead to the writer's endpoint:
+    /// one that writes, one for reports, and one that says which process does the ledger's own work.
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 256);
         self
@@ -186,6 +188,14 @@ impl AuroraOptions {
     /// otherwise.
     pub const fn idle_in_transaction_timeout(mut self, timeout: Duration) -> Self {
         self.idle_in_transaction_timeout = timeout;
+        self
+    }
+
+    /// How long opening waits for another process that brings the tables to a newer version, without seeing any progress of it;
+    /// five minutes otherwise. Then it is `Unavailable` and names the server's process to look for. It is no bound on the work
+    /// itself: a process that builds an index goes on, whoever gives up waiting for it, and where its building moves on nobody does.
+    pub const fn migration_wait(mut self, wait: Duration) -> Self {
+        self.migration_wait = wait;
         self
     }
 

@@ -1,6 +1,7 @@
 //! What a ledger's writer is asked for, by callers and by the ledger itself.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -159,27 +160,52 @@ pub(crate) fn receipts(
 pub(crate) const SWEEP: u64 = 512;
 /// How often the keeper looks.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often a process that stands by asks for the lease.
+const STANDBY: Duration = Duration::from_secs(1);
+
+/// Which of the processes that have a ledger open does its own work.
+pub(crate) trait Lease: Send {
+    /// Whether it is this one; takes the lease where nobody has it. Nothing becomes wrong where two believe so for a while: the
+    /// writer does everything under its own lock, and what has been done already once.
+    fn is_held(&mut self) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// The lease of an engine that lets one process write.
+#[cfg(feature = "embedded")]
+#[derive(Debug)]
+pub(crate) struct OnlyWriter;
+
+#[cfg(feature = "embedded")]
+impl Lease for OnlyWriter {
+    async fn is_held(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+}
 
 /// What the ledger does by itself, beside the callers' commands, until its writer is gone: it ends holds whose deadline has
-/// come, and adds to the hash chain. Reading and hashing are done beside the writer, which only puts in the result.
-pub(crate) async fn keep<S, G>(store: Arc<S>, writer: Weak<Writer<G>>)
+/// come, and adds to the hash chain. Reading and hashing are done beside the writer, which only puts in the result. A process
+/// without the lease does nothing of it.
+pub(crate) async fn keep<S, G>(store: Arc<S>, writer: Weak<Writer<G>>, mut lease: impl Lease)
 where
     S: Store,
     G: Group<Command = Work, Outcome = Done>,
 {
     let mut told = None;
     loop {
+        let held = lease.is_held().await;
         let Some(strong) = writer.upgrade() else { return };
-        let more = match keep_once(&store, &strong, &mut told).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::warn!(error = ?error, "the ledger's own work has to wait");
-                false
-            }
+        let done = match held {
+            Ok(true) => keep_once(&store, &strong, &mut told).await.map(|more| (!more).then_some(PAUSE)),
+            Ok(false) => Ok(Some(STANDBY)),
+            Err(error) => Err(error),
         };
+        let pause = done.unwrap_or_else(|error| {
+            tracing::warn!(error = ?error, "the ledger's own work has to wait");
+            Some(PAUSE)
+        });
         drop(strong);
-        if !more {
-            tokio::time::sleep(PAUSE).await;
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
         }
     }
 }

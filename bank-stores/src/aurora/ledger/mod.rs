@@ -2,15 +2,18 @@
 
 mod group;
 mod known;
+mod lease;
 mod locked;
 mod outbox;
 mod ready;
 mod schema;
 mod session;
 mod statement;
+mod watcher;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use sqlx::Connection as _;
@@ -31,7 +34,9 @@ use crate::ledger::{
 use crate::writer::Writer;
 use crate::{Consistency, Ledger, Money, Page, PageRequest, Result};
 use group::LedgerGroup;
+use lease::KeeperLease;
 pub(super) use session::{DIALECT, PgSession};
+use watcher::Watcher;
 pub(super) use write::Groups;
 
 /// The ledger in a PostgreSQL database. Any number of processes may open one.
@@ -39,8 +44,12 @@ pub(super) use write::Groups;
 pub struct AuroraLedger {
     database: Arc<Database>,
     writer: Arc<Writer<LedgerGroup>>,
+    /// Set whenever a caller writes: the process that does so is the best one to do the ledger's own work.
+    used: Arc<AtomicBool>,
     /// What is done beside the callers' commands, until the ledger is dropped.
     keeper: JoinHandle<()>,
+    /// Tells who waits for events of those of other processes.
+    watcher: Watcher,
 }
 
 impl AuroraLedger {
@@ -54,13 +63,17 @@ impl AuroraLedger {
         let database = Database::open(options, schema::STEPS).await?;
         reads::check_currencies(&*database).await?;
         let writer = Arc::new(Writer::start(LedgerGroup::open(database.clone()).await?, limit));
-        let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
-        Ok(Self { database, writer, keeper })
+        let used = Arc::new(AtomicBool::new(false));
+        let lease = KeeperLease::new(database.clone(), used.clone());
+        let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer), lease));
+        let watcher = Watcher::start(database.clone());
+        Ok(Self { database, writer, used, keeper, watcher })
     }
 
     /// Executes what is waiting and closes the connections; later calls are `Unavailable`.
     pub async fn close(&self) {
         self.keeper.abort();
+        self.watcher.stop();
         self.writer.close().await;
     }
 
@@ -83,6 +96,7 @@ impl Drop for AuroraLedger {
 #[async_trait]
 impl Ledger for AuroraLedger {
     async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>> {
+        self.used.store(true, Ordering::Relaxed);
         execute(&self.writer, commands).await
     }
 

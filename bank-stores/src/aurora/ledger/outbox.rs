@@ -16,9 +16,6 @@ use crate::ledger::work::Work;
 use crate::outbox::{Edge, Events, Position, ShardId};
 use crate::{Error, Outbox, Result, Timestamp};
 
-/// How often the events of other processes are looked for.
-const POLL: Duration = Duration::from_millis(50);
-
 /// Begins an epoch behind the newest event.
 pub(super) async fn begin_epoch(database: &Database, connection: &mut PgConnection) -> Result<()> {
     let mut transaction = connection.begin().await.map_err(from_sqlx)?;
@@ -43,16 +40,16 @@ impl Outbox for AuroraLedger {
         let Some(deadline) = Instant::now().checked_add(wait) else {
             return Err(Error::invalid("wait", "longer than can be waited"));
         };
-        let mut written = self.writer.position();
+        let mut reader = self.watcher.reader(self.writer.position());
         loop {
+            reader.reads();
             let over = Instant::now() >= deadline;
             let now = outbox::events_now(&*self.database, *after, limit).await?;
             if over || !now.events.is_empty() {
                 return Ok(now);
             }
-            // What this process commits wakes at once; what others commit is looked for.
-            let own = written.wait_for(|written| *written > after.number());
-            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + POLL), own).await;
+            // What this process commits wakes at once; what others commit is looked for once for all who wait.
+            let _ = tokio::time::timeout_at(deadline, reader.wait_beyond(after.number())).await;
         }
     }
 

@@ -20,7 +20,7 @@ use crate::ledger::chain::{self, verify};
 use crate::ledger::sql::load::find;
 use crate::ledger::sql::totals::trial_balance;
 use crate::ledger::sql::{Reports, Store as _, lookup, outbox, reads};
-use crate::ledger::work::{Work, execute, keep, one};
+use crate::ledger::work::{OnlyWriter, Work, execute, keep, one};
 use crate::ledger::{
     Account, AccountId, AsOf, ChainHead, Command, CommandId, ConsumerId, Entry, Hold, HoldId, OpenHolds,
     OwnerId, Period, PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
@@ -49,7 +49,7 @@ impl SqliteLedger {
             return Ok(Self { database, writer: None, keeper: None });
         }
         let writer = Arc::new(start(database.clone(), LedgerEngine::new(database.clock().clone())).await?);
-        let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer)));
+        let keeper = tokio::spawn(keep(database.clone(), Arc::downgrade(&writer), OnlyWriter));
         Ok(Self { database, writer: Some(writer), keeper: Some(keeper) })
     }
 
