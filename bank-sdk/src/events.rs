@@ -3,6 +3,8 @@
 //! A consumer keeps the position of each shard with its effect and drops ids it has seen, so that each event has its effect once
 //! although it may be delivered more than once.
 
+mod retention;
+
 use std::time::Duration;
 
 use bank_stores::outbox::{Edge, Event, Position, ShardId};
@@ -11,6 +13,8 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+
+pub use retention::Retention;
 
 use crate::client::{CallError, Client};
 use crate::{Endpoint, Problem};

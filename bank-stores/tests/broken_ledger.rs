@@ -551,6 +551,31 @@ async fn a_sound_ledger_is_blamed_for_nothing() {
     }
 }
 
+/// The promises of an outbox are broken by stores of items in `broken_stores.rs`; here are those that a ledger's can break.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_of_a_ledger_s_outbox_is_caught() {
+    use conformance::outbox::{self, LedgerOutbox};
+    type Promise = fn(&LedgerOutbox<BrokenLedger>) -> Running<'_>;
+    let promises: [(Fault, Promise); 4] = [
+        (Fault::ForgetsTheYoung, |source| {
+            Box::pin(outbox::events_are_forgotten_when_every_consumer_has_passed(source))
+        }),
+        (Fault::NeverWaits, |source| Box::pin(outbox::a_waiting_reader_wakes_at_commit(source))),
+        (Fault::ConsumersGoBack, |source| Box::pin(outbox::consumers_keep_their_positions(source))),
+        (Fault::HidesGaps, |source| {
+            Box::pin(outbox::events_are_forgotten_when_every_consumer_has_passed(source))
+        }),
+    ];
+    for (fault, promise) in promises {
+        for (fault, expected) in [(fault, true), (Fault::None, false)] {
+            let source = LedgerOutbox(BrokenLedger::new(fault).await);
+            let running = async move { promise(&source).await };
+            let caught = tokio::spawn(running).await.is_err_and(|error| error.is_panic());
+            assert_eq!(caught, expected, "{fault:?}");
+        }
+    }
+}
+
 #[test]
 fn each_promise_of_the_suite_has_a_ledger_that_breaks_it() {
     let suite = include_str!("../src/conformance/mod.rs");

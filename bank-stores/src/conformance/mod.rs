@@ -58,15 +58,16 @@ pub(crate) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
 
 /// Numbers that look random and are the same in every run.
 #[derive(Debug)]
-pub(crate) struct Numbers(u64);
+pub struct Numbers(u64);
 
 impl Numbers {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Those of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
 
     /// Below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         // Marsaglia's xorshift, three shifts.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -76,7 +77,7 @@ impl Numbers {
 }
 
 /// What the random tests of a role begin with: `BANK_STORES_SEED`, where it is set, so that a failure can be had again.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("BANK_STORES_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(42)
 }
 
@@ -173,6 +174,22 @@ macro_rules! ledger_conformance {
             open_holds_are_what_is_held
             an_entry_names_its_counterparty
             a_posting_is_told_whole
+        }
+    };
+}
+
+/// A test for each promise of the [`Outbox`](crate::Outbox) of a [`Ledger`](crate::Ledger); the expression is a future of a fresh
+/// ledger and its guard.
+#[macro_export]
+macro_rules! ledger_outbox_conformance {
+    ($factory:expr) => {
+        $crate::__conformance! { outbox, $crate::conformance::outbox::LedgerOutbox::fresh($factory),
+            a_reader_goes_on_at_next
+            a_waiting_reader_wakes_at_commit
+            a_position_of_another_history_is_refused
+            consumers_keep_their_positions
+            events_are_forgotten_when_every_consumer_has_passed
+            bad_questions_are_refused_and_named
         }
     };
 }

@@ -372,13 +372,13 @@ impl Outbox for Broken {
     }
 }
 
-type Promise = fn(&dyn Items) -> Running<'_>;
+type Promise = fn(&Broken) -> Running<'_>;
 
 macro_rules! faults {
     ($($fault:ident $list:ident $promise:ident)*) => {
         /// Each fault, and a promise that it breaks.
         const FAULTS: &[(Fault, &str, Promise)] = &[$((Fault::$fault, stringify!($promise), {
-            fn promise(items: &dyn Items) -> Running<'_> {
+            fn promise(items: &Broken) -> Running<'_> {
                 Box::pin(conformance::$list::$promise(items))
             }
             promise

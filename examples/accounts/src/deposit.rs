@@ -16,7 +16,8 @@ const MAX_REFERENCE: usize = 140;
 
 impl Accounts {
     /// The posting's id is derived from the teller and the key, so that a repeated call is the same posting, and the
-    /// answer is rebuilt from the ledger's receipt: nothing else has to be kept.
+    /// answer is rebuilt from the ledger's receipt: nothing else has to be kept. A refusal is remembered, for a delayed copy of the
+    /// call could otherwise pay in what the teller was told is not paid in.
     pub(crate) async fn deposit(self: Arc<Self>, call: Call<NewDeposit>) -> Result<Reply<Deposit>, Problem> {
         let NewDeposit { account, amount, reference } = &call.input;
         let teller = call.subject()?;
@@ -34,38 +35,31 @@ impl Accounts {
         }
         let id = call.key()?.derive_id(&self.derivation, "dep_", teller, &call.operation);
         let cash = house_account("cash", amount.currency())?;
+        self.open_house(&cash, amount.currency()).await?;
         let mut posting = Posting::new(PostingId::new(&id)?, "deposit")
-            .transfer(cash.clone(), account, *amount)
-            .metadata("teller", teller);
+            .transfer(cash, account, *amount)
+            .metadata("teller", teller)
+            .remember_refusal();
         if let Some(reference) = reference {
             posting = posting.reference(reference.clone());
         }
-        let receipt = self.post_on_house(posting, cash).await.map_err(refused)?;
+        let receipt = self.ledger.post(posting).await.map_err(refused)?;
         let replayed = receipt.replayed;
         Ok(marked(Reply::new(answer(id, receipt)?), replayed))
     }
 
-    /// Posts, and opens the house account on the first posting that needs it.
-    pub(crate) async fn post_on_house(&self, posting: Posting, house: AccountId) -> Result<Receipt, Error> {
-        let outcome = self.ledger.post(posting.clone()).await;
-        let missing = |error: &Error| {
-            let leg = posting.legs.iter().position(|leg| leg.account == house);
-            error.kind() == ErrorKind::NotFound
-                && leg.is_some_and(|leg| error.field() == Some(&*format!("legs[{leg}].account")))
-        };
-        match outcome {
-            Err(error) if missing(&error) => {
-                let currency = posting.legs[0].amount.currency();
-                self.ledger.open(OpenAccount::new(house, currency).floor(Floor::None)).await?;
-                self.ledger.post(posting).await
-            }
-            outcome => outcome,
+    /// Opens the bank's own account, unless it is there. It comes before the posting: that the account is missing would be a
+    /// refusal to be remembered too.
+    async fn open_house(&self, house: &AccountId, currency: Currency) -> Result<(), Error> {
+        if self.directory.facts(house).await?.is_none() {
+            self.ledger.open(OpenAccount::new(house.clone(), currency).floor(Floor::None)).await?;
         }
+        Ok(())
     }
 }
 
 /// The bank's own account for a purpose, one a currency.
-pub(crate) fn house_account(purpose: &str, currency: Currency) -> Result<AccountId, Error> {
+fn house_account(purpose: &str, currency: Currency) -> Result<AccountId, Error> {
     AccountId::new(format!("acc_house_{purpose}_{}", currency.code()))
 }
 

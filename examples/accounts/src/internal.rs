@@ -30,8 +30,21 @@ impl Accounts {
         Ok(List { items: list.items.into_iter().flatten().collect(), next: list.next })
     }
 
+    /// Forgets events that are older than `keep` and taken by all who follow them, now and then, for ever.
+    pub async fn forget_events(self, keep: Duration) {
+        self.retention.run(&self.ledger, &*self.clock, keep).await;
+    }
+
+    /// Does so once; gives how many were forgotten.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    pub async fn forget_events_once(&self, keep: Duration) -> Result<u64, Problem> {
+        Ok(self.retention.forget(&self.ledger, &*self.clock, keep).await?)
+    }
+
     pub(crate) async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
-        call.input.read(&self.ledger, LONGEST_WAIT).await
+        self.retention.read(&call, &self.ledger, LONGEST_WAIT).await
     }
 }
 

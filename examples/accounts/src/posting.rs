@@ -16,15 +16,6 @@ use crate::wire::{NewPosting, Posted};
 /// The kind of a posting that moves a customer's money.
 const TRANSFER: &str = "transfer";
 
-/// A refusal by the ledger, for a reason that may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    InsufficientFunds,
-    PayerBlocked,
-    PayeeBlocked,
-    Invalid,
-}
-
 impl Accounts {
     pub(crate) async fn post(self: Arc<Self>, call: Call<NewPosting>) -> Result<Posted, Problem> {
         let NewPosting { id, customer, from, to, amount, reference } = call.input;
@@ -46,7 +37,7 @@ impl Accounts {
         if paying.currency != amount.currency() || paid.currency != amount.currency() {
             return Ok(Posted::CurrencyMismatch);
         }
-        let mut posting = Posting::new(id.clone(), TRANSFER).transfer(from, to, amount);
+        let mut posting = Posting::new(id, TRANSFER).transfer(from, to, amount);
         if let Some(reference) = reference {
             posting = posting.reference(reference);
         }
@@ -55,20 +46,22 @@ impl Accounts {
             from_owner: from_owner.as_str().to_owned(),
             to_owner: to_owner.as_str().to_owned(),
         };
-        match self.ledger.post(posting.remember_refusal()).await {
-            Ok(receipt) => Ok(posted(receipt)),
-            Err(error) => match (Refusal::of(&error), error.kind()) {
-                (Some(refusal), _) => Ok(refusal.into()),
-                (None, ErrorKind::Conflict) => match self.memo_under(&id).await? {
-                    Some(refusal) => Ok(refusal.into()),
-                    None => {
-                        Err(Problem::new(StatusCode::CONFLICT, "this posting's id names another posting")
-                            .with_code("conflict"))
-                    }
-                },
-                (None, _) => Err(error.into()),
-            },
-        }
+        let outcome = match self.ledger.post(posting.clone().remember_refusal()).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => self.earlier(&posting, error).await,
+            outcome => outcome,
+        };
+        outcome.map(posted).or_else(refused)
+    }
+
+    /// What became of the posting that has this one's id, where it moved the same money; the conflict otherwise. Another release
+    /// may have noted something else with it, and the ledger takes the two for different ones.
+    async fn earlier(&self, posting: &Posting, conflict: Error) -> Result<Receipt, Error> {
+        let Some(receipt) = self.ledger.receipt(&CommandId::Posting(posting.id.clone())).await? else {
+            return Err(conflict);
+        };
+        let moved = receipt.entries.iter().map(|entry| (&entry.account, entry.amount));
+        let same = moved.eq(posting.legs.iter().map(|leg| (&leg.account, leg.amount)));
+        if same { Ok(receipt) } else { Err(conflict) }
     }
 
     async fn look_up(&self, id: String) -> Result<Option<(AccountId, crate::directory::Facts)>, Problem> {
@@ -76,64 +69,21 @@ impl Accounts {
         let Ok(id) = AccountId::new(id) else { return Ok(None) };
         Ok(self.directory.facts(&id).await?.map(|facts| (id, facts)))
     }
-
-    /// The refusal that has taken an id, if it was one: before ledgers remembered refusals, a memo of kind `refused.…` did.
-    async fn memo_under(&self, id: &PostingId) -> Result<Option<Refusal>, Problem> {
-        let receipt =
-            self.ledger.receipt(&CommandId::Posting(id.clone())).await?.ok_or_else(Problem::unavailable)?;
-        Ok(receipt.entries.first().and_then(|entry| Refusal::named(&entry.kind)))
-    }
 }
 
-impl Refusal {
-    const ALL: [Self; 4] = [Self::InsufficientFunds, Self::PayerBlocked, Self::PayeeBlocked, Self::Invalid];
-
-    fn of(error: &Error) -> Option<Self> {
-        match (error.kind(), error.field()) {
-            (ErrorKind::InsufficientFunds, _) => Some(Self::InsufficientFunds),
-            (ErrorKind::Rejected, Some("legs[0].account")) => Some(Self::PayerBlocked),
-            (ErrorKind::Rejected, _) => Some(Self::PayeeBlocked),
-            // The next try would be refused as well, unless a balance that is too large now is smaller by then.
-            (ErrorKind::Invalid, _) => Some(Self::Invalid),
-            _ => None,
+/// What the ledger's refusal says to who asked for the posting.
+fn refused(error: Error) -> Result<Posted, Problem> {
+    match (error.kind(), error.field()) {
+        (ErrorKind::InsufficientFunds, _) => Ok(Posted::InsufficientFunds),
+        (ErrorKind::Rejected, Some("legs[0].account")) => Ok(Posted::AccountBlocked),
+        // Who pays learns no more than that the account takes no money.
+        (ErrorKind::Rejected, _) => Ok(Posted::UnknownAccount),
+        // The next try would be refused as well, unless a balance that is too large now is smaller by then.
+        (ErrorKind::Invalid, _) => Ok(Posted::Invalid),
+        (ErrorKind::Conflict, _) => {
+            Err(Problem::new(StatusCode::CONFLICT, "this posting's id names another posting")
+                .with_code("conflict"))
         }
-    }
-
-    const fn kind(self) -> &'static str {
-        match self {
-            Self::InsufficientFunds => "refused.insufficient_funds",
-            Self::PayerBlocked => "refused.payer_blocked",
-            Self::PayeeBlocked => "refused.payee_blocked",
-            Self::Invalid => "refused.invalid",
-        }
-    }
-
-    fn named(kind: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|refusal| refusal.kind() == kind)
-    }
-}
-
-impl From<Refusal> for Posted {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::InsufficientFunds => Self::InsufficientFunds,
-            Refusal::PayerBlocked => Self::AccountBlocked,
-            // Who pays learns no more than that the account takes no money.
-            Refusal::PayeeBlocked => Self::UnknownAccount,
-            Refusal::Invalid => Self::Invalid,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_read_back_from_the_kind_it_is_kept_under() {
-        for refusal in Refusal::ALL {
-            assert_eq!(Refusal::named(refusal.kind()), Some(refusal));
-        }
-        assert_eq!(Refusal::named(TRANSFER), None);
+        _ => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bank_sdk::events::Retention;
 use bank_sdk::{Api, BankService, DerivationKey, Endpoints};
 use bank_stores::{Clock, Ledger, Random};
 
@@ -16,11 +17,14 @@ pub struct Accounts {
     pub(crate) derivation: DerivationKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) retention: Retention,
 }
 
 impl Accounts {
     /// The service over `ledger`. Ids of deposits are derived from callers' keys with `derivation`, which must be the
     /// same for every copy and for as long as the ledger lives.
+    ///
+    /// [`forget_events`](Self::forget_events) should run beside it.
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
@@ -28,7 +32,8 @@ impl Accounts {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { directory: Directory::new(ledger.clone()), ledger, derivation, clock, random }
+        let (directory, retention) = (Directory::new(ledger.clone()), Retention::of(endpoints::EVENTS));
+        Self { directory, ledger, derivation, clock, random, retention }
     }
 }
 

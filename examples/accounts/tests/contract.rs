@@ -16,12 +16,14 @@ use bank_sdk::http::Body;
 use bank_sdk::testing::Harness;
 use bank_sdk::{DerivationKey, Empty, IdempotencyKey, Limit, Principal};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
-use bank_stores::{Clock as _, Currency, ManualClock, Money, SystemRandom, Timestamp};
+use bank_stores::ledger::{AccountId, AccountStatus, ChangeAccount, ChangeId, Posting, PostingId};
+use bank_stores::{Clock as _, Currency, LedgerExt as _, ManualClock, Money, SystemRandom, Timestamp};
 use http::{Request, StatusCode};
 use tower::ServiceExt as _;
 
 struct Bank {
     harness: Harness,
+    ledger: Arc<SqliteLedger>,
 }
 
 impl Bank {
@@ -31,8 +33,8 @@ impl Bank {
         let ledger = Arc::new(SqliteLedger::open(options).await.unwrap());
         let derivation = DerivationKey::new(&[7; 32]);
         let accounts =
-            Accounts::new(ledger, derivation, Arc::new(clock.clone()), Arc::new(SystemRandom::new()));
-        Self { harness: Harness::shared(Arc::new(accounts), clock).unwrap() }
+            Accounts::new(ledger.clone(), derivation, Arc::new(clock.clone()), Arc::new(SystemRandom::new()));
+        Self { harness: Harness::shared(Arc::new(accounts), clock).unwrap(), ledger }
     }
 
     fn customer(&self, id: &str) -> Client {
@@ -216,6 +218,23 @@ async fn what_is_wrong_with_a_deposit_is_named() {
 }
 
 #[tokio::test]
+async fn a_deposit_that_was_refused_is_not_made_by_a_late_copy() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", Currency::EUR).await.id;
+    let set = async |id: &str, status| {
+        let change = ChangeAccount::new(ChangeId::new(id).unwrap(), AccountId::new(&*account).unwrap());
+        bank.ledger.execute_one(change.status(status)).await.unwrap();
+    };
+    set("case-1", AccountStatus::Frozen).await;
+    // The first deposit in a currency, too: the bank's own account is there before it is refused.
+    assert_eq!(refused(bank.deposit(&account, 100, "k").await), (422, "account_blocked".to_owned()));
+    set("case-2", AccountStatus::Open).await;
+    assert_eq!(refused(bank.deposit(&account, 100, "k").await), (422, "account_blocked".to_owned()));
+    assert_eq!(bank.balance("cus_alice", &account).await, "0.00");
+    assert_eq!(bank.deposit(&account, 100, "another").await.unwrap().balance, eur(100));
+}
+
+#[tokio::test]
 async fn entries_are_newest_first_and_the_books_balance() {
     let bank = Bank::open().await;
     let account = bank.account("cus_alice", Currency::EUR).await.id;
@@ -292,6 +311,37 @@ async fn a_refusal_for_lack_of_money_is_final_even_when_money_comes() {
     assert!(matches!(bank.post("trf_2", "cus_alice", &alice, &bob, eur(60)).await, Posted::Posted { .. }));
     let auditor = bank.harness.client(Principal::customer("cus_auditor").with_role("auditor"));
     assert!(auditor.call(endpoints::TRIAL_BALANCE, &Empty {}).send().await.unwrap().balanced);
+}
+
+#[tokio::test]
+async fn what_became_of_a_posting_is_found_whatever_another_release_noted_with_it() {
+    let bank = Bank::open().await;
+    let alice = bank.account("cus_alice", Currency::EUR).await.id;
+    let bob = bank.account("cus_bob", Currency::EUR).await.id;
+    let posting = |id: &str, minor: i64| {
+        let account = |id: &str| AccountId::new(id).unwrap();
+        let posting = Posting::new(PostingId::new(id).unwrap(), "transfer");
+        let posting = posting.transfer(account(&alice), account(&bob), eur(minor)).metadata("channel", "web");
+        bank.ledger.post(posting.remember_refusal())
+    };
+    posting("trf_1", 60).await.unwrap_err();
+    bank.deposit(&alice, 100, "k").await.unwrap();
+    posting("trf_2", 60).await.unwrap();
+    assert_eq!(bank.post("trf_1", "cus_alice", &alice, &bob, eur(60)).await, Posted::InsufficientFunds);
+    let again = bank.post("trf_2", "cus_alice", &alice, &bob, eur(60)).await;
+    assert!(matches!(again, Posted::Posted { .. }), "{again:?}");
+    assert_eq!(bank.balance("cus_alice", &alice).await, "0.40");
+    // Another amount is another posting.
+    let other = NewPosting {
+        id: "trf_2".to_owned(),
+        customer: "cus_alice".to_owned(),
+        from: alice.clone(),
+        to: bob.clone(),
+        amount: eur(1),
+        reference: None,
+    };
+    let other = bank.transactions().call(endpoints::POST, &other).send().await;
+    assert_eq!(refused(other), (409, "conflict".to_owned()));
 }
 
 #[tokio::test]

@@ -2,12 +2,18 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bank_gateway::config;
 use serde::Deserialize;
 
 use crate::Fatal;
 use crate::args::{DATA, Options, Part, TlsChoice};
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// For how many days events are kept where nobody says, and at most: a hundred years.
+const KEEP_DAYS: i64 = 30;
+const MAX_KEEP_DAYS: i64 = 36_500;
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +25,7 @@ struct File {
     transactions: PartSection,
     identity: PartSection,
     partners: PartSection,
+    events: EventsSection,
     /// Limits, trusted proxies, and where services run.
     edge: config::Config,
 }
@@ -38,6 +45,24 @@ struct GatewaySection {
 #[serde(deny_unknown_fields, default)]
 struct PartSection {
     listen: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EventsSection {
+    keep_days: Option<i64>,
+}
+
+impl EventsSection {
+    fn keep(&self) -> Result<Duration, Fatal> {
+        let days = self.keep_days.unwrap_or(KEEP_DAYS);
+        match u32::try_from(days) {
+            Ok(some @ 1..) if days <= MAX_KEEP_DAYS => Ok(DAY * some),
+            _ => Err(Fatal::new(format!(
+                "[events] keep_days = {days}: give 1 to {MAX_KEEP_DAYS}, for how many days events are kept"
+            ))),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -80,6 +105,8 @@ pub(crate) struct Config {
     pub(crate) demo: bool,
     pub(crate) edge: config::Config,
     pub(crate) ledger: Option<LedgerStore>,
+    /// How long events are kept, at least.
+    pub(crate) keep_events: Duration,
     services: [String; 4],
 }
 
@@ -133,6 +160,7 @@ impl Config {
             demo: options.demo,
             edge: file.edge,
             ledger,
+            keep_events: file.events.keep()?,
             services,
         };
         config.check()?;
@@ -199,5 +227,20 @@ mod tests {
             shown += 1;
         }
         assert!(shown > 3, "the guide shows none");
+    }
+
+    #[test]
+    fn days_to_keep_events_that_make_no_sense_are_refused_with_what_to_give() {
+        let keep = |text: &str| toml::from_str::<File>(text).unwrap().events.keep();
+        assert_eq!(keep("").unwrap(), DAY * 30);
+        assert_eq!(keep("[events]\nkeep_days = 1").unwrap(), DAY);
+        assert_eq!(keep("[events]\nkeep_days = 36500").unwrap(), DAY * 36_500);
+        for days in ["0", "-1", "36501", "9223372036854775807"] {
+            let refused = keep(&format!("[events]\nkeep_days = {days}")).unwrap_err().to_string();
+            assert!(refused.contains("give 1 to 36500") && refused.contains(days), "{refused}");
+        }
+        for nonsense in ["keep_days = \"30\"", "keep_days = 1.5", "days = 30"] {
+            assert!(toml::from_str::<File>(&format!("[events]\n{nonsense}")).is_err(), "{nonsense}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bank_gateway::Internal;
 use bank_sdk::client::{Client, ConnectOptions, Connections};
@@ -115,7 +116,11 @@ impl Around {
 }
 
 /// Over a ledger in the data directory, or in a PostgreSQL database, which any number of copies share.
-pub(crate) async fn accounts(around: &Around, store: Option<&LedgerStore>) -> Result<Running, Fatal> {
+pub(crate) async fn accounts(
+    around: &Around,
+    store: Option<&LedgerStore>,
+    keep_events: Duration,
+) -> Result<Running, Fatal> {
     let (role, store): (Arc<dyn Ledger>, Store) = match store {
         None => {
             let options = around.sqlite(LEDGER);
@@ -128,9 +133,10 @@ pub(crate) async fn accounts(around: &Around, store: Option<&LedgerStore>) -> Re
         }
     };
     let derivation = around.derivation("accounts")?;
-    let service = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
-    let service = around.mount(service, "accounts")?;
-    Ok(Running { service, background: Vec::new(), store })
+    let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
+    let background = vec![tokio::spawn(accounts.clone().forget_events(keep_events))];
+    let service = around.mount(accounts, "accounts")?;
+    Ok(Running { service, background, store })
 }
 
 fn aurora(store: &LedgerStore) -> Result<AuroraOptions, Fatal> {
@@ -144,12 +150,15 @@ fn aurora(store: &LedgerStore) -> Result<AuroraOptions, Fatal> {
     })
 }
 
-pub(crate) async fn transactions(around: &Around) -> Result<Running, Fatal> {
+pub(crate) async fn transactions(around: &Around, keep_events: Duration) -> Result<Running, Fatal> {
     let items = Arc::new(SqliteItems::open(around.sqlite("transactions/items.db")).await.map_err(opening)?);
     let role: Arc<dyn Items> = items.clone();
     let (client, derivation) = (around.client("transactions")?, around.derivation("transactions")?);
     let transactions = transactions::Transactions::new(role, client, derivation, around.clock.clone());
-    let background = vec![tokio::spawn(transactions.clone().resume())];
+    let background = vec![
+        tokio::spawn(transactions.clone().resume()),
+        tokio::spawn(transactions.clone().forget_events(keep_events)),
+    ];
     let service = around.mount(transactions, "transactions")?;
     Ok(Running { service, background, store: Store::Items(items) })
 }

@@ -66,8 +66,8 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let late = LateGateway::default();
     let around = Around::here(files.clone(), late.clone());
-    let accounts = parts::accounts(&around, config.ledger.as_ref()).await?;
-    let transactions = parts::transactions(&around).await?;
+    let accounts = parts::accounts(&around, config.ledger.as_ref(), config.keep_events).await?;
+    let transactions = parts::transactions(&around, config.keep_events).await?;
     let identity = parts::identity(&around, demo.as_ref()).await?;
     let partners = parts::partners(&around).await?;
     let services = [&accounts, &transactions, &identity.running, &partners].map(|part| part.service.clone());
@@ -101,8 +101,8 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let around = Around::there(files, config.internal)?;
     let running = match part {
-        Part::Accounts => parts::accounts(&around, config.ledger.as_ref()).await?,
-        Part::Transactions => parts::transactions(&around).await?,
+        Part::Accounts => parts::accounts(&around, config.ledger.as_ref(), config.keep_events).await?,
+        Part::Transactions => parts::transactions(&around, config.keep_events).await?,
         Part::Identity => {
             let identity = parts::identity(&around, demo.as_ref()).await?;
             if let Some(demo) = &demo {

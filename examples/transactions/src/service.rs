@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bank_sdk::client::{CallError, Client};
-use bank_sdk::events::{EventList, EventsAfter};
+use bank_sdk::events::{EventList, EventsAfter, Retention};
 use bank_sdk::{Api, BankService, Call, DerivationKey, Endpoints, Problem};
 use bank_stores::{Clock, Items};
 use http::StatusCode;
@@ -26,13 +26,14 @@ pub struct Transactions {
     pub(crate) running: Running,
     pub(crate) resuming: Resuming,
     pub(crate) patience: Duration,
+    pub(crate) retention: Retention,
 }
 
 impl Transactions {
     /// The service over `items`, which calls accounts and identity with `client`. Ids of transfers are derived from
     /// callers' keys with `derivation`, which must be the same for every copy and for as long as the store lives.
     ///
-    /// [`resume`](Self::resume) must run beside it.
+    /// [`resume`](Self::resume) must run beside it, and [`forget_events`](Self::forget_events) should.
     #[must_use]
     pub fn new(
         items: Arc<dyn Items>,
@@ -48,6 +49,7 @@ impl Transactions {
             running: Running::default(),
             resuming: Resuming::default(),
             patience: Duration::from_secs(5),
+            retention: Retention::of(endpoints::EVENTS),
         }
     }
 
@@ -58,8 +60,21 @@ impl Transactions {
         self
     }
 
+    /// Forgets events that are older than `keep` and taken by all who follow them, now and then, for ever.
+    pub async fn forget_events(self, keep: Duration) {
+        self.retention.run(&self.items, &*self.clock, keep).await;
+    }
+
+    /// Does so once; gives how many were forgotten.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked.
+    pub async fn forget_events_once(&self, keep: Duration) -> Result<u64, Problem> {
+        Ok(self.retention.forget(&self.items, &*self.clock, keep).await?)
+    }
+
     async fn events(self: Arc<Self>, call: Call<EventsAfter>) -> Result<EventList, Problem> {
-        call.input.read(&self.items, LONGEST_WAIT).await
+        self.retention.read(&call, &self.items, LONGEST_WAIT).await
     }
 }
 

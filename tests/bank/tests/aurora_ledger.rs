@@ -17,6 +17,13 @@ async fn fresh() -> Option<(AuroraLedger, ())> {
 
 bank_stores::ledger_conformance!(fresh());
 
+/// Its events keep what every outbox promises.
+mod outbox {
+    use super::*;
+
+    bank_stores::ledger_outbox_conformance!(fresh());
+}
+
 /// Groups that are smaller than a batch keep the same promises.
 mod in_small_groups {
     use super::*;

@@ -75,6 +75,10 @@ pub(crate) struct Bank {
     pub(crate) clock: ManualClock,
     pub(crate) accounts: Harness,
     pub(crate) ledger: Arc<SqliteLedger>,
+    /// The services whose events partners follows, and the second one's store.
+    pub(crate) accounts_service: Accounts,
+    pub(crate) transactions_service: Transactions,
+    pub(crate) items: Arc<SqliteItems>,
     /// How partners reaches accounts and identity.
     pub(crate) accounts_of_partners: Swapped,
     pub(crate) identity_of_partners: Swapped,
@@ -103,7 +107,8 @@ impl Bank {
         let random = Arc::new(SystemRandom::new());
         let options = || SqliteOptions::temporary().unwrap().clock(Arc::new(clock.clone()));
         let directory = tempfile::tempdir().unwrap();
-        let (ledger, accounts) = accounts_over(&directory.path().join("ledger.db"), &clock).await;
+        let (ledger, accounts_service, accounts) =
+            accounts_over(&directory.path().join("ledger.db"), &clock).await;
         let key = SigningKey::load_or_create(directory.path().join("key")).unwrap();
         let users = Arc::new(SqliteItems::open(options()).await.unwrap());
         let users = Arc::new(Identity::new(
@@ -121,19 +126,22 @@ impl Bank {
             transactions: None,
         };
         let items = Arc::new(SqliteItems::open(options()).await.unwrap());
-        let transactions = Transactions::new(
-            items,
+        let transactions_service = Transactions::new(
+            items.clone(),
             Client::new(network),
             DerivationKey::new(&[2; 32]),
             Arc::new(clock.clone()),
         );
         Self {
-            transactions: Harness::shared(Arc::new(transactions), clock.clone()).unwrap(),
+            transactions: Harness::shared(Arc::new(transactions_service.clone()), clock.clone()).unwrap(),
             documents: Arc::new(SqliteDocuments::open(options()).await.unwrap()),
             accounts_of_partners: Arc::new(Mutex::new(Some(accounts.transport(Some(partners()))))),
             identity_of_partners: Arc::new(Mutex::new(Some(identity.transport(Some(partners()))))),
             accounts,
             ledger,
+            accounts_service,
+            transactions_service,
+            items,
             identity,
             users,
             clock,
@@ -154,7 +162,7 @@ impl Bank {
 
     /// Accounts starts anew over the ledger in this file; transactions goes on with the old one.
     pub(crate) async fn replace_ledger(&mut self, path: &Path) {
-        (self.ledger, self.accounts) = accounts_over(path, &self.clock).await;
+        (self.ledger, self.accounts_service, self.accounts) = accounts_over(path, &self.clock).await;
         let transport = self.accounts.transport(Some(partners()));
         *self.accounts_of_partners.lock().unwrap() = Some(transport);
     }
@@ -269,12 +277,13 @@ fn partners() -> Principal {
     Principal::service("partners")
 }
 
-async fn accounts_over(path: &Path, clock: &ManualClock) -> (Arc<SqliteLedger>, Harness) {
+async fn accounts_over(path: &Path, clock: &ManualClock) -> (Arc<SqliteLedger>, Accounts, Harness) {
     let options = SqliteOptions::new(path).clock(Arc::new(clock.clone()));
     let ledger = Arc::new(SqliteLedger::open(options).await.unwrap());
     let (derivation, random) = (DerivationKey::new(&[1; 32]), Arc::new(SystemRandom::new()));
     let accounts = Accounts::new(ledger.clone(), derivation, Arc::new(clock.clone()), random);
-    (ledger, Harness::shared(Arc::new(accounts), clock.clone()).unwrap())
+    let harness = Harness::shared(Arc::new(accounts.clone()), clock.clone()).unwrap();
+    (ledger, accounts, harness)
 }
 
 pub(crate) fn reader(customer: &str) -> Principal {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::jumps::Jumps;
-use crate::ledger::{LedgerRole, Role};
+use crate::ledger::{LedgerRole, Opening, Role};
 use crate::plan::{Address, Chance, Failure};
 
 /// How many orders a client has under way at once; some are sent up to four times at once.
@@ -85,6 +85,12 @@ impl Log {
         self.line(&json!({ "followed": followed.to, "of": followed.from, "print": followed.print }))
     }
 
+    fn observed(&self, observation: &Observation) -> Result<(), Failure> {
+        self.line(
+            &json!({ "observed": observation.account, "from": observation.from, "found": observation.found }),
+        )
+    }
+
     fn line(&self, line: &Value) -> Result<(), Failure> {
         let mut file = self.0.lock().map_err(|_| "a writer of the log panicked")?;
         file.write_all(format!("{line}\n").as_bytes())?;
@@ -105,6 +111,23 @@ impl Place {
     pub(crate) fn is_after(self, other: Self) -> bool {
         self.group > other.group
             || (self.group == other.group && self.process == other.process && self.line > other.line)
+    }
+}
+
+/// What a read told of an account.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    pub(crate) account: String,
+    /// The account, or nothing where it was not there.
+    pub(crate) found: Value,
+    /// The read was asked to see that sequence, or more.
+    pub(crate) from: u64,
+    pub(crate) answered: Place,
+}
+
+impl Observation {
+    pub(crate) fn new(account: &str, found: Value, from: u64) -> Self {
+        Self { account: account.to_owned(), found, from, answered: Place::default() }
     }
 }
 
@@ -177,6 +200,7 @@ pub(crate) struct History {
     pub(crate) orders: BTreeMap<String, Sent>,
     /// What followers told, by their number, in order.
     pub(crate) followed: BTreeMap<u64, Vec<Followed>>,
+    pub(crate) observations: Vec<Observation>,
     acknowledged: u64,
     place: Place,
     /// The orders that lack answers in the log that is read: how many, and what was acknowledged when the first was sent.
@@ -221,6 +245,10 @@ impl History {
                 (None, Some((id, outcome))) => self.answered(id, outcome),
                 (None, None) => {
                     let number = |name: &str| line[name].as_u64();
+                    if let (Some(account), Some(from)) = (line["observed"].as_str(), number("from")) {
+                        self.observed(Observation::new(account, line["found"].clone(), from));
+                        continue;
+                    }
                     let (Some(to), Some(from), Some(print)) =
                         (number("followed"), number("of"), number("print"))
                     else {
@@ -231,6 +259,11 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    fn observed(&mut self, observation: Observation) {
+        self.place.line += 1;
+        self.observations.push(Observation { answered: self.place, ..observation });
     }
 
     pub(crate) fn invoked(&mut self, order: &Value) {
@@ -314,15 +347,15 @@ impl Task {
     }
 }
 
-/// Opens the role that is tried, with groups of at most so many commands; waits for a store that is not there yet.
+/// Opens the role that is tried; waits for a store that is not there yet.
 pub(crate) async fn open(
     address: &Address,
-    group: Option<usize>,
+    opening: Opening,
     clock: &Jumps,
 ) -> Result<Arc<dyn Role>, Failure> {
     let deadline = Instant::now() + patience();
     loop {
-        match LedgerRole::open(address, group, clock).await {
+        match LedgerRole::open(address, opening, clock).await {
             Ok(role) => return Ok(Arc::new(role)),
             Err(error) if error.is_retryable() && Instant::now() < deadline => sleep(4 * PAUSE).await,
             Err(error) => return Err(error.into()),
@@ -359,9 +392,13 @@ fn end_with_starter() {
 
 async fn work(address: &Address, client: Client, time: Duration, log: &Path) -> Result<(), Failure> {
     let Client { seed, process, life } = client;
-    // In every other life the tasks are more than a group takes, so that one waits behind another.
     let clock = Jumps::default();
-    let role = open(address, (life % 2 == 1).then_some(TASKS as usize / 2), &clock).await?;
+    let opening = Opening {
+        second_handle: Chance::new(seed, 2_000 + life * PROCESSES + process).one_in(2),
+        // In every other life the tasks are more than a group takes, so that one waits behind another.
+        group: (life % 2 == 1).then_some(TASKS as usize / 2),
+    };
+    let role = open(address, opening, &clock).await?;
     // That it is there tells that the store is open.
     let log = Arc::new(Log::create(log)?);
     let deadline = Instant::now() + time;
@@ -403,19 +440,28 @@ async fn step(role: &Arc<dyn Role>, log: &Arc<Log>, task: &mut Task) -> Result<(
             racers.spawn(send(role.clone(), log.clone(), order.clone()));
         }
     }
-    send(role.clone(), log.clone(), order).await?;
+    // Drawn whatever the outcome: the tasks of both processes that send the same have to draw the same.
+    let observes = task.chance.one_in(3);
+    let outcome = send(role.clone(), log.clone(), order.clone()).await?;
+    if let Outcome::Done { sequence, .. } = outcome
+        && observes
+    {
+        for observation in role.observe(&order, sequence).await? {
+            log.observed(&observation)?;
+        }
+    }
     while let Some(racer) = racers.join_next().await {
         racer??;
     }
     Ok(())
 }
 
-async fn send(role: Arc<dyn Role>, log: Arc<Log>, order: Value) -> Result<(), Failure> {
+async fn send(role: Arc<dyn Role>, log: Arc<Log>, order: Value) -> Result<Outcome, Failure> {
     log.invoked(&order)?;
     let outcome = role.send(&order).await?;
     log.answered(id_of(&order), &outcome)?;
     if matches!(outcome, Outcome::Unknown { .. }) {
         sleep(PAUSE).await;
     }
-    Ok(())
+    Ok(outcome)
 }

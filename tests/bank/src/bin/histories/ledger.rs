@@ -1,19 +1,21 @@
 //! What a role has to give so that its histories can be made and judged, and the ledger as such a role.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
+use bank_stores::ledger::AccountId;
 use bank_stores::outbox::{Edge, Event, ShardId};
-use bank_stores::{ErrorKind, Ledger};
-use serde_json::Value;
+use bank_stores::{Consistency, ErrorKind, Freshness, Ledger};
+use serde_json::{Value, json};
 
 use crate::check;
-use crate::client::{Followed, History, Log, Outcome, Task};
+use crate::client::{Followed, History, Log, Observation, Outcome, Task};
 use crate::jumps::Jumps;
-use crate::order::{self, Inventor, commands, hash};
+use crate::order::{self, Inventor, accounts, commands, hash};
 use crate::plan::{Address, Failure, text};
 
 /// How often an order is sent that nobody knows the outcome of, after all faults are over.
@@ -30,6 +32,9 @@ pub(crate) trait Role: Send + Sync + 'static {
 
     /// Sends an order.
     async fn send(&self, order: &Value) -> Result<Outcome, Failure>;
+
+    /// Reads what an order that was done has changed, through every handle, at least as fresh as its receipt.
+    async fn observe(&self, order: &Value, sequence: u64) -> Result<Vec<Observation>, Failure>;
 
     /// Whether the store says that an order took effect.
     async fn happened(&self, order: &Value) -> Result<bool, String>;
@@ -77,16 +82,37 @@ pub(crate) trait Role: Send + Sync + 'static {
     }
 }
 
+/// How a process opens the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Opening {
+    /// Whether it has a second handle on it.
+    pub(crate) second_handle: bool,
+    /// How many commands a group takes at most.
+    pub(crate) group: Option<usize>,
+}
+
 #[derive(Debug)]
-enum Opened {
+enum Handle {
     Sqlite(SqliteLedger),
     Postgres(AuroraLedger),
 }
 
-/// The ledger.
+impl Handle {
+    fn ledger(&self) -> &dyn Ledger {
+        match self {
+            Self::Sqlite(ledger) => ledger,
+            Self::Postgres(ledger) => ledger,
+        }
+    }
+}
+
+/// The ledger, through one handle or several of this process.
 #[derive(Debug)]
 pub(crate) struct LedgerRole {
-    opened: Opened,
+    /// On PostgreSQL each of them writes; on SQLite only the first does.
+    handles: Vec<Handle>,
+    /// How many orders were sent.
+    sent: AtomicUsize,
     inventor: Inventor,
 }
 
@@ -94,33 +120,53 @@ impl LedgerRole {
     /// On SQLite the time is this clock's; PostgreSQL has its own.
     pub(crate) async fn open(
         address: &Address,
-        group: Option<usize>,
+        opening: Opening,
         clock: &Jumps,
     ) -> bank_stores::Result<Self> {
-        let opened = match address {
-            Address::Sqlite(path) => {
-                let mut options = SqliteOptions::new(path).clock(Arc::new(clock.clone()));
-                if let Some(group) = group {
-                    options = options.group(group);
+        let mut handles = Vec::new();
+        for second in [false, true].into_iter().take(1 + usize::from(opening.second_handle)) {
+            handles.push(match address {
+                Address::Sqlite(path) => {
+                    let mut options = SqliteOptions::new(path).clock(Arc::new(clock.clone()));
+                    if second {
+                        options = options.read_only();
+                    }
+                    if let Some(group) = opening.group {
+                        options = options.group(group);
+                    }
+                    Handle::Sqlite(SqliteLedger::open(options).await?)
                 }
-                Opened::Sqlite(SqliteLedger::open(options).await?)
-            }
-            Address::Postgres { url, schema } => {
-                let mut options = AuroraOptions::new(url)?.schema(schema)?.connections(4);
-                if let Some(group) = group {
-                    options = options.group(group);
+                Address::Postgres { url, schema } => {
+                    let mut options = AuroraOptions::new(url)?.schema(schema)?.connections(4);
+                    if let Some(group) = opening.group {
+                        options = options.group(group);
+                    }
+                    Handle::Postgres(AuroraLedger::open(options).await?)
                 }
-                Opened::Postgres(AuroraLedger::open(options).await?)
-            }
-        };
-        Ok(Self { opened, inventor: Inventor::default() })
+            });
+        }
+        Ok(Self { handles, sent: AtomicUsize::new(0), inventor: Inventor::default() })
     }
 
+    /// The first handle, which writes.
     fn ledger(&self) -> &dyn Ledger {
-        match &self.opened {
-            Opened::Sqlite(ledger) => ledger,
-            Opened::Postgres(ledger) => ledger,
+        self.handles[0].ledger()
+    }
+
+    /// The handle that the next order is sent through: they take turns, whatever is sent.
+    fn writer(&self) -> &dyn Ledger {
+        match &self.handles[0] {
+            Handle::Sqlite(ledger) => ledger,
+            Handle::Postgres(_) => {
+                let turn = self.sent.fetch_add(1, Ordering::Relaxed);
+                self.handles[turn % self.handles.len()].ledger()
+            }
         }
+    }
+
+    /// The last handle, which may be one that only reads.
+    fn reader(&self) -> &dyn Ledger {
+        self.handles[self.handles.len() - 1].ledger()
     }
 }
 
@@ -135,7 +181,26 @@ impl Role for LedgerRole {
     }
 
     async fn send(&self, order: &Value) -> Result<Outcome, Failure> {
-        order::outcome(&self.ledger().execute(commands(order)?).await)
+        order::outcome(&self.writer().execute(commands(order)?).await)
+    }
+
+    async fn observe(&self, order: &Value, sequence: u64) -> Result<Vec<Observation>, Failure> {
+        let read = Consistency::AtLeast(Freshness::from_sequence(sequence));
+        let mut observations = Vec::new();
+        for handle in &self.handles {
+            for account in accounts(order) {
+                let found = match handle.ledger().account(&AccountId::new(account)?, read).await {
+                    Ok(account) => json!(account),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Value::Null,
+                    Err(error) => {
+                        passing(error).await?;
+                        continue;
+                    }
+                };
+                observations.push(Observation::new(account, found, sequence));
+            }
+        }
+        Ok(observations)
     }
 
     async fn happened(&self, order: &Value) -> Result<bool, String> {
@@ -171,7 +236,7 @@ impl Role for LedgerRole {
         let mut followed = Followed { from: from.number(), to: from.number(), print: 0 };
         log.followed(&followed)?;
         loop {
-            let read = match self.ledger().events(&after, 100, Duration::from_millis(50)).await {
+            let read = match self.reader().events(&after, 100, Duration::from_millis(50)).await {
                 Ok(read) => read,
                 Err(error) => {
                     passing(error).await?;
@@ -190,9 +255,11 @@ impl Role for LedgerRole {
     }
 
     async fn close(&self) {
-        match &self.opened {
-            Opened::Sqlite(ledger) => ledger.close().await,
-            Opened::Postgres(ledger) => ledger.close().await,
+        for handle in self.handles.iter().rev() {
+            match handle {
+                Handle::Sqlite(ledger) => ledger.close().await,
+                Handle::Postgres(ledger) => ledger.close().await,
+            }
         }
     }
 }

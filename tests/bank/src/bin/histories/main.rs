@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use client::{History, Log, Outcome, id_of};
 use faults::{Server, Setting};
 use jumps::Jumps;
+use ledger::Opening;
 use plan::{Address, Failure, HELP, Plan, Store, text};
 use report::{Totals, Wrong};
 
@@ -137,7 +138,7 @@ fn history(
 }
 
 async fn set_up(setting: &Setting) -> Result<(), Failure> {
-    let role = client::open(&setting.address, None, &Jumps::default()).await?;
+    let role = client::open(&setting.address, Opening::default(), &Jumps::default()).await?;
     let log = Log::create(&setting.log("setup"))?;
     for order in role.setup() {
         log.invoked(&order)?;
@@ -155,9 +156,11 @@ async fn set_up(setting: &Setting) -> Result<(), Failure> {
 async fn judge(setting: &Setting, totals: &mut Totals) -> Result<(), String> {
     let mut history = History::read(&setting.logs()).map_err(text)?;
     (totals.acknowledged, totals.refused) = history.counts();
+    totals.observations = history.observations.len() as u64;
     // By then the clients' last holds have come to their deadline.
     tokio::time::sleep(order::EXPIRY).await;
-    let role = client::open(&setting.address, None, &Jumps::ahead(jumps::JUDGE)).await.map_err(text)?;
+    let clock = Jumps::ahead(jumps::JUDGE);
+    let role = client::open(&setting.address, Opening::default(), &clock).await.map_err(text)?;
     let log = Log::create(&setting.log("resolve")).map_err(text)?;
     let judged = match role.resolve(&mut history, &log).await {
         Ok(resolved) => {

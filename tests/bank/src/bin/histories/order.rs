@@ -245,6 +245,11 @@ pub(crate) fn parts(order: &Value) -> &[Value] {
     order["orders"].as_array().map_or(std::slice::from_ref(order), Vec::as_slice)
 }
 
+/// The accounts that an order names, of which each single one may name two.
+pub(crate) fn accounts(order: &Value) -> impl Iterator<Item = &str> {
+    parts(order).iter().flat_map(|part| ["account", "from", "to"].map(|name| part[name].as_str())).flatten()
+}
+
 /// The commands that an order stands for.
 pub(crate) fn commands(order: &Value) -> Result<Vec<Command>, Failure> {
     let mut commands = parts(order).iter().map(command).collect::<Result<Vec<_>, _>>()?;

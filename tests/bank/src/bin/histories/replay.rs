@@ -1,16 +1,16 @@
 //! The general rule: the commit order, replayed through the model, gives every receipt, and each refusal is what the rules say in
-//! some state between its sending and its answer.
+//! some state between its sending and its answer. Each read is such a state too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bank_stores::Timestamp;
 use bank_stores::conformance::model::LedgerModel;
-use bank_stores::ledger::{AccountId, Command, HoldId, HoldStatus, Receipt};
+use bank_stores::ledger::{AccountId, Command, Hold, HoldId, HoldStatus, Receipt};
 use bank_stores::outbox::Event;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::check::{Checked, Evidence, ensure};
-use crate::client::{Place, id_of};
+use crate::client::{Observation, Place, id_of};
 use crate::order::{commands, kinds, order_of, parts};
 use crate::plan::text;
 
@@ -26,9 +26,10 @@ pub(crate) fn replay(found: &Evidence<'_>) -> Result<LedgerModel, String> {
             Some(id) => replay.execute(&id, &found.events[done..])?,
         }
     }
-    match replay.refusals.first() {
-        Some(refusal) => Err(refusal.unexplained()),
-        None => Ok(replay.model),
+    match (replay.refusals.first(), replay.observations.first()) {
+        (Some(refusal), _) => Err(refusal.unexplained()),
+        (None, Some((observation, until))) => Err(unexplained_observation(observation, *until)),
+        (None, None) => Ok(replay.model),
     }
 }
 
@@ -39,6 +40,10 @@ struct Replay<'f> {
     whole: BTreeMap<&'f str, &'f Value>,
     /// The refusals that no state has explained yet.
     refusals: Vec<Unexplained<'f>>,
+    /// The reads that no state has explained yet, each with the last state that it may have seen.
+    observations: Vec<(&'f Observation, u64)>,
+    /// The holds with a deadline, as they were placed at a sequence.
+    timed: Vec<(u64, &'f Hold)>,
     /// Open holds that end by themselves.
     deadlines: BTreeSet<(Timestamp, HoldId)>,
     now: Timestamp,
@@ -60,6 +65,11 @@ impl Unexplained<'_> {
     }
 }
 
+fn unexplained_observation(observation: &Observation, until: u64) -> String {
+    let Observation { account, found, from, .. } = observation;
+    format!("account `{account}` was read as {found}, which it is in no state from {from} to {until}")
+}
+
 impl<'f> Replay<'f> {
     fn new(found: &'f Evidence<'f>) -> Result<Self, String> {
         let orders = &found.history.orders;
@@ -74,8 +84,16 @@ impl<'f> Replay<'f> {
             }
         }
         let whole = whole.collect();
+        let until = |observation: &Observation| found.first_sent_after(observation.answered) - 1;
+        let observations =
+            found.history.observations.iter().map(|observation| (observation, until(observation))).collect();
+        let placed = found.receipts.iter().filter_map(|(id, receipt)| {
+            let hold = receipt.hold.as_ref().filter(|hold| hold.id.as_str() == *id)?;
+            hold.deadline.map(|_| (receipt.sequence, hold))
+        });
+        let timed = placed.collect();
         let (model, deadlines) = (LedgerModel::new(), BTreeSet::new());
-        Ok(Self { found, model, whole, refusals, deadlines, now: Timestamp::EPOCH })
+        Ok(Self { found, model, whole, refusals, observations, timed, deadlines, now: Timestamp::EPOCH })
     }
 
     /// Strikes out what the state as it is now explains.
@@ -85,7 +103,13 @@ impl<'f> Replay<'f> {
             refusal.from > state || kinds(&model.try_out(&refusal.commands, now)) != refusal.kind
         });
         let late = self.refusals.iter().find(|refusal| refusal.until <= state);
-        late.map_or(Ok(()), |refusal| Err(refusal.unexplained()))
+        late.map_or(Ok(()), |refusal| Err(refusal.unexplained()))?;
+        let (model, timed) = (&self.model, &self.timed);
+        self.observations.retain(|(observation, until)| {
+            observation.from > state || !is_seen(observation, *until, model, timed)
+        });
+        let late = self.observations.iter().find(|(_, until)| *until <= state);
+        late.map_or(Ok(()), |(observation, until)| Err(unexplained_observation(observation, *until)))
     }
 
     /// A hold ends by its deadline.
@@ -155,6 +179,33 @@ impl<'f> Replay<'f> {
         }
         Ok(())
     }
+}
+
+/// Whether a read saw this state, or one with holds left out that are due.
+///
+/// An account is read before what is due on it: a hold that was placed between the two is left out of what did not have it yet. So
+/// those placed up to the last state that the read may have seen count too.
+fn is_seen(observation: &Observation, until: u64, model: &LedgerModel, timed: &[(u64, &Hold)]) -> bool {
+    let account = AccountId::new(&*observation.account).ok().and_then(|id| model.account(&id));
+    let Some(mut account) = account else { return observation.found.is_null() };
+    if observation.found == json!(account) {
+        return true;
+    }
+    let (balance, held, count) = (account.balance.minor(), account.held.minor(), account.entry_count);
+    let mut due = BTreeSet::from([0]);
+    for (placed, hold) in timed.iter().filter(|(placed, hold)| *placed <= until && hold.account == account.id)
+    {
+        let remaining = match model.hold(&hold.id) {
+            Some(hold) if hold.status == HoldStatus::Open => hold.remaining.minor(),
+            None if *placed > model.sequence() => hold.amount.minor(),
+            _ => continue,
+        };
+        due.extend(due.clone().into_iter().map(|before| before + remaining));
+    }
+    due.into_iter().any(|due| {
+        account.set_balance(balance, (held - due).max(0), count);
+        observation.found == json!(account)
+    })
 }
 
 impl Evidence<'_> {

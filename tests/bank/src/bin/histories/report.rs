@@ -24,6 +24,8 @@ pub(crate) struct Totals {
     pub(crate) refused: u64,
     /// Commands whose outcome nobody knew before they were sent again.
     pub(crate) resolved: u64,
+    /// Reads of what had been acknowledged, through every handle of the process.
+    pub(crate) observations: u64,
     pub(crate) client_kills: u64,
     pub(crate) server_kills: u64,
     /// Connections that were cut.
@@ -35,12 +37,13 @@ pub(crate) struct Totals {
     pub(crate) millis: u64,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "histories",
     "wrong",
     "acknowledged",
     "refused",
     "resolved",
+    "observations",
     "client_kills",
     "server_kills",
     "cuts",
@@ -58,6 +61,7 @@ impl Totals {
             &mut self.acknowledged,
             &mut self.refused,
             &mut self.resolved,
+            &mut self.observations,
             &mut self.client_kills,
             &mut self.server_kills,
             &mut self.cuts,
@@ -85,11 +89,21 @@ impl Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { histories, wrong, acknowledged, refused, resolved, client_kills, server_kills, .. } = self;
+        let Self {
+            histories,
+            wrong,
+            acknowledged,
+            refused,
+            resolved,
+            observations,
+            client_kills,
+            server_kills,
+            ..
+        } = self;
         write!(
             f,
             "{histories} histories, {wrong} wrong; commands: {acknowledged} acknowledged, {refused} refused, {resolved} \
-             resolved; kills: {client_kills} of clients, {server_kills} of servers; {} connections cut, {} answers \
+             resolved, {observations} observed; kills: {client_kills} of clients, {server_kills} of servers; {} connections cut, {} answers \
              lost, {} times of late answers; {}.{} s",
             self.cuts,
             self.lost,

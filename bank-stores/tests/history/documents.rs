@@ -1,0 +1,307 @@
+//! Documents: each write that was acknowledged is in its document's chain of writes, in which no two come after the same one, however
+//! often they are sent; unique keys stay so; and what a query finds is what is there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_stores::conformance::seed;
+use bank_stores::documents::{Collection, Document, DocumentChange, DocumentWrite, Filter, Find, Written};
+use bank_stores::embedded::{SqliteDocuments, SqliteOptions};
+use bank_stores::{Consistency, Direction, Documents, DocumentsExt, PageRequest};
+use serde_json::{Value, json};
+
+use crate::lives::{LIVES, TASKS, Task, live, say, work};
+
+const C: &str = "things";
+const DOCUMENTS: u64 = 3;
+/// Fewer than there are documents, and tasks that want one.
+const PLACES: u64 = 2;
+
+/// A write as it is told: what it does to which document, and which write it comes after.
+#[derive(Clone, Debug)]
+struct Order {
+    document: String,
+    kind: String,
+    parent: Option<String>,
+    place: Option<u64>,
+    /// How it was answered, each time.
+    told: Vec<Told>,
+    /// How often it was sent.
+    sent: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Done { version: u64, replayed: bool },
+    Refused { kind: String, field: String },
+}
+
+impl Order {
+    fn done(&self) -> Option<u64> {
+        self.told.iter().find_map(|told| match told {
+            Told::Done { version, .. } => Some(*version),
+            Told::Refused { .. } => None,
+        })
+    }
+
+    /// It was sent once, and refused: it has no effect. Sent again, it may have been overtaken after it took effect.
+    fn refusal(&self) -> Option<(&str, &str)> {
+        match &self.told[..] {
+            [Told::Refused { kind, field }] if self.sent == 1 => Some((kind, field)),
+            _ => None,
+        }
+    }
+
+    fn may_have_happened(&self) -> bool {
+        self.refusal().is_none()
+    }
+}
+
+fn collection() -> Collection {
+    Collection::new(C).unique("place", ["place"]).sorted("step")
+}
+
+async fn open(path: &str) -> SqliteDocuments {
+    let documents = SqliteDocuments::open(SqliteOptions::new(path)).await.unwrap();
+    documents.declare(&collection()).await.unwrap();
+    documents
+}
+
+async fn write(documents: Arc<SqliteDocuments>, mut task: Task) {
+    for step in 0_u64.. {
+        let numbers = &mut task.numbers;
+        let id = format!("d{}", numbers.below(DOCUMENTS));
+        let write = format!("{}.{step}", task.name);
+        let found = documents.get(C, &id, Consistency::Current).await.unwrap();
+        let parent = found.as_ref().map(|found| found.body["write"].clone());
+        let place = (numbers.below(2) == 0).then(|| numbers.below(PLACES));
+        let body = json!({ "write": write, "parent": parent, "place": place, "step": numbers.below(10) });
+        let (kind, change) = match &found {
+            None => ("insert", DocumentChange::insert(&id, &body).unwrap()),
+            Some(found) if numbers.below(6) == 0 => ("delete", DocumentChange::delete(&id, found.version)),
+            Some(found) => ("replace", DocumentChange::replace(&id, found.version, &body).unwrap()),
+        };
+        let place = if kind == "delete" { None } else { place };
+        let order = json!({ "document": id, "kind": kind, "parent": parent, "place": place });
+        let sending = DocumentWrite::new(&*write, change);
+        loop {
+            say(&json!({ "sent": write, "order": order }));
+            let call = documents.write_one(C, sending.clone());
+            // Now and then the answer gets lost, and the write is sent again.
+            let answer = match numbers.below(4) {
+                0 => tokio::time::timeout(Duration::from_micros(numbers.below(2_000)), call).await.ok(),
+                _ => Some(call.await),
+            };
+            match answer {
+                None => {}
+                Some(Ok(Written { version, replayed, .. })) => {
+                    say(&json!({ "done": write, "version": version, "replayed": replayed }));
+                    break;
+                }
+                Some(Err(error)) => {
+                    let (kind, field) = (error.kind().as_str(), error.field());
+                    say(&json!({ "refused": write, "kind": kind, "field": field }));
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What the other test starts and kills; alone it does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_life_of_documents() {
+    work(async |path| Arc::new(open(&path).await), write).await;
+}
+
+/// What was told of every write, by its id, over all lives.
+#[derive(Debug, Default)]
+struct History {
+    orders: BTreeMap<String, Order>,
+    /// Writes that were read in their documents, with the version.
+    seen: HashMap<String, u64>,
+}
+
+impl History {
+    fn include(&mut self, lines: Vec<Value>) {
+        for line in lines {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            if let Some(id) = text(&line["sent"]) {
+                let order = &line["order"];
+                let new = || Order {
+                    document: text(&order["document"]).unwrap(),
+                    kind: text(&order["kind"]).unwrap(),
+                    parent: text(&order["parent"]),
+                    place: order["place"].as_u64(),
+                    told: Vec::new(),
+                    sent: 0,
+                };
+                self.orders.entry(id).or_insert_with(new).sent += 1;
+                continue;
+            }
+            let (id, told) = match text(&line["done"]) {
+                Some(id) => {
+                    let replayed = line["replayed"].as_bool().unwrap();
+                    (id, Told::Done { version: line["version"].as_u64().unwrap(), replayed })
+                }
+                None => {
+                    let kind = text(&line["kind"]).unwrap();
+                    let field = text(&line["field"]).unwrap_or_default();
+                    (text(&line["refused"]).unwrap(), Told::Refused { kind, field })
+                }
+            };
+            self.orders.get_mut(&id).unwrap().told.push(told);
+        }
+    }
+
+    /// Takes in what is there after a life, and says what is wrong with it.
+    fn see(&mut self, there: &[Document]) {
+        let mut places = BTreeSet::new();
+        for document in there {
+            let write = document.body["write"].as_str().unwrap().to_owned();
+            if let Some(place) = document.body["place"].as_u64() {
+                assert!(places.insert(place), "the place {place} is taken twice: {there:?}");
+            }
+            let seen = self.seen.entry(write).or_insert(document.version);
+            assert_eq!(*seen, document.version, "{document:?}");
+        }
+    }
+
+    /// The writes that took effect for certain: those that were acknowledged, those that were read, and those that they follow.
+    fn effective(&self) -> BTreeSet<&str> {
+        let acknowledged = self.orders.iter().filter(|(_, order)| order.done().is_some());
+        let mut open: Vec<&str> =
+            acknowledged.map(|(id, _)| &**id).chain(self.seen.keys().map(|id| &**id)).collect();
+        let mut effective = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if effective.insert(id) {
+                let order = self.orders.get(id).unwrap_or_else(|| panic!("nobody sent {id}"));
+                open.extend(order.parent.as_deref());
+            }
+        }
+        effective
+    }
+
+    fn judge(&self, there: &[Document]) {
+        let effective = self.effective();
+        let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (id, order) in self.orders.iter().filter(|(_, order)| order.may_have_happened()) {
+            if let Some(parent) = &order.parent {
+                children.entry(parent).or_default().push(id);
+            }
+        }
+        let children = |id: &str| children.get(id).cloned().unwrap_or_default();
+        let last: BTreeSet<&str> =
+            there.iter().map(|document| document.body["write"].as_str().unwrap()).collect();
+        for (id, order) in &self.orders {
+            let versions: BTreeSet<u64> = order
+                .told
+                .iter()
+                .filter_map(|told| match told {
+                    Told::Done { version, .. } => Some(*version),
+                    Told::Refused { .. } => None,
+                })
+                .chain(self.seen.get(id).copied())
+                .collect();
+            // A deletion takes what is known of an insertion with it: sent again afterwards, that inserts anew.
+            let deletions = children(id).into_iter().filter(|next| self.orders[*next].kind == "delete");
+            let anew = if order.kind == "insert" && order.sent > 1 { deletions.count() } else { 0 };
+            assert!(
+                versions.len() <= 1 + anew,
+                "{id} has several outcomes: {order:?}, and was seen as {versions:?}"
+            );
+            let again = order.told.iter().any(|told| matches!(told, Told::Done { replayed: true, .. }));
+            assert!(!again || order.sent > 1, "{id} was sent once, and had been done before: {order:?}");
+            if effective.contains(&**id) {
+                assert!(order.may_have_happened(), "{id} was refused, and took effect: {order:?}");
+                let next: Vec<&str> =
+                    children(id).into_iter().filter(|next| effective.contains(next)).collect();
+                assert!(next.len() <= 1 + anew, "{next:?} all come after {id}");
+                // What is not there any more was replaced or deleted by some write.
+                let gone = order.kind == "delete" || !children(id).is_empty();
+                assert!(gone || last.contains(&**id), "{id} is lost: {order:?}");
+                let back = last.contains(&**id) && next.len() > anew;
+                assert!(!back, "{next:?} are undone: {id} is back");
+            }
+            if let Some((kind, field)) = order.refusal() {
+                let others = || {
+                    let same = |other: &&Order| other.document == order.document && other.may_have_happened();
+                    self.orders.values().filter(same)
+                };
+                let explained = match (kind, field) {
+                    ("conflict", "version") => {
+                        order.parent.as_deref().is_some_and(|p| !children(p).is_empty())
+                    }
+                    ("not found", "id") => others().any(|other| other.kind == "delete"),
+                    ("already exists", "id") => others().any(|other| other.kind == "insert"),
+                    ("already exists", "place") => self.orders.values().any(|other| {
+                        other.place == order.place
+                            && other.document != order.document
+                            && other.may_have_happened()
+                    }),
+                    _ => false,
+                };
+                assert!(explained, "{id} had no reason to be refused: {order:?}");
+            }
+        }
+        // Whoever inserts finds nothing: what was there before was deleted.
+        for document in (0..DOCUMENTS).map(|n| format!("d{n}")) {
+            let of = |kind: &str| {
+                let of = |(_, order): &(&String, &Order)| order.document == document && order.kind == kind;
+                self.orders.iter().filter(of).collect::<Vec<_>>()
+            };
+            let inserted = of("insert").iter().filter(|(id, _)| effective.contains(&***id)).count();
+            let deleted = of("delete").iter().filter(|(_, order)| order.may_have_happened()).count();
+            assert!(
+                inserted <= deleted + 1,
+                "{document} was inserted {inserted} times, and deleted {deleted} times"
+            );
+        }
+    }
+}
+
+/// What is there, found in three ways that have to agree.
+async fn there(documents: &SqliteDocuments) -> Vec<Document> {
+    let find = Find::all().sort("step", Direction::Forward).page(PageRequest::first(10));
+    let mut sorted = documents.find(C, &find).await.unwrap().items;
+    assert!(sorted.is_sorted_by_key(|document| document.body["step"].as_u64()), "{sorted:?}");
+    sorted.sort_by(|one, other| one.id.cmp(&other.id));
+    let mut by_id = Vec::new();
+    for id in 0..DOCUMENTS {
+        by_id.extend(documents.get(C, &format!("d{id}"), Consistency::Current).await.unwrap());
+    }
+    assert_eq!(sorted, by_id);
+    for place in 0..PLACES {
+        let find = Find::all().filter(Filter::eq("place", place)).page(PageRequest::first(10));
+        let found = documents.find(C, &find).await.unwrap().items;
+        let expected: Vec<Document> =
+            by_id.iter().filter(|document| document.body["place"] == json!(place)).cloned().collect();
+        assert_eq!(found, expected);
+    }
+    by_id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_writers_of_documents_lose_nothing_and_do_nothing_twice() {
+    println!("seed {}", seed());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("documents.db");
+    let mut history = History::default();
+    let mut last = Vec::new();
+    for life in 0..LIVES {
+        history.include(live("documents::a_life_of_documents", &path, life).await);
+        let documents = open(path.to_str().unwrap()).await;
+        last = there(&documents).await;
+        history.see(&last);
+        documents.close().await;
+    }
+    history.judge(&last);
+    let acknowledged = history.orders.values().filter(|order| order.done().is_some()).count() as u64;
+    assert!(acknowledged > LIVES * TASKS, "only {acknowledged} were acknowledged");
+    let replayed = history
+        .orders
+        .values()
+        .filter(|order| order.told.iter().any(|told| matches!(told, Told::Done { replayed: true, .. })));
+    assert!(replayed.count() > 0, "no answer got lost behind its effect");
+}
