@@ -1,6 +1,8 @@
 //! What a ledger promises of holds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::super::together;
 use super::{NOW, account, all_events, balance, eur, kind, open, same, transfer};

@@ -1,9 +1,9 @@
 //! What a group did, as rows: a fixed number of statements, whatever the group's size.
 
+use crate::Timestamp;
 use crate::ledger::book::{Book, HeldHold, Made, MadePosting, Outcome};
 use crate::ledger::refusal;
 use crate::ledger::{AccountId, Command, OpenAccount, OwnerId, Receipt};
-use crate::Timestamp;
 
 /// The values of a column.
 #[derive(Debug)]

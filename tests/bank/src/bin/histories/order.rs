@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bank_stores::ledger::{
-    AccountId, AccountStatus, Capture, Ceiling, ChangeAccount, ChangeId, Command, Floor, HoldId, OpenAccount,
-    PlaceHold, Posting, PostingId, Receipt, Reversal,
+    AccountId, AccountStatus, Annotation, Capture, Ceiling, ChangeAccount, ChangeId, Command, Floor, HoldId,
+    OpenAccount, PlaceHold, Posting, PostingId, Receipt, Reversal,
 };
 use bank_stores::{Currency, ErrorKind, Money};
 use serde_json::{Value, json};
@@ -100,6 +100,7 @@ impl Inventor {
                 change(task, account)
             }
             3 | 4 => match recent(&self.postings, &mut task.chance) {
+                Some(posting) if task.chance.one_in(3) => annotation(task, &posting),
                 Some(posting) => self.posting(reversal(task, &posting)),
                 None => transfer(task),
             },
@@ -128,7 +129,12 @@ impl Inventor {
 
     /// Orders of which the later ones need what the earlier ones did.
     fn within(&self, task: &mut Task) -> Vec<Value> {
-        match task.chance.below(4) {
+        match task.chance.below(5) {
+            4 => {
+                let transfer = transfer(task);
+                let note = annotation(task, transfer["id"].as_str().unwrap_or_default());
+                vec![transfer, note]
+            }
             0 => {
                 let hold = self.hold(task);
                 let capture = capture(task, hold["id"].as_str().unwrap_or_default());
@@ -204,7 +210,7 @@ fn transfer(task: &mut Task) -> Value {
     })
 }
 
-/// Freezes an account, opens it again, moves its bounds or closes it.
+/// Freezes an account, opens it again, moves its bounds, renames or closes it.
 fn change(task: &mut Task, account: String) -> Value {
     let (id, chance) = (task.id('r'), &mut task.chance);
     let mut order = json!({ "id": id, "kind": "change", "account": account });
@@ -216,9 +222,14 @@ fn change(task: &mut Task, account: String) -> Value {
         4 => order["ceiling"] = (FUNDS + (1_i64 << chance.below(22))).into(),
         5 => order["ceiling"] = (1_i64 << chance.below(22)).into(),
         6 => order["ceiling"] = "none".into(),
+        7 => order["name"] = format!("called {}", chance.below(100)).into(),
         _ => order["status"] = "open".into(),
     }
     order
+}
+
+fn annotation(task: &mut Task, posting: &str) -> Value {
+    json!({ "id": task.id('n'), "kind": "annotation", "annotates": posting, "note": "looked at" })
 }
 
 fn reversal(task: &mut Task, posting: &str) -> Value {
@@ -288,7 +299,12 @@ pub(crate) fn command(order: &Value) -> Result<Command, Failure> {
                 Some(_) => Some(AccountStatus::Open),
                 None => None,
             };
+            change.name = order["name"].as_str().map(ToOwned::to_owned);
             change.into()
+        }
+        "annotation" => {
+            let posting = PostingId::new(word(order, "annotates")?)?;
+            Annotation::new(ChangeId::new(id)?, posting, word(order, "note")?).into()
         }
         "transfer" => {
             let posting = Posting::new(PostingId::new(id)?, "transfer");
@@ -325,7 +341,7 @@ pub(crate) fn order_of(topic: &str, payload: &Value) -> Option<String> {
     match topic {
         "hold.expired" => None,
         "account.opened" => Some(format!("open:{}", word("account"))),
-        "account.changed" => Some(word("change").to_owned()),
+        "account.changed" | "note.added" => Some(word("change").to_owned()),
         "hold.placed" => Some(word("hold").to_owned()),
         "hold.voided" => Some(format!("void:{}", word("hold"))),
         _ => Some(word("posting").to_owned()),

@@ -105,9 +105,8 @@ impl<'f> Replay<'f> {
         let late = self.refusals.iter().find(|refusal| refusal.until <= state);
         late.map_or(Ok(()), |refusal| Err(refusal.unexplained()))?;
         let (model, timed) = (&self.model, &self.timed);
-        self.observations.retain(|(observation, until)| {
-            observation.from > state || !is_seen(observation, *until, model, timed)
-        });
+        self.observations
+            .retain(|(observation, _)| observation.from > state || !is_seen(observation, model, timed));
         let late = self.observations.iter().find(|(_, until)| *until <= state);
         late.map_or(Ok(()), |(observation, until)| Err(unexplained_observation(observation, *until)))
     }
@@ -181,11 +180,8 @@ impl<'f> Replay<'f> {
     }
 }
 
-/// Whether a read saw this state, or one with holds left out that are due.
-///
-/// An account is read before what is due on it: a hold that was placed between the two is left out of what did not have it yet. So
-/// those placed up to the last state that the read may have seen count too.
-fn is_seen(observation: &Observation, until: u64, model: &LedgerModel, timed: &[(u64, &Hold)]) -> bool {
+/// Whether a read saw this state, or this one without holds that were due by then.
+fn is_seen(observation: &Observation, model: &LedgerModel, timed: &[(u64, &Hold)]) -> bool {
     let account = AccountId::new(&*observation.account).ok().and_then(|id| model.account(&id));
     let Some(mut account) = account else { return observation.found.is_null() };
     if observation.found == json!(account) {
@@ -193,17 +189,13 @@ fn is_seen(observation: &Observation, until: u64, model: &LedgerModel, timed: &[
     }
     let (balance, held, count) = (account.balance.minor(), account.held.minor(), account.entry_count);
     let mut due = BTreeSet::from([0]);
-    for (placed, hold) in timed.iter().filter(|(placed, hold)| *placed <= until && hold.account == account.id)
-    {
-        let remaining = match model.hold(&hold.id) {
-            Some(hold) if hold.status == HoldStatus::Open => hold.remaining.minor(),
-            None if *placed > model.sequence() => hold.amount.minor(),
-            _ => continue,
-        };
-        due.extend(due.clone().into_iter().map(|before| before + remaining));
+    for (_, hold) in timed.iter().filter(|(_, hold)| hold.account == account.id) {
+        if let Some(hold) = model.hold(&hold.id).filter(|hold| hold.status == HoldStatus::Open) {
+            due.extend(due.clone().into_iter().map(|before| before + hold.remaining.minor()));
+        }
     }
     due.into_iter().any(|due| {
-        account.set_balance(balance, (held - due).max(0), count);
+        account.set_balance(balance, held - due, count);
         observation.found == json!(account)
     })
 }
