@@ -145,3 +145,26 @@ fn own_cpu() -> f64 {
     // Behind the state: user and system time, in hundredths of a second.
     (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
 }
+
+/// Processor time of the server's processes so far.
+#[must_use]
+pub fn server_cpu(server: &bank_tests::Postgres) -> Duration {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let first = read(server.directory().join("data/postmaster.pid"));
+    let main = first.lines().next().unwrap_or_default().to_owned();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ticks: u64 = processes
+        .map(|process| read(process.path().join("stat")))
+        .filter_map(|stat| {
+            let (start, rest) = stat.rsplit_once(") ")?;
+            let fields: Vec<&str> = rest.split(' ').collect();
+            // Its parent; its own time and that of its children that have ended.
+            let (is_main, is_child) = (start.split(' ').next()? == main, *fields.get(1)? == main);
+            let times = fields.get(11..if is_main { 15 } else { 13 })?;
+            (is_main || is_child)
+                .then(|| times.iter().filter_map(|time| time.parse::<u64>().ok()).sum::<u64>())
+        })
+        .sum();
+    // Linux tells them in hundredths of a second, whatever its clock.
+    Duration::from_millis(ticks * 10)
+}

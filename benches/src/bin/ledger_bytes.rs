@@ -1,11 +1,14 @@
-//! What a transfer writes: bytes of the log and of the files, on SQLite and on PostgreSQL. Counts, which no other load changes.
+//! What a transfer writes: bytes of the log and of the files, on SQLite and on PostgreSQL. Counts, which no other load changes. Times beside them are those of a
+//! machine as it is.
+#![allow(clippy::print_stdout, reason = "the program's purpose")]
+#![allow(clippy::float_arithmetic, reason = "bytes, times and ratios, never money")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bank_benches::Failure;
-use bank_benches::ledger_load::{Accounts, Choice};
+use bank_benches::ledger_load::{Accounts, Choice, server_cpu};
 use bank_stores::Ledger;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
@@ -16,6 +19,10 @@ use sqlx::{ConnectOptions as _, Executor as _};
 const ACCOUNTS: usize = 10_000;
 /// Before anything is counted, so that the tables are no small ones.
 const HISTORY: usize = 100_000;
+
+/// As the bank's own program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -94,14 +101,16 @@ async fn postgres(time: Duration) -> Result<(), Failure> {
     for in_flight in [2_000, 64, 1] {
         let log = "SELECT wal_bytes FROM pg_stat_wal";
         let whole = "SELECT wal_fpi FROM pg_stat_wal";
-        let (start, pages) = (number(log)?, number(whole)?);
+        let (start, pages, cpu) = (number(log)?, number(whole)?, server_cpu(&server));
         let ran = accounts.run(in_flight, Choice::Uniform, time).await?;
+        let cpu = (server_cpu(&server) - cpu).as_secs_f64() * 1e6 / ran.made;
         chained(&*ledger).await?;
         // What backends have counted they tell a little later.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let bytes = (number(log)? - start) / ran.made;
         println!(
-            "PostgreSQL, {in_flight} in flight: {bytes:.0} bytes of the log ({:.2} whole pages), {:.1} µs of our CPU, {:.0}/s",
+            "PostgreSQL, {in_flight} in flight: {bytes:.0} bytes of the log ({:.2} whole pages), {:.1} µs of our CPU and {cpu:.1} µs of the \
+             server's, {:.0}/s",
             (number(whole)? - pages) / ran.made,
             ran.cpu,
             ran.rate

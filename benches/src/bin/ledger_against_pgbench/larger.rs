@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bank_benches::Failure;
-use bank_benches::ledger_load::{Accounts, Choice};
+use bank_benches::ledger_load::{Accounts, Choice, server_cpu};
 use bank_benches::sample::Sample;
 use bank_stores::Ledger as _;
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 
 use crate::Plan;
-use crate::postgres::{CEILING, server_cpu, start};
+use crate::postgres::{CEILING, start};
 
 /// So many transfers there are before, of `larger`, and ten times as many.
 const HISTORY: usize = 100_000;

@@ -2,10 +2,9 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bank_benches::Failure;
-use bank_benches::ledger_load::Accounts;
+use bank_benches::ledger_load::{Accounts, server_cpu};
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_tests::Postgres;
 use sqlx::postgres::PgConnection;
@@ -72,28 +71,6 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), Failure> {
     .await?;
     ledger.close().await;
     Ok(())
-}
-
-/// Processor time of the server's processes so far.
-pub(crate) fn server_cpu(server: &Postgres) -> Duration {
-    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let first = read(server.directory().join("data/postmaster.pid"));
-    let main = first.lines().next().unwrap_or_default().to_owned();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ticks: u64 = processes
-        .map(|process| read(process.path().join("stat")))
-        .filter_map(|stat| {
-            let (start, rest) = stat.rsplit_once(") ")?;
-            let fields: Vec<&str> = rest.split(' ').collect();
-            // Its parent; its own time and that of its children that have ended.
-            let (is_main, is_child) = (start.split(' ').next()? == main, *fields.get(1)? == main);
-            let times = fields.get(11..if is_main { 15 } else { 13 })?;
-            (is_main || is_child)
-                .then(|| times.iter().filter_map(|time| time.parse::<u64>().ok()).sum::<u64>())
-        })
-        .sum();
-    // Linux tells them in hundredths of a second, whatever its clock.
-    Duration::from_millis(ticks * 10)
 }
 
 /// Runs pgbench; gives its transactions a second, where it tells them.
