@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
 use bank_stores::ledger::{
-    AccountId, AsOf, Capture, Ceiling, ChainHead, ChangeAccount, ChangeId, Command, Floor, HoldId,
-    OpenAccount, OwnerId, PlaceHold, Posting, PostingId, Receipt, Verified,
+    AccountId, Annotation, AsOf, Capture, Ceiling, ChainHead, ChangeAccount, ChangeId, Command, Floor,
+    HoldId, OpenAccount, OwnerId, PlaceHold, Posting, PostingId, Receipt, Verified,
 };
 use bank_stores::{Consistency, Currency, Ledger, ManualClock, Money, Timestamp};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -117,6 +117,13 @@ const HOLDS: &[(&str, &str)] = &[
         "an open hold that nobody voided, with what is held",
         "UPDATE holds SET status = 2 WHERE id = 'h'; UPDATE held SET held = 0 WHERE account = 2",
     ),
+];
+
+/// What was done to a note, in the same file, where 14 is one that was added to that capture.
+const NOTES: &[(&str, &str)] = &[
+    ("what a note says", "UPDATE changes SET state = 'gift' WHERE sequence = 14"),
+    ("of which posting a note is", "UPDATE changes SET posting = 8 WHERE sequence = 14"),
+    ("a note, removed", "DELETE FROM changes WHERE sequence = 14"),
 ];
 
 /// Everything behind command 9, so that nothing in the file tells of it.
@@ -251,16 +258,18 @@ async fn rows_that_a_foreign_hand_changed_are_found() {
 }
 
 #[tokio::test]
-async fn a_hold_that_is_not_as_its_commands_left_it_is_found() {
+async fn a_hold_or_a_note_that_is_not_as_its_commands_left_it_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let (path, _, _) = written(directory.path()).await;
     let ledger = SqliteLedger::open(SqliteOptions::new(&path)).await.unwrap();
     let part = Capture::new(PostingId::new("d").unwrap(), hold_id("r"), account("bob")).amount(eur(20));
-    do_all(&ledger, vec![place("r", 50).into(), part.release_rest().into()]).await;
+    let note = Annotation::new(ChangeId::new("n").unwrap(), PostingId::new("d").unwrap(), "was lunch");
+    do_all(&ledger, vec![place("r", 50).into(), part.release_rest().into(), note.into()]).await;
     let last = chained(&ledger).await;
     ledger.close().await;
     execute(&path, "PRAGMA wal_checkpoint(TRUNCATE)").await;
     each_is_found(&path, &last, HOLDS).await;
+    each_is_found(&path, &last, NOTES).await;
 }
 
 #[tokio::test]

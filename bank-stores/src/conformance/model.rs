@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{
-    Account, AccountId, AccountStatus, Ceiling, Command, CommandId, CurrencyTotal, Entry, Floor, Hold,
-    HoldId, HoldStatus, Leg, MAX_NOTES, Posting, REVERSAL, Receipt, TrialBalance,
+    Account, AccountId, AccountStatus, Annotation, Ceiling, ChangeId, Command, CommandId, CurrencyTotal,
+    Entry, Floor, Hold, HoldId, HoldStatus, Leg, MAX_NOTES, Posting, PostingId, REVERSAL, Receipt,
+    TrialBalance,
 };
 use crate::{Currency, Error, ErrorKind, Money, Result, Timestamp};
 
@@ -204,10 +205,7 @@ impl LedgerModel {
             }
             Command::Annotate(annotation) => {
                 self.posted(&annotation.posting)?;
-                let notes = self.log.rows.iter().filter(|(command, _)| {
-                    matches!(command.as_ref().map(Command::plain), Some(Command::Annotate(other)) if other.posting == annotation.posting)
-                });
-                if notes.count() as u64 >= MAX_NOTES {
+                if self.notes(&annotation.posting).len() as u64 >= MAX_NOTES {
                     return rejected("it has too many notes");
                 }
                 Receipt::annotated(annotation.id.clone(), sequence, now)
@@ -323,6 +321,17 @@ impl LedgerModel {
     /// The hold as it stands.
     pub fn hold(&self, id: &HoldId) -> Option<Hold> {
         self.log.of_hold.get(id).and_then(|rows| self.log.hold(rows)).cloned()
+    }
+
+    /// The notes of a posting, each with its id, in the order they were added.
+    pub fn notes(&self, id: &PostingId) -> Vec<(ChangeId, String)> {
+        let note = |command: &Command| match command.plain() {
+            Command::Annotate(Annotation { id: change, posting, note }) if posting == id => {
+                Some((change.clone(), note.clone()))
+            }
+            _ => None,
+        };
+        self.log.rows.iter().filter_map(|(command, _)| note(command.as_ref()?)).collect()
     }
 
     /// All holds as they stand.

@@ -14,7 +14,7 @@ pub const MAX_LINKED: usize = 64;
 pub enum Command {
     /// Open an account.
     Open(OpenAccount),
-    /// Change what an account may do.
+    /// Change what an account may do, or what it is called.
     Change(ChangeAccount),
     /// Add a note to a posting.
     Annotate(Annotation),
@@ -109,7 +109,8 @@ impl Command {
             1_024 + 8 * (reference.as_ref().map_or(0, String::len) + pieces)
         };
         match self {
-            Self::Open(_) | Self::Change(_) | Self::Annotate(_) | Self::Void(_) => 2_048,
+            Self::Open(_) | Self::Change(_) | Self::Void(_) => 2_048,
+            Self::Annotate(annotation) => 1_024 + 2 * annotation.note.len(),
             Self::Post(posting) => notes(&posting.reference, &posting.metadata) + posting.legs.len() * 1_024,
             Self::Reverse(reversal) => notes(&reversal.reference, &reversal.metadata) + 4_096,
             Self::Hold(hold) => notes(&hold.reference, &hold.metadata),

@@ -34,13 +34,13 @@
 //! | No leg takes a balance above the account's ceiling | `Rejected`, field `legs[i].amount` |
 //! | Balances fit 64 bits | `Invalid` |
 //! | A posting is reversed once, and a reversal never is | `Rejected`, field `reverses` |
+//! | A posting has up to 100 notes | `Rejected`, field `posting` |
 //! | A hold keeps what is there, and is captured up to its amount | `InsufficientFunds`, fields `account` and `amount` |
 //! | A hold ends once: captured to its end, voided, or by its deadline | `Rejected`, field `hold` |
 //!
 //! A refused command leaves nothing behind, so that its id may be tried again, unless it asked for its refusal to be
-//! remembered. Every command that took effect writes one
-//! event in the same transaction, at the position that equals its sequence: `account.opened`, `account.changed`, `hold.placed`,
-//! `hold.voided`, or `posting.` and the posting's kind. The end of a hold by its deadline has one too: `hold.expired`.
+//! remembered. Every command that took effect has one event, at the position that equals its sequence: `account.opened`,
+//! `account.changed`, `note.added`, `hold.placed`, `hold.voided`, or `posting.` and the posting's kind. The end of a hold by its deadline has one too: `hold.expired`.
 
 use async_trait::async_trait;
 

@@ -19,11 +19,14 @@ const POSTINGS: u64 = 150;
 /// model's, and the same end.
 pub async fn random_commands_match_the_model(ledger: &dyn Ledger) {
     let mut numbers = Numbers::new(seed());
-    let mut model = LedgerModel::new();
+    let (mut model, mut posted) = (LedgerModel::new(), Vec::new());
     for _ in 0..120 {
         let commands: Vec<Command> =
-            (0..1 + numbers.below(12)).map(|_| random_command(&mut numbers)).collect();
+            (0..1 + numbers.below(12)).map(|_| random_command(&mut numbers, &posted)).collect();
         let outcomes = ledger.execute(commands.clone()).await;
+        posted.extend(
+            outcomes.iter().flatten().filter_map(|receipt| Some(receipt.entries.first()?.posting.clone())),
+        );
         assert_eq!(outcomes.len(), commands.len());
         let mut at = 0;
         while at < commands.len() {
@@ -49,6 +52,12 @@ pub async fn random_commands_match_the_model(ledger: &dyn Ledger) {
         }
         assert_eq!(entries.iter().collect::<Vec<_>>(), model.entries(&id));
     }
+    for number in 0..POSTINGS {
+        let id = PostingId::new(format!("p{number}")).expect("well formed");
+        let notes = ledger.posting(&id, NOW).await.map(|posting| posting.notes).unwrap_or_default();
+        let notes: Vec<_> = notes.into_iter().map(|note| (note.id, note.text)).collect();
+        assert_eq!(notes, model.notes(&id));
+    }
     for number in 0..HOLDS {
         let id = hold_id(&format!("h{number}"));
         assert_eq!(ledger.hold(&id, NOW).await.ok(), model.hold(&id));
@@ -71,7 +80,7 @@ fn compare(model: &mut LedgerModel, commands: &[Command], outcomes: &[Result<cra
     }
 }
 
-fn random_command(numbers: &mut Numbers) -> Command {
+fn random_command(numbers: &mut Numbers, posted: &[PostingId]) -> Command {
     let command = match numbers.below(20) {
         0..=2 => open(numbers),
         3 | 4 => change(numbers),
@@ -81,8 +90,13 @@ fn random_command(numbers: &mut Numbers) -> Command {
         }
         9..=11 => capture(numbers),
         6 if numbers.below(2) == 0 => {
-            let id = ChangeId::new(format!("c{}", numbers.below(40))).expect("well formed");
-            Annotation::new(id, posting_id(numbers), format!("note {}", numbers.below(3))).into()
+            let id = ChangeId::new(format!("c{}", numbers.below(60))).expect("well formed");
+            // Most of what there is, so that notes come together.
+            let posting = match posted.get(numbers.below(posted.len().clamp(1, 12) as u64) as usize) {
+                Some(posting) => posting.clone(),
+                None => posting_id(numbers),
+            };
+            Annotation::new(id, posting, format!("note {}", numbers.below(3))).into()
         }
         6..=8 => hold(numbers),
         12 => Command::Void(hold_id(&format!("h{}", numbers.below(HOLDS)))),

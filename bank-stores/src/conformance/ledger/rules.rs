@@ -150,6 +150,10 @@ pub async fn notes_are_added_to_a_posting_later(ledger: &dyn Ledger) {
     }
     // A change of an account has the same names.
     assert_eq!(kind(&ledger.execute_one(change("n1", "alice").name("x")).await), ErrorKind::Conflict);
+    let twice = ledger.execute(vec![note("n0", "p", "twice").into(), note("n0", "p", "twice").into()]).await;
+    let replayed: Vec<_> =
+        twice.iter().map(|outcome| outcome.as_ref().map(|receipt| receipt.replayed)).collect();
+    assert!(matches!(replayed[..], [Ok(false), Ok(true)]), "{replayed:?}");
     assert_eq!(refused(ledger, note("n2", "none", "x")).await, at(ErrorKind::NotFound, "posting"));
     // In the group that posts it, and with what fails.
     let outcomes = ledger
@@ -167,10 +171,10 @@ pub async fn notes_are_added_to_a_posting_later(ledger: &dyn Ledger) {
     assert_eq!(texts, ["one", "two"]);
     let whole = told("p").await;
     assert_eq!((&whole.entries, whole.sequence), (&posted.entries, posted.sequence));
-    assert_eq!(whole.notes.len(), 1);
+    assert_eq!(whole.notes.len(), 2);
     let Note { id, text, at: time, .. } = &whole.notes[0];
     assert_eq!((id.as_str(), text.as_str(), *time), ("n1", "was rent", first.booked_at));
-    let many = (1..MAX_NOTES).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
+    let many = (2..MAX_NOTES).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
     for outcome in ledger.execute(many).await {
         outcome.expect("it is added");
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ledger::{Floor, PlaceHold, Reversal};
+use crate::ledger::{Annotation, Floor, MAX_NOTES, PlaceHold, Reversal};
 use crate::{Currency, Money};
 
 fn id(text: &str) -> AccountId {
@@ -109,4 +109,31 @@ fn a_reversal_that_was_linked_with_what_failed_may_be_made_again() {
         undo().into(),
     ];
     assert!(matches!(&book.evaluate(&commands.each_ref())[3], Outcome::Fresh(..)));
+}
+
+#[test]
+fn a_note_is_added_once_and_undone_with_what_it_was_linked_to() {
+    let mut book = book();
+    let note = |id: String| -> Command {
+        Annotation::new(ChangeId::new(id).unwrap(), PostingId::new("p").unwrap(), "n").into()
+    };
+    let poor = || -> Command { posting("poor", "alice", "cash", 60).into() };
+    let mut commands: Vec<Command> = vec![
+        posting("p", "cash", "alice", 5).into(),
+        note("once".to_owned()),
+        note("once".to_owned()),
+        note("lost".to_owned()).linked(),
+        poor(),
+        note("lost".to_owned()),
+    ];
+    // Two are there; what was undone takes no room.
+    commands
+        .extend((2..MAX_NOTES).flat_map(|n| [note(format!("x{n}")).linked(), poor(), note(format!("n{n}"))]));
+    commands.push(note("last".to_owned()));
+    let outcomes = book.evaluate(&commands.iter().collect::<Vec<_>>());
+    let fresh = |outcome: &Outcome<'_>| matches!(outcome, Outcome::Fresh(..));
+    assert!(fresh(&outcomes[1]) && matches!(outcomes[2], Outcome::Replayed(_)));
+    assert!(fresh(&outcomes[5]), "{:?}", outcomes[5]);
+    assert_eq!(outcomes.iter().filter(|outcome| fresh(outcome)).count() as u64, 1 + MAX_NOTES);
+    assert!(matches!(outcomes.last(), Some(Outcome::Refused(error)) if error.field() == Some("posting")));
 }
