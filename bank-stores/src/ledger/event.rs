@@ -137,7 +137,7 @@ struct PostedLeg<'a> {
     balance_after: Money,
 }
 
-/// Whose an account is, and what it is called when the event is read.
+/// Whose an account is, and what it was called then.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Party {
     pub(crate) owner: Option<OwnerId>,

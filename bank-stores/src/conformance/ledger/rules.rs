@@ -129,7 +129,7 @@ pub async fn an_account_is_renamed(ledger: &dyn Ledger) {
         .filter(|event| event.topic == "posting.transfer")
         .map(|event| event.payload["legs"][1]["name"].clone())
         .collect();
-    assert_eq!(named, ["Holiday", "Holiday"], "an event tells what the account is called when it is read");
+    assert_eq!(named, ["Savings", "Holiday"], "an event tells what the account was called then");
 }
 
 /// Notes are added to a posting later, each once, in their order and up to a number, and change nothing else of it.

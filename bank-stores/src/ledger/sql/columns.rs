@@ -1,12 +1,5 @@
 //! The columns that `rows` reads, by their names.
 
-/// An account, `a`, as its newest change left it, if it was changed.
-macro_rules! newest_state {
-    () => {
-        "(SELECT c.state FROM {changes} c WHERE c.account = a.sequence ORDER BY c.sequence DESC LIMIT 1) AS state"
-    };
-}
-
 /// A query for accounts: `from` yields `a`, an account; more columns may follow.
 macro_rules! select_accounts {
     ($from:expr, $rest:literal) => {
@@ -15,8 +8,7 @@ macro_rules! select_accounts {
     ($more:expr, $from:expr, $rest:literal) => {
         concat!(
             "SELECT a.sequence, a.id, a.owner, a.name, a.currency, a.opened_at, a.content, a.floor, a.ceiling, ",
-            $crate::ledger::sql::columns::newest_state!(),
-            ", ",
+            "(SELECT c.state FROM {changes} c WHERE c.account = a.sequence ORDER BY c.sequence DESC LIMIT 1) AS state, ",
             "coalesce((SELECT n.balance FROM {entries} n WHERE n.account = a.sequence
                        ORDER BY n.number DESC LIMIT 1), 0) AS balance, ",
             "coalesce((SELECT n.number FROM {entries} n WHERE n.account = a.sequence
@@ -48,7 +40,7 @@ macro_rules! select_entries {
     ($from:literal, $rest:literal) => {
         select_entries!("", $from, $rest)
     };
-    ($more:expr, $from:literal, $rest:literal) => {
+    ($more:literal, $from:literal, $rest:literal) => {
         concat!(
             "SELECT a.id AS account, a.currency, e.number, e.amount, e.balance, p.sequence, p.id AS posting, ",
             "p.kind, p.reference, p.booked_at, coalesce(p.value_at, p.booked_at) AS value_at, ",
@@ -96,4 +88,4 @@ macro_rules! select_holds {
     };
 }
 
-pub(crate) use {due, newest_state, select_accounts, select_entries, select_holds, select_postings};
+pub(crate) use {due, select_accounts, select_entries, select_holds, select_postings};

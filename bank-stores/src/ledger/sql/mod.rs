@@ -1,6 +1,6 @@
 //! The ledger in an SQL database, written once: what engines differ in is a dialect, a session and how rows are sent.
 
-pub(crate) mod columns;
+mod columns;
 mod history;
 pub(crate) mod load;
 pub(crate) mod lookup;

@@ -4,7 +4,7 @@
 //! or before n: a position of a history that was lost names an epoch that does not. Events are forgotten by a number, up to which
 //! they are not given any more.
 
-use super::columns::{newest_state, select_entries, select_holds, select_postings};
+use super::columns::{select_entries, select_holds, select_postings};
 use super::rows::{Record, changed, entry, hold, opening, owner, posting_record, state};
 use super::{Session, Store};
 use crate::error::damaged;
@@ -225,7 +225,8 @@ async fn told(session: &mut impl Session, from: u64, to: u64) -> Result<Vec<Told
         }
     }
     let entries = select_entries!(
-        concat!(", a.owner, a.name, ", newest_state!()),
+        ", a.owner, a.name, (SELECT c.state FROM {changes} c WHERE c.account = a.sequence AND c.sequence < e.posting
+                              ORDER BY c.sequence DESC LIMIT 1) AS state",
         "{entries} e",
         "WHERE e.posting > $1 AND e.posting <= $2 ORDER BY e.posting, e.leg"
     );
