@@ -7,6 +7,8 @@ use std::future::Future;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bank_stores::conformance::{Numbers, seed};
@@ -18,6 +20,8 @@ const STORE: &str = "BANK_STORES_HISTORY";
 pub(crate) const LIVES: u64 = 12;
 /// How many tasks work at once in each.
 pub(crate) const TASKS: u64 = 4;
+/// So many lines a life has said at least when it is killed: what a history is judged by.
+const ENOUGH: usize = 60;
 
 /// A task of one life.
 #[derive(Debug)]
@@ -65,12 +69,24 @@ pub(crate) async fn live(child: &'static str, path: &Path, life: u64) -> Vec<Val
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
+        let heard = Arc::new(AtomicUsize::new(0));
+        let count = heard.clone();
         // A line that was cut off by the end is none.
-        let said = |line: String| serde_json::from_str::<Value>(&line).ok().filter(Value::is_object);
+        let said = move |line: String| {
+            count.fetch_add(1, Ordering::Relaxed);
+            serde_json::from_str::<Value>(&line).ok().filter(Value::is_object)
+        };
         let reading = std::thread::spawn(move || {
             lines.lines().map_while(Result::ok).filter_map(said).collect::<Vec<_>>()
         });
         std::thread::sleep(Duration::from_millis(250 + (seed() + life) * 37 % 150));
+        // On a slow machine it has done little by then.
+        for _ in 0..300 {
+            if heard.load(Ordering::Relaxed) >= ENOUGH || child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         reading.join().unwrap()

@@ -1,6 +1,6 @@
 //! The ledger's tables. They are those of the embedded ledger, so that the two are read alike, and `groups`, which has a row for each
 //! group of commands: rows are only added there, so that a snapshot that somebody keeps open for long slows nobody. Times are
-//! microseconds, money is minor units, and metadata and events are JSON as text, which is hashed as it stands.
+//! microseconds, money is minor units, and metadata and an account's state are JSON as text, which is hashed as it stands.
 //!
 //! There are no foreign keys between what is written with every posting: each would lock the rows that it looks at. The writer
 //! knows that they are there, and the verification of the chain looks at all of them.
