@@ -13,43 +13,50 @@ pub(super) const AHEAD: Duration = Duration::from_secs(1);
 /// By how much a process may think it earlier: what it asks for may wait for its turn.
 pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
-/// The server's clock. This machine's own counts for nothing, so that setting it does no harm.
-#[derive(Debug, Default)]
-pub(super) struct ServerClock(Mutex<State>);
+/// The share of the time that has passed which is left out, so that a server's clock that goes a little slower than this machine's
+/// is not overtaken for long.
+const DRIFT: u32 = 1_000;
 
+/// The server's clock. This machine's own counts for nothing, so that setting it does no harm.
+///
+/// What the server says is old when it comes, by as long as the answer took. So of two answers the one that says the later time is
+/// the better one, and stays: how long an answer takes never makes it earlier again.
 #[derive(Debug, Default)]
-struct State {
-    /// What the server said last, and when.
-    heard: Option<(Timestamp, Instant)>,
-    /// The time that was given out last.
-    given: Option<Timestamp>,
+pub(super) struct ServerClock(Mutex<Option<Answer>>);
+
+/// What the server said, and when.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    time: Timestamp,
+    heard: Instant,
+}
+
+impl Answer {
+    fn now(self) -> Timestamp {
+        let passed = self.heard.elapsed();
+        self.time.saturating_add(passed - passed / DRIFT)
+    }
 }
 
 impl ServerClock {
     /// The server has said that it is so late; gives the time to go by.
     pub(super) fn is(&self, time: Timestamp) -> Timestamp {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.heard = Some((time, Instant::now()));
-        state.now()
+        let mut best = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *best {
+            Some(best) if best.now() >= time && best.now().since(time) <= AHEAD => best.now(),
+            _ => {
+                *best = Some(Answer { time, heard: Instant::now() });
+                time
+            }
+        }
     }
 
-    /// About how late it is there, and rather too early than too late: its answers take a moment. It does not go back, unless the
-    /// server's clock does by more than [`AHEAD`].
+    /// About how late it is there, and rather too early than too late. It does not go back, unless the server's clock does by more
+    /// than [`AHEAD`].
     pub(super) fn now(&self) -> Timestamp {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).now()
-    }
-}
-
-impl State {
-    fn now(&mut self) -> Timestamp {
+        let best = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Nothing is due before the server has said anything.
-        let Some((time, seen)) = self.heard else { return Timestamp::from_micros(i64::MIN) };
-        let now = time.saturating_add(seen.elapsed());
-        let now = match self.given {
-            Some(given) if given.since(now) <= AHEAD => given.max(now),
-            _ => now,
-        };
-        *self.given.insert(now)
+        best.map_or(Timestamp::from_micros(i64::MIN), Answer::now)
     }
 }
 
@@ -63,25 +70,27 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_as_late_as_the_server_says_and_as_much_later_as_has_passed() {
+    async fn it_is_as_late_as_the_server_says_and_nearly_as_much_later_as_has_passed() {
         let clock = ServerClock::default();
         clock.is(Timestamp::from_seconds(1_000));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(clock.now(), Timestamp::from_seconds(1_005));
+        assert_eq!(clock.now(), Timestamp::from_micros(1_004_995_000));
         clock.is(Timestamp::from_seconds(900));
         assert_eq!(clock.now(), Timestamp::from_seconds(900));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_does_not_go_back_where_an_answer_came_late() {
+    async fn it_is_never_earlier_for_an_answer_that_came_late() {
         let clock = ServerClock::default();
         clock.is(Timestamp::from_seconds(1_000));
         tokio::time::advance(Duration::from_secs(5)).await;
-        let given = clock.now();
-        let late = Timestamp::from_seconds(1_004);
-        assert_eq!((clock.is(late), clock.now()), (given, given));
-        tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(clock.now(), Timestamp::from_seconds(1_007));
+        let before = clock.now();
+        let late = Timestamp::from_micros(1_004_500_000);
+        assert_eq!((clock.is(late), clock.now()), (before, before));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(clock.now(), before.saturating_add(Duration::from_millis(999)));
+        let prompt = Timestamp::from_seconds(1_006);
+        assert_eq!((clock.is(prompt), clock.now()), (prompt, prompt));
     }
 
     #[test]
