@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{
     Account, AccountId, AccountStatus, Annotation, Ceiling, ChangeId, Command, CommandId, CurrencyTotal,
-    Entry, Floor, Hold, HoldId, HoldStatus, Leg, MAX_NOTES, Posting, PostingId, REVERSAL, Receipt,
+    Entry, Floor, Hold, HoldId, HoldStatus, Leg, MAX_ANNOTATIONS, Posting, PostingId, REVERSAL, Receipt,
     TrialBalance,
 };
 use crate::{Currency, Error, ErrorKind, Money, Result, Timestamp};
@@ -205,9 +205,7 @@ impl LedgerModel {
             }
             Command::Annotate(annotation) => {
                 self.posted(&annotation.posting)?;
-                if self.notes(&annotation.posting).len() as u64 >= MAX_NOTES {
-                    return rejected("it has too many notes");
-                }
+                self.has_room(&annotation.posting)?;
                 Receipt::annotated(annotation.id.clone(), sequence, now)
             }
             Command::Post(posting) => {
@@ -321,6 +319,16 @@ impl LedgerModel {
     /// The hold as it stands.
     pub fn hold(&self, id: &HoldId) -> Option<Hold> {
         self.log.of_hold.get(id).and_then(|rows| self.log.hold(rows)).cloned()
+    }
+
+    /// Refuses more than may be added to a posting.
+    fn has_room(&self, id: &PostingId) -> Result<()> {
+        let is_of_it = |command: &Command| match command.plain() {
+            Command::Annotate(annotation) => annotation.posting == *id,
+            _ => false,
+        };
+        let added = self.log.rows.iter().filter(|(command, _)| command.as_ref().is_some_and(is_of_it));
+        if added.count() as u64 >= MAX_ANNOTATIONS { rejected("it has too many annotations") } else { Ok(()) }
     }
 
     /// The notes of a posting, each with its id, in the order they were added.

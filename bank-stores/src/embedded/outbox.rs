@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::error::{damaged, from_sqlx};
 use crate::outbox::{
-    Edge, Event, Events, NewEvent, Position, ShardId, check_consumer, check_limit, no_such_shard,
+    Edge, Event, Events, NewEvent, Position, ShardId, check_consumer, check_limit, new_epoch, no_such_shard,
     not_in_history,
 };
-use crate::{Error, Random, Result, SystemRandom, Timestamp};
+use crate::{Error, Result, Timestamp};
 
 /// How often a store that another process writes is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -222,13 +222,9 @@ fn event(shard: ShardId, row: &SqliteRow) -> Result<Event> {
 
 /// Begins an epoch behind the newest event: what is written from now on is told from what another copy of the file writes.
 pub(super) async fn begin_epoch(connection: &mut SqliteConnection, newest: u64) -> Result<()> {
-    let mut bytes = [0; 8];
-    SystemRandom::new().fill(&mut bytes);
-    // Never 0, which is before the first event.
-    let epoch = (i64::from_be_bytes(bytes) & i64::MAX) | 1;
     sqlx::query("INSERT OR REPLACE INTO epochs VALUES (?1, ?2)")
         .bind(newest as i64 + 1)
-        .bind(epoch)
+        .bind(new_epoch())
         .execute(connection)
         .await
         .map(drop)

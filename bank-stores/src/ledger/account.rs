@@ -203,6 +203,21 @@ impl OpenAccount {
         self
     }
 
+    /// The rest of what it says beside id, currency and owner, as a store keeps it.
+    #[cfg(any(feature = "embedded", feature = "aurora"))]
+    pub(crate) fn terms(&self) -> String {
+        let Self { id: _, currency: _, owner: _, name, floor, ceiling } = self.clone();
+        // Our own types have text keys and no failing serializer.
+        serde_json::to_string(&Terms { name, floor, ceiling }).unwrap_or_default()
+    }
+
+    /// With these [`terms`](Self::terms).
+    #[cfg(any(feature = "embedded", feature = "aurora"))]
+    pub(crate) fn with_terms(self, terms: &str) -> serde_json::Result<Self> {
+        let Terms { name, floor, ceiling } = serde_json::from_str(terms)?;
+        Ok(Self { name, floor, ceiling, ..self })
+    }
+
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
         check_name(self.name.as_deref())?;
@@ -229,6 +244,25 @@ impl OpenAccount {
             None => form.finish(),
         }
     }
+}
+
+/// Fields of an [`OpenAccount`] that no query looks for. Their JSON is kept for good, and is hashed as it stands; what is as in
+/// [`OpenAccount::new`] is left out.
+#[cfg(any(feature = "embedded", feature = "aurora"))]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Terms {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    floor: Floor,
+    #[serde(skip_serializing_if = "is_default")]
+    ceiling: Ceiling,
+}
+
+#[cfg(any(feature = "embedded", feature = "aurora"))]
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Whether an account may be called so.
@@ -276,5 +310,23 @@ mod tests {
         // Zero is the same floor however it is said.
         let content = open.content();
         assert_eq!(content, open.floor(Floor::At(0)).content());
+    }
+
+    #[cfg(any(feature = "embedded", feature = "aurora"))]
+    #[test]
+    fn terms_are_read_back_as_they_were_written() {
+        let open = || OpenAccount::new(AccountId::new("a").unwrap(), Currency::EUR);
+        for (said, written) in [
+            (open(), "{}"),
+            (open().floor(Floor::None), r#"{"floor":"none"}"#),
+            (
+                open().name("n").floor(Floor::At(-5)).ceiling(Ceiling::At(7)),
+                r#"{"name":"n","floor":{"at":-5},"ceiling":{"at":7}}"#,
+            ),
+        ] {
+            assert_eq!(said.terms(), written);
+            assert_eq!(open().with_terms(written).unwrap(), said);
+        }
+        assert!(open().with_terms("").is_err());
     }
 }

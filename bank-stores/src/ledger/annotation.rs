@@ -6,12 +6,50 @@ use super::{ChangeId, MAX_TEXT, PostingId};
 use crate::canonical::Canonical;
 use crate::{Error, Result, Timestamp};
 
-/// The most notes of one posting.
-pub const MAX_NOTES: u64 = 100;
+/// The most that is added to one posting.
+pub const MAX_ANNOTATIONS: u64 = 100;
+
+/// A command that adds something to a posting. Stores keep it, tell it with the posting and as an event, and chain it, whatever it
+/// is.
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
+pub(crate) trait Addition {
+    /// What it adds, in one word: its event's topic begins with it, and [`PostingRecord`](super::PostingRecord) reads it back by it.
+    const KIND: &'static str;
+
+    fn id(&self) -> &ChangeId;
+
+    fn posting(&self) -> &PostingId;
+
+    fn content(&self) -> [u8; 32];
+
+    /// The rest of what it says, an object that is kept for good; its event has the same fields.
+    fn state(&self) -> serde_json::Value;
+}
+
+#[cfg(any(feature = "embedded", feature = "aurora", test))]
+impl Addition for Annotation {
+    const KIND: &'static str = "note";
+
+    fn id(&self) -> &ChangeId {
+        &self.id
+    }
+
+    fn posting(&self) -> &PostingId {
+        &self.posting
+    }
+
+    fn content(&self) -> [u8; 32] {
+        self.content()
+    }
+
+    fn state(&self) -> serde_json::Value {
+        serde_json::json!({ "note": self.note })
+    }
+}
 
 /// The command that adds a note to a posting.
 ///
-/// Refused where there is no such posting (`NotFound`, field `posting`), or where it has [`MAX_NOTES`] (`Rejected`, field `posting`).
+/// Refused where there is no such posting (`NotFound`, field `posting`), or where [`MAX_ANNOTATIONS`] were added to it (`Rejected`, field `posting`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Annotation {

@@ -104,17 +104,19 @@ impl Command {
     #[cfg(any(feature = "embedded", feature = "aurora", test))]
     pub(crate) fn size(&self) -> usize {
         // In its own row; a leg has a row too.
-        let notes = |reference: &Option<String>, metadata: &std::collections::BTreeMap<String, String>| {
+        let details = |reference: &Option<String>, metadata: &std::collections::BTreeMap<String, String>| {
             let pieces = metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
             1_024 + 8 * (reference.as_ref().map_or(0, String::len) + pieces)
         };
         match self {
             Self::Open(_) | Self::Change(_) | Self::Void(_) => 2_048,
             Self::Annotate(annotation) => 1_024 + 2 * annotation.note.len(),
-            Self::Post(posting) => notes(&posting.reference, &posting.metadata) + posting.legs.len() * 1_024,
-            Self::Reverse(reversal) => notes(&reversal.reference, &reversal.metadata) + 4_096,
-            Self::Hold(hold) => notes(&hold.reference, &hold.metadata),
-            Self::Capture(capture) => notes(&capture.reference, &capture.metadata) + 4_096,
+            Self::Post(posting) => {
+                details(&posting.reference, &posting.metadata) + posting.legs.len() * 1_024
+            }
+            Self::Reverse(reversal) => details(&reversal.reference, &reversal.metadata) + 4_096,
+            Self::Hold(hold) => details(&hold.reference, &hold.metadata),
+            Self::Capture(capture) => details(&capture.reference, &capture.metadata) + 4_096,
             Self::Linked(command) => command.size(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::{
     Account, AccountId, AccountStatus, ChangeId, Entry, Hold, HoldId, HoldStatus, OpenAccount, OwnerId,
@@ -62,18 +63,21 @@ pub(crate) fn changed(change: &ChangeId, account: &Account, at: Timestamp) -> Ne
     event(format!("change:{change}"), "account.changed", &payload)
 }
 
-/// The payload of `note.added`.
-#[derive(Serialize)]
-struct Annotated<'a> {
-    change: &'a ChangeId,
-    posting: &'a str,
-    note: &'a str,
+/// The event of something that was added to a posting: its own fields, and of which posting it is.
+pub(crate) fn added(
+    change: &ChangeId,
+    posting: &PostingId,
+    kind: &str,
+    state: Map<String, Value>,
     at: Timestamp,
-}
-
-/// The event of a note that was added to a posting.
-pub(crate) fn annotated(change: &ChangeId, posting: &str, note: &str, at: Timestamp) -> NewEvent {
-    event(format!("change:{change}"), "note.added", &Annotated { change, posting, note, at })
+) -> NewEvent {
+    let mut payload = state;
+    payload.extend([
+        ("change".to_owned(), json!(change)),
+        ("posting".to_owned(), json!(posting)),
+        ("at".to_owned(), json!(at)),
+    ]);
+    event(format!("change:{change}"), format!("{kind}.added"), &payload)
 }
 
 /// The payload of `hold.placed`, `hold.voided` and `hold.expired`.

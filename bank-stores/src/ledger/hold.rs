@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::posting::{check_notes, notes_content};
+use super::posting::{check_details, details_content};
 use super::{AccountId, HoldId, PostingId};
 use crate::canonical::Canonical;
 use crate::{Error, Money, Result, Timestamp};
@@ -174,7 +174,7 @@ impl PlaceHold {
         if self.expires_in.is_some_and(|time| time.as_micros() == 0 || time > MAX_HOLD) {
             return Err(Error::invalid("expires_in", "a hold ends after a microsecond to ten years"));
         }
-        check_notes(self.reference.as_deref(), None, &self.metadata)
+        check_details(self.reference.as_deref(), None, &self.metadata)
     }
 
     /// What tells this content from any other under the same id.
@@ -186,7 +186,7 @@ impl PlaceHold {
             .text(self.amount.currency().code())
             // Ten years of microseconds fit.
             .optional(self.expires_in, |form, time| form.number(time.as_micros() as i64));
-        notes_content(form, self.reference.as_deref(), None, &self.metadata).finish()
+        details_content(form, self.reference.as_deref(), None, &self.metadata).finish()
     }
 }
 
@@ -293,7 +293,7 @@ impl Capture {
         if !super::id::is_id(&self.kind) {
             return Err(Error::invalid("kind", "a kind is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
         }
-        check_notes(self.reference.as_deref(), self.value_time, &self.metadata)
+        check_details(self.reference.as_deref(), self.value_time, &self.metadata)
     }
 
     /// What tells this content from any other under the same id.
@@ -305,7 +305,7 @@ impl Capture {
             .text(&self.kind)
             .number(i64::from(self.release))
             .optional(self.amount, |form, amount| form.number(amount.minor()).text(amount.currency().code()));
-        notes_content(form, self.reference.as_deref(), self.value_time, &self.metadata).finish()
+        details_content(form, self.reference.as_deref(), self.value_time, &self.metadata).finish()
     }
 }
 

@@ -73,4 +73,29 @@ impl PostingRecord {
             notes: Vec::new(),
         }
     }
+
+    /// Tells what was added to it by a command of this kind.
+    #[cfg(any(feature = "embedded", feature = "aurora"))]
+    pub(crate) fn add(
+        &mut self,
+        kind: &str,
+        id: super::ChangeId,
+        state: serde_json::Map<String, serde_json::Value>,
+        at: Timestamp,
+    ) -> crate::Result<()> {
+        use serde_json::Value;
+
+        use super::annotation::{Addition as _, Annotation};
+        use crate::Error;
+
+        let text = |field: &'static str| match state.get(field) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            _ => Err(Error::invalid(field, "not a text")),
+        };
+        match kind {
+            Annotation::KIND => self.notes.push(Note::new(id, text("note")?, at)),
+            _ => return Err(Error::invalid("kind", "not what is added to a posting")),
+        }
+        Ok(())
+    }
 }

@@ -122,7 +122,7 @@ impl Posting {
             return Err(Error::invalid("kind", "a kind is 1 to 64 characters of A-Z a-z 0-9 _ . : -"));
         }
         self.validate_legs()?;
-        check_notes(self.reference.as_deref(), self.value_time, &self.metadata)
+        check_details(self.reference.as_deref(), self.value_time, &self.metadata)
     }
 
     fn validate_legs(&self) -> Result<()> {
@@ -157,7 +157,7 @@ impl Posting {
     /// What tells this content from any other under the same id.
     pub fn content(&self) -> [u8; 32] {
         let form = Canonical::new("posting.1").text(self.id.as_str()).text(&self.kind);
-        let form = notes_content(form, self.reference.as_deref(), self.value_time, &self.metadata);
+        let form = details_content(form, self.reference.as_deref(), self.value_time, &self.metadata);
         let mut form = form.count(self.legs.len());
         for leg in &self.legs {
             form =
@@ -168,7 +168,7 @@ impl Posting {
 }
 
 /// Checks what people and programs note with a command.
-pub(super) fn check_notes(
+pub(super) fn check_details(
     reference: Option<&str>,
     value_time: Option<Timestamp>,
     metadata: &BTreeMap<String, String>,
@@ -190,7 +190,7 @@ pub(super) fn check_notes(
 }
 
 /// Adds them to a content.
-pub(super) fn notes_content(
+pub(super) fn details_content(
     form: Canonical,
     reference: Option<&str>,
     value_time: Option<Timestamp>,

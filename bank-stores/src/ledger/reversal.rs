@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::PostingId;
-use super::posting::{check_notes, notes_content};
+use super::posting::{check_details, details_content};
 use crate::canonical::Canonical;
 use crate::{Result, Timestamp};
 
@@ -68,12 +68,12 @@ impl Reversal {
 
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
-        check_notes(self.reference.as_deref(), self.value_time, &self.metadata)
+        check_details(self.reference.as_deref(), self.value_time, &self.metadata)
     }
 
     /// What tells this content from any other under the same id.
     pub fn content(&self) -> [u8; 32] {
         let form = Canonical::new("reversal.1").text(self.id.as_str()).text(self.reverses.as_str());
-        notes_content(form, self.reference.as_deref(), self.value_time, &self.metadata).finish()
+        details_content(form, self.reference.as_deref(), self.value_time, &self.metadata).finish()
     }
 }

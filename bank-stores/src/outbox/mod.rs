@@ -93,6 +93,17 @@ pub fn check_limit(limit: u32) -> Result<()> {
     PageRequest::first(limit).validate()
 }
 
+/// The name of an epoch that nobody has: a position that names it was given by who began it.
+#[cfg(any(feature = "embedded", feature = "aurora"))]
+pub(crate) fn new_epoch() -> i64 {
+    use crate::{Random as _, SystemRandom};
+
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes);
+    // Never 0, which is before the first event.
+    (i64::from_be_bytes(bytes) & i64::MAX) | 1
+}
+
 /// Made by an adapter: the refusal of a position that is in no history of the store; `field` is `after` or `position`.
 pub fn not_in_history(field: &'static str, why: &'static str) -> Error {
     Error::new(ErrorKind::Rejected, why).with_field(field)

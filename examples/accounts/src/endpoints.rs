@@ -3,13 +3,35 @@
 use std::time::Duration;
 
 use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
-use bank_sdk::{Empty, Endpoint, List};
+use bank_sdk::{Api, Empty, Endpoint, List};
 
 use crate::wire::{
     Account, AccountPath, AccountRecord, Balance, BalanceAt, Capture, Deposit, EntriesOf, Entry, Hold,
     HoldPath, NewAccount, NewCapture, NewDeposit, NewHold, NewPosting, OwnedBy, PageOf, Posted, Statement,
     StatementOf, TrialBalance,
 };
+
+/// What the service offers.
+#[must_use]
+pub fn api() -> Api {
+    Api::new("accounts")
+        .endpoint(OPEN.declare())
+        .endpoint(LIST.declare())
+        .endpoint(FIND.declare())
+        .endpoint(BALANCE.declare())
+        .endpoint(STATEMENT.declare())
+        .endpoint(ENTRIES.declare())
+        .endpoint(PLACE_HOLD.declare())
+        .endpoint(FIND_HOLD.declare())
+        .endpoint(CAPTURE_HOLD.declare())
+        .endpoint(VOID_HOLD.declare())
+        .endpoint(DEPOSIT.declare())
+        .endpoint(TRIAL_BALANCE.declare())
+        .endpoint(POST.declare())
+        .endpoint(RECORD.declare())
+        .endpoint(OWNED.declare())
+        .endpoint(EVENTS.declare())
+}
 
 /// Opens an account for the caller. An `Idempotency-Key` is welcome and not required: opening moves no money.
 pub const OPEN: Endpoint<NewAccount, Account> = Endpoint::post("/v1/accounts")

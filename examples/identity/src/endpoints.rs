@@ -1,10 +1,24 @@
 //! The service's endpoints.
 
-use bank_sdk::{Empty, Endpoint};
+use bank_sdk::{Api, Empty, Endpoint};
 
 use crate::wire::{
     Credentials, Customer, CustomerPath, JwkSet, Me, Named, NewCustomer, Refresh, SessionTokens,
 };
+
+/// What the service offers.
+#[must_use]
+pub fn api() -> Api {
+    Api::new("identity")
+        .endpoint(REGISTER.declare())
+        .endpoint(SIGN_IN.declare())
+        .endpoint(REFRESH.declare())
+        .endpoint(SIGN_OUT.declare())
+        .endpoint(ME.declare())
+        .endpoint(JWKS.declare())
+        .endpoint(BY_USERNAME.declare())
+        .endpoint(BY_ID.declare())
+}
 
 /// Registers a customer.
 pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/customers")

@@ -41,7 +41,7 @@ mod token;
 #[cfg(feature = "service")]
 mod user;
 
-use bank_sdk::Api;
+pub use endpoints::api;
 #[cfg(feature = "service")]
 pub use password::Passwords;
 #[cfg(feature = "service")]
@@ -70,17 +70,3 @@ pub const SCOPES: [&str; 7] = [
     "payees:read",
     "profile",
 ];
-
-/// What the service offers.
-#[must_use]
-pub fn api() -> Api {
-    Api::new("identity")
-        .endpoint(endpoints::REGISTER.declare())
-        .endpoint(endpoints::SIGN_IN.declare())
-        .endpoint(endpoints::REFRESH.declare())
-        .endpoint(endpoints::SIGN_OUT.declare())
-        .endpoint(endpoints::ME.declare())
-        .endpoint(endpoints::JWKS.declare())
-        .endpoint(endpoints::BY_USERNAME.declare())
-        .endpoint(endpoints::BY_ID.declare())
-}

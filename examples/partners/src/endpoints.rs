@@ -1,8 +1,14 @@
 //! The service's endpoints.
 
-use bank_sdk::{Empty, Endpoint, List};
+use bank_sdk::{Api, Empty, Endpoint, List};
 
 use crate::wire::{Notification, NotificationPath, PageOf};
+
+/// What the service offers.
+#[must_use]
+pub fn api() -> Api {
+    Api::new("partners").endpoint(LIST.declare()).endpoint(READ.declare()).endpoint(EVENTS.declare())
+}
 
 /// The caller's notifications, newest first.
 pub const LIST: Endpoint<PageOf, List<Notification>> =

@@ -34,15 +34,6 @@ mod service;
 #[cfg(feature = "service")]
 mod streams;
 
-use bank_sdk::Api;
+pub use endpoints::api;
 #[cfg(feature = "service")]
 pub use service::Partners;
-
-/// What the service offers.
-#[must_use]
-pub fn api() -> Api {
-    Api::new("partners")
-        .endpoint(endpoints::LIST.declare())
-        .endpoint(endpoints::READ.declare())
-        .endpoint(endpoints::EVENTS.declare())
-}

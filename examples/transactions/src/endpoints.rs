@@ -3,9 +3,21 @@
 use std::time::Duration;
 
 use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
-use bank_sdk::{Endpoint, List};
+use bank_sdk::{Api, Endpoint, List};
 
 use crate::wire::{NewTransfer, Payee, PayeePath, PayeesOf, Transfer, TransferPath, TransfersOf};
+
+/// What the service offers.
+#[must_use]
+pub fn api() -> Api {
+    Api::new("transactions")
+        .endpoint(CREATE.declare())
+        .endpoint(FIND.declare())
+        .endpoint(LIST.declare())
+        .endpoint(PAYEES.declare())
+        .endpoint(PAYEE.declare())
+        .endpoint(EVENTS.declare())
+}
 
 /// Sends money.
 pub const CREATE: Endpoint<NewTransfer, Transfer> = Endpoint::post("/v1/transfers")

@@ -45,18 +45,6 @@ mod service;
 #[cfg(feature = "service")]
 mod settle;
 
-use bank_sdk::Api;
+pub use endpoints::api;
 #[cfg(feature = "service")]
 pub use service::Transactions;
-
-/// What the service offers.
-#[must_use]
-pub fn api() -> Api {
-    Api::new("transactions")
-        .endpoint(endpoints::CREATE.declare())
-        .endpoint(endpoints::FIND.declare())
-        .endpoint(endpoints::LIST.declare())
-        .endpoint(endpoints::PAYEES.declare())
-        .endpoint(endpoints::PAYEE.declare())
-        .endpoint(endpoints::EVENTS.declare())
-}

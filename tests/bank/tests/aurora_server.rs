@@ -823,12 +823,13 @@ const TAMPERINGS: &[(&str, &str)] = &[
     ),
     ("UPDATE changes SET state = state || ' '", "UPDATE changes SET state = rtrim(state)"),
     (
-        "INSERT INTO changes SELECT 4, 'forged', account, NULL, state, booked_at, content FROM changes",
+        "INSERT INTO changes SELECT 4, 'forged', account, NULL, kind, state, booked_at, content FROM changes",
         "DELETE FROM changes WHERE sequence = 4",
     ),
     (
-        "UPDATE holds SET status = 0, ended_by = NULL; UPDATE held SET held = 60 WHERE account = 2",
-        "UPDATE holds SET status = 1, ended_by = 7; UPDATE held SET held = 0 WHERE account = 2",
+        "UPDATE holds SET status = 0, ended_by = NULL, ended_at = NULL; UPDATE held SET held = 60 WHERE account = 2",
+        "UPDATE holds SET status = 1, ended_by = 7, ended_at = (SELECT booked_at FROM postings WHERE sequence = 7);
+         UPDATE held SET held = 0 WHERE account = 2",
     ),
     (
         "UPDATE groups SET sequence = 7 WHERE sequence = 8",

@@ -1,6 +1,6 @@
 //! The ledger's tables. They are those of the embedded ledger, so that the two are read alike, and `groups`, which has a row for each
 //! group of commands: rows are only added there, so that a snapshot that somebody keeps open for long slows nobody. Times are
-//! microseconds, money is minor units, and metadata and an account's state are JSON as text, which is hashed as it stands.
+//! microseconds, money is minor units, and metadata, terms and states are JSON as text, which is hashed as it stands.
 //!
 //! There are no foreign keys between what is written with every posting: each would lock the rows that it looks at. The writer
 //! knows that they are there, and the verification of the chain looks at all of them.
@@ -15,8 +15,8 @@ CREATE TABLE groups (number BIGINT PRIMARY KEY, nonce BIGINT NOT NULL, sequence 
 INSERT INTO groups VALUES (0, 0, 0, -9223372036854775808);
 CREATE TABLE currencies (code TEXT COLLATE \"C\" PRIMARY KEY, decimals SMALLINT NOT NULL);
 CREATE TABLE accounts (
-    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, owner TEXT COLLATE \"C\", name TEXT,
-    currency TEXT NOT NULL, floor BIGINT, ceiling BIGINT, opened_at BIGINT NOT NULL, content BYTEA NOT NULL
+    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, owner TEXT COLLATE \"C\",
+    currency TEXT NOT NULL, terms TEXT NOT NULL, opened_at BIGINT NOT NULL, content BYTEA NOT NULL
 );
 CREATE INDEX accounts_by_owner ON accounts (owner, sequence) WHERE owner IS NOT NULL;
 CREATE TABLE held (account BIGINT PRIMARY KEY, held BIGINT NOT NULL) WITH (fillfactor = 50);
@@ -36,14 +36,14 @@ CREATE TABLE holds (
     sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, account BIGINT NOT NULL, amount BIGINT NOT NULL,
     captured BIGINT NOT NULL, status SMALLINT NOT NULL, placed_at BIGINT NOT NULL, deadline BIGINT, reference TEXT,
     metadata TEXT, content BYTEA NOT NULL, ended_by BIGINT, ended_at BIGINT,
-    CHECK (captured BETWEEN 0 AND amount AND (status = 0) = (ended_by IS NULL))
+    CHECK (captured BETWEEN 0 AND amount AND (status = 0) = (ended_by IS NULL) AND (status = 0) = (ended_at IS NULL))
 );
 CREATE INDEX holds_due ON holds (deadline) WHERE status = 0 AND deadline IS NOT NULL;
 CREATE INDEX holds_open ON holds (account) WHERE status = 0;
 CREATE INDEX holds_ended ON holds (ended_by) WHERE ended_by IS NOT NULL;
 CREATE TABLE changes (
-    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, account BIGINT, posting BIGINT, state TEXT NOT NULL,
-    booked_at BIGINT NOT NULL, content BYTEA NOT NULL, CHECK ((account IS NULL) <> (posting IS NULL))
+    sequence BIGINT PRIMARY KEY, id TEXT COLLATE \"C\" NOT NULL UNIQUE, account BIGINT, posting BIGINT, kind TEXT NOT NULL,
+    state TEXT NOT NULL, booked_at BIGINT NOT NULL, content BYTEA NOT NULL, CHECK ((account IS NULL) <> (posting IS NULL))
 );
 CREATE INDEX changes_of_account ON changes (account, sequence) WHERE account IS NOT NULL;
 CREATE INDEX changes_of_posting ON changes (posting) WHERE posting IS NOT NULL;

@@ -3,8 +3,8 @@
 use super::together;
 use super::{NOW, account, all_events, balance, eur, kind, open, same, transfer};
 use crate::ledger::{
-    AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, MAX_NOTES, Note,
-    OpenAccount, OwnerId, PlaceHold, PostingId, Receipt, Reversal,
+    AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, MAX_ANNOTATIONS,
+    Note, OpenAccount, OwnerId, PlaceHold, PostingId, Receipt, Reversal,
 };
 use crate::{Currency, ErrorKind, Ledger, LedgerExt, PageRequest, Result, Timestamp};
 
@@ -174,12 +174,12 @@ pub async fn notes_are_added_to_a_posting_later(ledger: &dyn Ledger) {
     assert_eq!(whole.notes.len(), 2);
     let Note { id, text, at: time, .. } = &whole.notes[0];
     assert_eq!((id.as_str(), text.as_str(), *time), ("n1", "was rent", first.booked_at));
-    let many = (2..MAX_NOTES).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
+    let many = (2..MAX_ANNOTATIONS).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
     for outcome in ledger.execute(many).await {
         outcome.expect("it is added");
     }
     assert_eq!(refused(ledger, note("last", "p", "x")).await, at(ErrorKind::Rejected, "posting"));
-    assert_eq!(told("p").await.notes.len() as u64, MAX_NOTES);
+    assert_eq!(told("p").await.notes.len() as u64, MAX_ANNOTATIONS);
 }
 
 /// A posting is undone once, by a posting of its own that names it.

@@ -2,20 +2,20 @@
 
 use crate::embedded::database::Schema;
 
-/// Sequences name accounts, postings and holds inside the file. An account's row stays as it was opened: its balance is that of its
-/// newest entry, and its name and rules are those of its newest change, whose `state` is the account as that left it. A change of a
-/// posting is a note, which is its `state`. What is held on an account stands beside it, for accounts that had holds. `totals` are
-/// those of the commands in the chain.
+/// Sequences name accounts, postings and holds inside the file. An account's row stays as it was opened, `terms` are its name
+/// and rules then: its balance is that of its newest entry, and its name and rules are those of its newest change, whose `state` is
+/// the account as that left it. A change of a posting is something that was added to it, of this `kind`, which is its `state`. What
+/// is held on an account stands beside it, for accounts that had holds. `totals` are those of the commands in the chain.
 pub(super) const SCHEMA: Schema = Schema {
     name: "ledger",
-    application: 0x6261_6c02,
+    application: 0x6261_6c03,
     // What a transfer touches lies far apart: with small pages less is written for it.
     page_size: 1_024,
     migrations: &["
 CREATE TABLE currencies (code TEXT PRIMARY KEY, decimals INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE accounts (
-    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT, name TEXT, currency TEXT NOT NULL,
-    floor INTEGER, ceiling INTEGER, opened_at INTEGER NOT NULL, content BLOB NOT NULL
+    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT, currency TEXT NOT NULL,
+    terms TEXT NOT NULL, opened_at INTEGER NOT NULL, content BLOB NOT NULL
 ) STRICT;
 CREATE INDEX accounts_by_owner ON accounts (owner, sequence) WHERE owner IS NOT NULL;
 CREATE TABLE held (account INTEGER PRIMARY KEY REFERENCES accounts, held INTEGER NOT NULL) STRICT;
@@ -38,15 +38,15 @@ CREATE TABLE holds (
     sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account INTEGER NOT NULL REFERENCES accounts,
     amount INTEGER NOT NULL, captured INTEGER NOT NULL, status INTEGER NOT NULL, placed_at INTEGER NOT NULL,
     deadline INTEGER, reference TEXT, metadata TEXT, content BLOB NOT NULL, ended_by INTEGER, ended_at INTEGER,
-    CHECK (captured BETWEEN 0 AND amount AND (status = 0) = (ended_by IS NULL))
+    CHECK (captured BETWEEN 0 AND amount AND (status = 0) = (ended_by IS NULL) AND (status = 0) = (ended_at IS NULL))
 ) STRICT;
 CREATE INDEX holds_due ON holds (deadline) WHERE status = 0 AND deadline IS NOT NULL;
 CREATE INDEX holds_open ON holds (account) WHERE status = 0;
 CREATE INDEX holds_ended ON holds (ended_by) WHERE ended_by IS NOT NULL;
 CREATE TABLE changes (
     sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account INTEGER REFERENCES accounts,
-    posting INTEGER REFERENCES postings, state TEXT NOT NULL, booked_at INTEGER NOT NULL, content BLOB NOT NULL,
-    CHECK ((account IS NULL) <> (posting IS NULL))
+    posting INTEGER REFERENCES postings, kind TEXT NOT NULL, state TEXT NOT NULL, booked_at INTEGER NOT NULL,
+    content BLOB NOT NULL, CHECK ((account IS NULL) <> (posting IS NULL))
 ) STRICT;
 CREATE INDEX changes_of_account ON changes (account, sequence) WHERE account IS NOT NULL;
 CREATE INDEX changes_of_posting ON changes (posting) WHERE posting IS NOT NULL;

@@ -1,10 +1,9 @@
-//! Opening accounts, and what is changed later: their rules and names, and postings' notes.
+//! Opening accounts, and what is changed of them later: their rules and names.
 
-use super::{Annotated, Book, Effect, HeldAccount, Known, Made, Outcome, missing, other_content, rejected};
-use crate::ledger::{
-    Account, AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Floor, MAX_NOTES, OpenAccount,
-    Receipt,
+use super::{
+    Book, Effect, HeldAccount, Known, Made, MadeChange, Outcome, Subject, missing, other_content, rejected,
 };
+use crate::ledger::{Account, AccountStatus, Ceiling, ChangeAccount, ChangeId, Floor, OpenAccount, Receipt};
 use crate::{Error, Result};
 
 impl Book {
@@ -46,6 +45,7 @@ impl Book {
         let Some(held) = self.accounts.get(&change.account) else {
             return Err(missing("account", change.account.as_str(), "account"));
         };
+        let of = Subject::Account(held.sequence);
         let mut account = held.account.clone();
         if account.status == AccountStatus::Closed {
             return Err(rejected(format!("account {} is closed for good", account.id), "account"));
@@ -70,50 +70,19 @@ impl Book {
             return Err(rejected(format!("account {} is above this ceiling", account.id), "ceiling"));
         }
         self.sequence += 1;
+        // Our own types have text keys and no failing serializer.
+        let state = serde_json::to_string(&account).unwrap_or_default();
         let receipt = Receipt::changed(change.id.clone(), self.sequence, self.booked_at, account.clone());
         if let Some(held) = self.account_mut(&change.account) {
             held.account = account;
         }
         self.keep_change(&change.id, content, index);
-        Ok(Outcome::Fresh(receipt, Made::Change(change)))
-    }
-
-    pub(super) fn annotate<'c>(
-        &mut self,
-        annotation: &'c Annotation,
-        index: usize,
-        earlier: &[Outcome<'c>],
-    ) -> Result<Outcome<'c>> {
-        let content = annotation.content();
-        if let Some(outcome) = self.known_change(&annotation.id, content, earlier)? {
-            return Ok(outcome);
-        }
-        let Annotation { id, posting, .. } = annotation;
-        let made_here = || match self.postings.get(posting)?.effect {
-            Effect::Fresh(at) => match &earlier[at] {
-                Outcome::Fresh(receipt, _) => Some(Annotated { posting: receipt.sequence, notes: 0 }),
-                _ => None,
-            },
-            Effect::Stored(_) => None,
-        };
-        let Some(before) = self.annotated.get(posting).copied().or_else(made_here) else {
-            return Err(missing("posting", posting.as_str(), "posting"));
-        };
-        if before.notes >= MAX_NOTES {
-            return Err(rejected(format!("posting {posting} has {MAX_NOTES} notes"), "posting"));
-        }
-        self.sequence += 1;
-        let receipt = Receipt::annotated(id.clone(), self.sequence, self.booked_at);
-        let found = self.annotated.insert(posting.clone(), Annotated { notes: before.notes + 1, ..before });
-        if let Some(undo) = &mut self.undo {
-            undo.annotated(posting, found);
-        }
-        self.keep_change(id, content, index);
-        Ok(Outcome::Fresh(receipt, Made::Annotation(annotation, before.posting)))
+        let made = MadeChange { id: &change.id, of, kind: "account", state, content };
+        Ok(Outcome::Fresh(receipt, Made::Change(made)))
     }
 
     /// The outcome of a change that took effect before.
-    fn known_change<'c>(
+    pub(super) fn known_change<'c>(
         &self,
         id: &ChangeId,
         content: [u8; 32],
@@ -129,7 +98,7 @@ impl Book {
         }))
     }
 
-    fn keep_change(&mut self, id: &ChangeId, content: [u8; 32], index: usize) {
+    pub(super) fn keep_change(&mut self, id: &ChangeId, content: [u8; 32], index: usize) {
         if let Some(undo) = &mut self.undo {
             undo.change(id);
         }

@@ -51,7 +51,7 @@ impl Book {
         self.undo = Some(Undo { sequence: self.sequence, ..Undo::default() });
         let failed = (start..end).find_map(|at| match self.evaluate_one(commands[at], at, outcomes) {
             Ok(outcome) => {
-                self.note(commands[at], &outcome);
+                self.mark(commands[at], &outcome);
                 outcomes.push(outcome);
                 None
             }
@@ -68,7 +68,7 @@ impl Book {
     }
 
     /// Keeps in mind what a later command of the group asks for.
-    pub(super) fn note(&mut self, command: &Command, outcome: &Outcome<'_>) {
+    pub(super) fn mark(&mut self, command: &Command, outcome: &Outcome<'_>) {
         if let (Command::Reverse(reversal), Outcome::Fresh(_, Made::Posting(_))) = (command.plain(), outcome)
         {
             self.mark_reversed(&reversal.reverses);

@@ -4,6 +4,7 @@
 //! the group, and write what changed in one database transaction.
 
 mod accounts;
+mod additions;
 mod holds;
 mod linked;
 mod postings;
@@ -14,8 +15,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Account, AccountId, Annotation, ChangeAccount, ChangeId, Command, CommandId, Hold, HoldId, HoldStatus,
-    Leg, OpenAccount, Posting, PostingId, Receipt,
+    Account, AccountId, ChangeId, Command, CommandId, Hold, HoldId, HoldStatus, Leg, OpenAccount, Posting,
+    PostingId, Receipt,
 };
 use crate::{Error, ErrorKind, Result, Timestamp};
 use linked::Undo;
@@ -85,13 +86,13 @@ pub(crate) struct Target {
     pub(crate) reversed: bool,
 }
 
-/// A posting to which somebody wants to add a note.
+/// A posting to which somebody wants to add something.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Annotated {
     /// Its sequence.
     pub(crate) posting: u64,
-    /// How many notes it has.
-    pub(crate) notes: u64,
+    /// How much was added to it.
+    pub(crate) additions: u64,
 }
 
 /// What became of a command.
@@ -132,13 +133,31 @@ impl Outcome<'_> {
 #[allow(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
 pub(crate) enum Made<'c> {
     Account(&'c OpenAccount),
-    Change(&'c ChangeAccount),
-    /// Of the posting with this sequence.
-    Annotation(&'c Annotation, u64),
+    Change(MadeChange<'c>),
     Posting(MadePosting<'c>),
     Hold(HoldId),
     /// The hold's own row says it.
     Void,
+}
+
+/// What a command changed of an account, or added to a posting.
+#[derive(Debug)]
+pub(crate) struct MadeChange<'c> {
+    pub(crate) id: &'c ChangeId,
+    pub(crate) of: Subject,
+    /// What it is, in one word.
+    pub(crate) kind: &'static str,
+    /// The account as it left it, or what it added: JSON.
+    pub(crate) state: String,
+    /// Of the command.
+    pub(crate) content: [u8; 32],
+}
+
+/// What a change is of, by its sequence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject {
+    Account(u64),
+    Posting(u64),
 }
 
 /// A posting that a command made.
@@ -322,7 +341,7 @@ impl Book {
             }
             let outcome = self.evaluate_one(commands[at], at, &outcomes);
             let outcome = outcome.unwrap_or_else(|error| self.refuse(commands[at], error));
-            self.note(commands[at], &outcome);
+            self.mark(commands[at], &outcome);
             outcomes.push(outcome);
         }
         outcomes
@@ -347,7 +366,7 @@ impl Book {
         match command {
             Command::Open(open) => self.open(open),
             Command::Change(change) => self.change(change, index, earlier),
-            Command::Annotate(annotation) => self.annotate(annotation, index, earlier),
+            Command::Annotate(annotation) => self.add(annotation, index, earlier),
             Command::Post(posting) => {
                 let made = |content| MadePosting {
                     posting: Cow::Borrowed(posting),

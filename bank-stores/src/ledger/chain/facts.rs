@@ -72,9 +72,9 @@ impl Fact {
         Ok(Self::new(sequence, digest.finish()))
     }
 
-    /// Adds an entry: of which account (by the sequence of its opening), its number, amount and balance.
-    pub(super) fn entry(&mut self, account: u64, number: u64, amount: i64, balance: i64) {
-        let form = Canonical::new("entry.1").bytes(&self.digest).number(account as i64);
+    /// Adds an entry: its leg, of which account it is (by the sequence of its opening), its number, amount and balance.
+    pub(super) fn entry(&mut self, leg: i64, account: u64, number: u64, amount: i64, balance: i64) {
+        let form = Canonical::new("entry.1").bytes(&self.digest).number(leg).number(account as i64);
         self.digest = form.number(number as i64).number(amount).number(balance).finish();
         self.entries.push((account, number, amount, balance));
     }
@@ -84,22 +84,19 @@ impl Fact {
 pub(super) async fn facts(store: &impl Store, from: u64, to: u64) -> Result<Vec<Fact>> {
     let between = [from as i64, to as i64];
     let mut facts = Vec::new();
-    let accounts =
-        "SELECT sequence, opened_at, floor, ceiling, id, owner, name, currency, content FROM {accounts}
+    let accounts = "SELECT sequence, opened_at, id, owner, currency, terms, content FROM {accounts}
                     WHERE sequence > $1 AND sequence <= $2";
     for row in store.rows(accounts, &between).await? {
         let opened = row.optional_text("currency")?.map(ToOwned::to_owned);
-        let texts = ["id", "owner", "name", "currency"];
-        facts.push(Fact {
-            opened,
-            ..Fact::read(&row, "account", &["opened_at", "floor", "ceiling"], &texts, true)?
-        });
+        let texts = ["id", "owner", "currency", "terms"];
+        facts.push(Fact { opened, ..Fact::read(&row, "account", &["opened_at"], &texts, true)? });
     }
-    let changes = "SELECT sequence, account, posting, booked_at, id, state, content FROM {changes}
+    let changes = "SELECT sequence, account, posting, booked_at, id, kind, state, content FROM {changes}
                    WHERE sequence > $1 AND sequence <= $2";
     for row in store.rows(changes, &between).await? {
         let changed = row.optional_number("account")?.map(|account| account as u64);
-        let fact = Fact::read(&row, "change", &["account", "posting", "booked_at"], &["id", "state"], true)?;
+        let fact =
+            Fact::read(&row, "change", &["account", "posting", "booked_at"], &["id", "kind", "state"], true)?;
         facts.push(Fact { changed, ..fact });
     }
     let holds =
@@ -136,14 +133,15 @@ pub(super) async fn facts(store: &impl Store, from: u64, to: u64) -> Result<Vec<
         let fact = Fact { step: step(&row)?, ..Fact::read(&row, "posting", &numbers, &texts, true)? };
         posted.insert(fact.sequence, fact);
     }
-    let entries = "SELECT posting, account, number, amount, balance FROM {entries}
+    let entries =
+        "SELECT posting, CAST(leg AS bigint) AS leg, account, number, amount, balance FROM {entries}
                    WHERE posting > $1 AND posting <= $2 ORDER BY posting, leg";
     for row in store.rows(entries, &between).await? {
         let posting = row.sequence("posting")?;
         let orphan = || Fact { lacks_posting: true, ..Fact::new(posting, [0; 32]) };
         let fact = posted.entry(posting).or_insert_with(orphan);
         let (account, number) = (row.sequence("account")?, row.sequence("number")?);
-        fact.entry(account, number, row.number("amount")?, row.number("balance")?);
+        fact.entry(row.number("leg")?, account, number, row.number("amount")?, row.number("balance")?);
     }
     facts.extend(posted.into_values());
     facts.sort_by_key(|fact| fact.sequence);

@@ -213,8 +213,8 @@ mod tests {
     fn facts() -> Vec<Fact> {
         let mut facts = vec![fact(1, "a"), fact(2, "b"), fact(3, "p"), fact(4, "c")];
         (facts[0].opened, facts[1].opened) = (Some("EUR".into()), Some("EUR".into()));
-        facts[2].entry(1, 1, -5, -5);
-        facts[2].entry(2, 1, 5, 5);
+        facts[2].entry(0, 1, 1, -5, -5);
+        facts[2].entry(1, 2, 1, 5, 5);
         facts[3].changed = Some(2);
         facts
     }
@@ -283,8 +283,8 @@ mod tests {
         let capture = |sequence, captured, paid: i64, ends| {
             let mut fact = Fact { step: step(captured, ends), ..fact(sequence, "c") };
             let before = -5 - (captured - paid);
-            fact.entry(1, 2 + (sequence - 6), -paid, before - paid);
-            fact.entry(2, 2 + (sequence - 6), paid, paid - before);
+            fact.entry(0, 1, 2 + (sequence - 6), -paid, before - paid);
+            fact.entry(1, 2, 2 + (sequence - 6), paid, paid - before);
             fact
         };
         let left = |more: &[Fact]| {

@@ -7,7 +7,7 @@ use crate::ledger::CurrencyTotal;
 use crate::ledger::sql::rows::Record as _;
 use crate::ledger::sql::totals::Moved;
 use crate::ledger::sql::{OneConnection, Session, Store, totals};
-use crate::{Error, Result, Timestamp};
+use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// So many blocks are added at once.
 const BLOCKS: usize = 16;
@@ -119,6 +119,16 @@ enum Stop {
     Found(Breach),
 }
 
+impl Stop {
+    /// These commands' rows could not be read: one that is there, and not as it should be, is a breach.
+    fn reading(error: Error, from: u64, to: u64) -> Self {
+        match error.kind() {
+            ErrorKind::Damaged => Self::Found(Breach::new(from, to, "a row cannot be read")),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Failed(error)
@@ -156,7 +166,10 @@ pub(crate) async fn verify(
     match checked.await {
         Ok(()) => Ok(Verified::new(head, None)),
         Err(Stop::Found(breach)) => Ok(Verified::new(head, Some(breach))),
-        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Failed(error)) => match Stop::reading(error, 1, head.sequence + head.pending) {
+            Stop::Found(breach) => Ok(Verified::new(head, Some(breach))),
+            Stop::Failed(error) => Err(error),
+        },
     }
 }
 
@@ -203,7 +216,8 @@ async fn commands(
             // Not in the chain yet.
             None => (last.min(from + BLOCK), None),
         };
-        let facts = facts(store, from, to.min(from + 2 * BLOCK)).await?;
+        let facts = facts(store, from, to.min(from + 2 * BLOCK)).await;
+        let facts = facts.map_err(|error| Stop::reading(error, from + 1, to))?;
         verifier.block(to, &facts, expected)?;
         if to == chained {
             verifier.totals(&totals)?;
@@ -246,10 +260,10 @@ async fn beside(store: &impl Store, mut verifier: Verifier, last: u64) -> Result
     let lost = "SELECT min(c.sequence) AS number FROM {changes} c
                 WHERE c.posting IS NOT NULL AND c.posting NOT IN (SELECT sequence FROM {postings})";
     if let Some(change) = number(store, lost, &[]).await? {
-        found(change as u64, change as u64, "a note is of no posting")?;
+        found(change as u64, change as u64, "what was added to a posting is of none")?;
     }
     // Those that ended since were open then.
-    let holds = "SELECT h.sequence, h.captured,
+    let holds = "SELECT h.sequence, h.captured, CASE WHEN h.status = 0 THEN coalesce(h.ended_by, h.ended_at) END AS ended,
                         CASE WHEN h.status <> 0
                                OR h.sequence IN (SELECT p.hold FROM {postings} p
                                                  WHERE p.sequence > $2 AND p.hold IS NOT NULL)
@@ -257,6 +271,9 @@ async fn beside(store: &impl Store, mut verifier: Verifier, last: u64) -> Result
                  FROM {holds} h WHERE h.sequence > $1 AND h.sequence <= $2 AND (h.status = 0 OR h.ended_by > $2)
                  ORDER BY h.sequence LIMIT $3";
     each(store, holds, last, |row, hold| {
+        if row.optional_number("ended")?.is_some() {
+            return found(hold, hold, "a hold is open and says how it ended");
+        }
         let moved = row.optional_number("moved")?.is_some();
         let captured = row.number("captured")?;
         Ok(verifier.hold(hold, (!moved).then_some(captured))?)

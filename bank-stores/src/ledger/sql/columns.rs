@@ -7,7 +7,7 @@ macro_rules! select_accounts {
     };
     ($more:expr, $from:expr, $rest:literal) => {
         concat!(
-            "SELECT a.sequence, a.id, a.owner, a.name, a.currency, a.opened_at, a.content, a.floor, a.ceiling, ",
+            "SELECT a.sequence, a.id, a.owner, a.currency, a.terms, a.opened_at, a.content, ",
             "(SELECT c.state FROM {changes} c WHERE c.account = a.sequence ORDER BY c.sequence DESC LIMIT 1) AS state, ",
             "coalesce((SELECT n.balance FROM {entries} n WHERE n.account = a.sequence
                        ORDER BY n.number DESC LIMIT 1), 0) AS balance, ",

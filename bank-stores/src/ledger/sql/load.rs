@@ -6,6 +6,7 @@ use super::columns::{select_accounts, select_entries, select_holds};
 use super::rows::{Record, account, entry, hold, state};
 use super::{Session, Value, reads};
 use crate::error::damaged;
+use crate::ledger::annotation::Addition;
 use crate::ledger::book::{Annotated, Book, HeldHold, Outcome, Target, Thing};
 use crate::ledger::work::SWEEP;
 use crate::ledger::{
@@ -36,10 +37,7 @@ impl<'c> Named<'c> {
                     named.changes.push(change.id.as_str());
                     named.accounts.insert(change.account.clone());
                 }
-                Command::Annotate(annotation) => {
-                    named.changes.push(annotation.id.as_str());
-                    named.annotated.insert(annotation.posting.as_str());
-                }
+                Command::Annotate(annotation) => named.add(annotation),
                 Command::Post(posting) => {
                     named.postings.push(posting.id.as_str());
                     for leg in &posting.legs {
@@ -68,6 +66,11 @@ impl<'c> Named<'c> {
             }
         }
         named
+    }
+
+    fn add(&mut self, addition: &'c impl Addition) {
+        self.changes.push(addition.id().as_str());
+        self.annotated.insert(addition.posting().as_str());
     }
 }
 
@@ -199,13 +202,13 @@ async fn load_changes(session: &mut impl Session, ids: &[&str], book: &mut Book)
 
 async fn load_annotated(session: &mut impl Session, ids: &HashSet<&str>, book: &mut Book) -> Result<()> {
     let sql =
-        "SELECT p.id, p.sequence, (SELECT count(*) FROM {changes} c WHERE c.posting = p.sequence) AS notes
+        "SELECT p.id, p.sequence, (SELECT count(*) FROM {changes} c WHERE c.posting = p.sequence) AS additions
                FROM {texts} {join} {postings} p ON p.id = j.value";
     for row in session.rows(sql, vec![ids.iter().copied().collect()]).await? {
         let id = PostingId::new(row.text("id")?).map_err(damaged)?;
         book.load_annotated(
             id,
-            Annotated { posting: row.sequence("sequence")?, notes: row.sequence("notes")? },
+            Annotated { posting: row.sequence("sequence")?, additions: row.sequence("additions")? },
         );
     }
     Ok(())

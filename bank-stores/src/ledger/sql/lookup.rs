@@ -5,7 +5,7 @@ use super::rows::{self, Record, entry, posting_record};
 use super::{Session as _, Store};
 use crate::error::damaged;
 use crate::ledger::reading::{direction_name, no_account, page_start};
-use crate::ledger::{AccountId, ChangeId, Note, OpenHolds, PostingId, PostingRecord};
+use crate::ledger::{AccountId, ChangeId, OpenHolds, PostingId, PostingRecord};
 use crate::{Consistency, Cursor, Direction, Error, ErrorKind, Page, PageRequest, Result};
 
 /// A query for the account `$1` with those of its holds that are open at `$2`: a row each, or one where there is none.
@@ -88,10 +88,10 @@ pub(crate) async fn posting(store: &impl Store, id: &PostingId, read: Consistenc
     let reversed_by = row.optional_text("reversed_by")?.map(PostingId::new).transpose().map_err(damaged)?;
     let mut posting = posting_record(&row, entries)?;
     posting.reversed_by = reversed_by;
-    let sql = "SELECT id, state, booked_at FROM {changes} WHERE posting = $1 ORDER BY sequence";
+    let sql = "SELECT id, kind, state, booked_at FROM {changes} WHERE posting = $1 ORDER BY sequence";
     for row in session.rows(sql, vec![(posting.sequence as i64).into()]).await? {
-        let (id, text) = (ChangeId::new(row.text("id")?).map_err(damaged)?, row.text("state")?.to_owned());
-        posting.notes.push(Note::new(id, text, row.time("booked_at")?));
+        let id = ChangeId::new(row.text("id")?).map_err(damaged)?;
+        posting.add(row.text("kind")?, id, rows::addition(&row)?, row.time("booked_at")?).map_err(damaged)?;
     }
     Ok(posting)
 }

@@ -5,16 +5,18 @@
 //! they are not given any more.
 
 use super::columns::{select_entries, select_holds, select_postings};
-use super::rows::{Record, changed, entry, hold, opening, owner, posting_record, state};
+use super::rows::{
+    Record, addition, changed, entry, hold, opening, owner, posting_record, state, with_terms,
+};
 use super::{Session, Store};
 use crate::error::damaged;
 use crate::ledger::event::{self, Party};
 use crate::ledger::work::beyond_the_newest;
-use crate::ledger::{ChangeId, ConsumerId, Entry, HoldStatus};
+use crate::ledger::{ChangeId, ConsumerId, Entry, HoldStatus, OpenAccount, PostingId};
 use crate::outbox::{
-    Edge, Event, Events, NewEvent, Position, ShardId, check_limit, no_such_shard, not_in_history,
+    Edge, Event, Events, NewEvent, Position, ShardId, check_limit, new_epoch, no_such_shard, not_in_history,
 };
-use crate::{Consistency, Error, ErrorKind, Random as _, Result, SystemRandom, Timestamp};
+use crate::{Consistency, Error, ErrorKind, Result, Timestamp};
 
 const SHARD: ShardId = ShardId::new(0);
 
@@ -24,14 +26,10 @@ pub(crate) fn shards() -> Vec<ShardId> {
 
 /// Begins an epoch behind the newest event: what is written from now on is told from what a copy of the ledger writes.
 pub(crate) async fn begin_epoch(session: &mut impl Session) -> Result<()> {
-    let mut bytes = [0; 8];
-    SystemRandom::new().fill(&mut bytes);
-    // Never 0, which is before the first event.
-    let epoch = (i64::from_be_bytes(bytes) & i64::MAX) | 1;
     // `WHERE` tells SQLite that `ON` does not belong to a join.
     let begin = "INSERT INTO {epochs} AS e (number, epoch) SELECT {newest} + 1, $1 WHERE true
                  ON CONFLICT (number) DO UPDATE SET epoch = excluded.epoch";
-    session.execute(begin, vec![epoch.into()]).await.map(drop)
+    session.execute(begin, vec![new_epoch().into()]).await.map(drop)
 }
 
 /// Where the outbox begins and ends, and the epoch that the number `at` lies in.
@@ -189,19 +187,19 @@ struct Told {
 async fn told(session: &mut impl Session, from: u64, to: u64) -> Result<Vec<Told>> {
     let between = || vec![(from as i64).into(), (to as i64).into()];
     let mut told = Vec::with_capacity((to - from) as usize);
-    let accounts = "SELECT sequence, id, owner, name, currency, opened_at FROM {accounts}
+    let accounts = "SELECT sequence, id, owner, currency, terms, opened_at FROM {accounts}
                     WHERE sequence > $1 AND sequence <= $2";
     for row in session.rows(accounts, between()).await? {
         let at = row.time("opened_at")?;
         told.push(Told { number: row.sequence("sequence")?, at, event: event::opened(&opening(&row)?, at) });
     }
     let changes =
-        "SELECT c.sequence, c.id, c.booked_at, c.state, p.id AS posting
+        "SELECT c.sequence, c.id, c.booked_at, c.kind, c.state, p.id AS posting
          FROM {changes} c LEFT JOIN {postings} p ON p.sequence = c.posting WHERE c.sequence > $1 AND c.sequence <= $2";
     for row in session.rows(changes, between()).await? {
         let (id, at) = (ChangeId::new(row.text("id")?).map_err(damaged)?, row.time("booked_at")?);
-        let event = match row.optional_text("posting")? {
-            Some(posting) => event::annotated(&id, posting, row.text("state")?, at),
+        let event = match row.optional_text("posting")?.map(PostingId::new).transpose().map_err(damaged)? {
+            Some(posting) => event::added(&id, &posting, row.text("kind")?, addition(&row)?, at),
             None => event::changed(&id, &state(&row)?, at),
         };
         told.push(Told { number: row.sequence("sequence")?, at, event });
@@ -225,7 +223,7 @@ async fn told(session: &mut impl Session, from: u64, to: u64) -> Result<Vec<Told
         }
     }
     let entries = select_entries!(
-        ", a.owner, a.name, (SELECT c.state FROM {changes} c WHERE c.account = a.sequence AND c.sequence < e.posting
+        ", a.owner, a.terms, (SELECT c.state FROM {changes} c WHERE c.account = a.sequence AND c.sequence < e.posting
                               ORDER BY c.sequence DESC LIMIT 1) AS state",
         "{entries} e",
         "WHERE e.posting > $1 AND e.posting <= $2 ORDER BY e.posting, e.leg"
@@ -250,11 +248,13 @@ async fn told(session: &mut impl Session, from: u64, to: u64) -> Result<Vec<Told
 fn read_entries(rows: &[impl Record]) -> Result<Vec<(u64, Entry, Party)>> {
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
+        let entry = entry(row)?;
+        let opened = || OpenAccount::new(entry.account.clone(), entry.amount.currency());
         let name = match changed(row)? {
             Some(state) => state.name,
-            None => row.optional_text("name")?.map(ToOwned::to_owned),
+            None => with_terms(row, opened())?.name,
         };
-        entries.push((row.sequence("sequence")?, entry(row)?, Party { owner: owner(row)?, name }));
+        entries.push((row.sequence("sequence")?, entry, Party { owner: owner(row)?, name }));
     }
     Ok(entries)
 }

@@ -1,12 +1,13 @@
 //! Rows of the ledger's tables, as what they stand for, whatever the engine.
 
+use serde_json::{Map, Value};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::error::damaged;
 use crate::ledger::book::{HeldAccount, HeldHold};
 use crate::ledger::{
-    Account, AccountId, Ceiling, Entry, Floor, Hold, HoldId, HoldStatus, OpenAccount, OwnerId, PlaceHold,
-    PostingId, PostingRecord, Receipt,
+    Account, AccountId, Entry, Hold, HoldId, HoldStatus, OpenAccount, OwnerId, PlaceHold, PostingId,
+    PostingRecord, Receipt,
 };
 use crate::{Currency, Error, Money, Result, Timestamp};
 
@@ -76,10 +77,7 @@ pub(crate) fn opened(row: &impl Record) -> Result<Receipt> {
 }
 
 fn first(row: &impl Record) -> Result<Account> {
-    let mut open = opening(row)?;
-    open.floor = row.optional_number("floor")?.map_or(Floor::None, Floor::At);
-    open.ceiling = row.optional_number("ceiling")?.map_or(Ceiling::None, Ceiling::At);
-    Ok(Account::opened(&open, row.time("opened_at")?))
+    Ok(Account::opened(&opening(row)?, row.time("opened_at")?))
 }
 
 /// An account as it stands, from a row of `select_accounts` with what is `due`: one moment, so that a hold that ends meanwhile is
@@ -92,12 +90,17 @@ pub(crate) fn standing(row: &impl Record) -> Result<HeldAccount> {
     Ok(held)
 }
 
-/// What an account is called and whose it is, from columns of its row.
+/// What an account was opened with, from columns of its row.
 pub(crate) fn opening(row: &impl Record) -> Result<OpenAccount> {
     let mut open = OpenAccount::new(AccountId::new(row.text("id")?).map_err(damaged)?, currency(row)?);
     open.owner = owner(row)?;
-    open.name = row.optional_text("name")?.map(ToOwned::to_owned);
-    Ok(open)
+    with_terms(row, open)
+}
+
+/// What is opened, with the terms in a row.
+pub(crate) fn with_terms(row: &impl Record, open: OpenAccount) -> Result<OpenAccount> {
+    open.with_terms(row.text("terms")?)
+        .map_err(|source| damaged(Error::invalid("terms", "not those of an account").with_source(source)))
 }
 
 /// The account as a change left it.
@@ -112,6 +115,12 @@ pub(crate) fn changed(row: &impl Record) -> Result<Option<Account>> {
             .map_err(|source| damaged(Error::invalid("state", "not an account").with_source(source)))
     };
     row.optional_text("state")?.map(read).transpose()
+}
+
+/// What was added to a posting.
+pub(crate) fn addition(row: &impl Record) -> Result<Map<String, Value>> {
+    serde_json::from_str(row.text("state")?)
+        .map_err(|source| damaged(Error::invalid("state", "not an object").with_source(source)))
 }
 
 /// The owner in a row that may have one.

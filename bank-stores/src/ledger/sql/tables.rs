@@ -1,7 +1,7 @@
 //! What a group did, as rows: a fixed number of statements, whatever the group's size.
 
 use crate::Timestamp;
-use crate::ledger::book::{Book, HeldHold, Made, MadePosting, Outcome};
+use crate::ledger::book::{Book, HeldHold, Made, MadeChange, MadePosting, Outcome, Subject};
 use crate::ledger::refusal;
 use crate::ledger::{AccountId, Command, OpenAccount, OwnerId, Receipt};
 
@@ -65,9 +65,8 @@ fn values<T: Into<U>, U>(values: Vec<T>) -> Vec<U> {
 tables! {
     Currencies currencies Keep { code: Texts String, decimals: Numbers i64 }
     Accounts accounts Insert {
-        sequence: Numbers i64, id: Texts String, owner: Texts Option<String>, name: Texts Option<String>,
-        currency: Texts String, floor: Numbers Option<i64>, ceiling: Numbers Option<i64>, opened_at: Numbers i64,
-        content: Hashes [u8; 32],
+        sequence: Numbers i64, id: Texts String, owner: Texts Option<String>, currency: Texts String,
+        terms: Texts String, opened_at: Numbers i64, content: Hashes [u8; 32],
     }
     Held held Put { account: Numbers i64, held: Numbers i64 }
     Holds holds Insert {
@@ -92,7 +91,7 @@ tables! {
     }
     Changes changes Insert {
         sequence: Numbers i64, id: Texts String, account: Numbers Option<i64>, posting: Numbers Option<i64>,
-        state: Documents String, booked_at: Numbers i64, content: Hashes [u8; 32],
+        kind: Texts String, state: Documents String, booked_at: Numbers i64, content: Hashes [u8; 32],
     }
     Refusals refusals Insert { id: Texts String, content: Hashes [u8; 32], error: Texts String, at: Numbers i64 }
 }
@@ -189,14 +188,13 @@ impl Tables {
         let account_number = |id: &AccountId| book.account(id).map_or(0, |held| held.sequence as i64);
         match made {
             Made::Account(open) => self.opened(open, receipt),
-            Made::Change(change) => {
-                let Some(account) = &receipt.account else { return };
-                let (id, number) = (change.id.as_str().to_owned(), account_number(&account.id));
-                self.changes.row(sequence, id, Some(number), None, json(account), at, change.content());
-            }
-            Made::Annotation(annotation, posting) => {
-                let (id, note) = (annotation.id.as_str().to_owned(), annotation.note.clone());
-                self.changes.row(sequence, id, None, Some(*posting as i64), note, at, annotation.content());
+            Made::Change(MadeChange { id, of, kind, state, content }) => {
+                let (account, posting) = match of {
+                    Subject::Account(sequence) => (Some(*sequence as i64), None),
+                    Subject::Posting(sequence) => (None, Some(*sequence as i64)),
+                };
+                let (id, kind) = (id.as_str().to_owned(), (*kind).to_owned());
+                self.changes.row(sequence, id, account, posting, kind, state.clone(), at, *content);
             }
             Made::Posting(made) => self.posted(made, receipt, book),
             Made::Hold(id) => {
@@ -228,10 +226,8 @@ impl Tables {
             receipt.sequence as i64,
             open.id.as_str().to_owned(),
             open.owner.as_ref().map(|owner| OwnerId::as_str(owner).to_owned()),
-            open.name.clone(),
             open.currency.code().to_owned(),
-            open.floor.minor(),
-            open.ceiling.minor(),
+            open.terms(),
             receipt.booked_at.micros(),
             open.content(),
         );

@@ -341,9 +341,10 @@ pub(crate) fn order_of(topic: &str, payload: &Value) -> Option<String> {
     match topic {
         "hold.expired" => None,
         "account.opened" => Some(format!("open:{}", word("account"))),
-        "account.changed" | "note.added" => Some(word("change").to_owned()),
         "hold.placed" => Some(word("hold").to_owned()),
         "hold.voided" => Some(format!("void:{}", word("hold"))),
+        // A change of an account, or what was added to a posting.
+        _ if payload["change"].is_string() => Some(word("change").to_owned()),
         _ => Some(word("posting").to_owned()),
     }
 }
