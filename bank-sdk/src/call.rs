@@ -17,7 +17,7 @@ pub struct Call<I> {
     pub input: I,
     /// Who the call acts for; nobody on a public endpoint.
     pub principal: Option<Arc<Principal>>,
-    /// The caller's key, on an endpoint that needs one.
+    /// The caller's key; always there on an endpoint that needs one.
     pub idempotency_key: Option<IdempotencyKey>,
     /// The id of this request.
     pub request_id: RequestId,

@@ -526,7 +526,7 @@ faults! {
     ListsLoseAHold open_holds_are_what_is_held
     PostingsLoseTheirUndoing a_posting_is_told_whole
     PostingsLoseTheirNotes notes_are_added_to_a_posting_later
-    KeepsFirstNames an_account_is_renamed
+    KeepsFirstNames an_account_is_changed
     EntriesLoseCounterparties an_entry_names_its_counterparty
 }
 

@@ -30,7 +30,7 @@ fn eur(minor: i64) -> Money {
     Money::from_minor(minor, Currency::EUR)
 }
 
-/// Each kind of command with each field that it has, and its fingerprint.
+/// Commands of each kind as they were first written, and their fingerprints: it is only added to.
 fn commands() -> Vec<(Command, &'static str)> {
     let at = Timestamp::from_seconds(1_700_000_000);
     let hold = || HoldId::new("h").unwrap();

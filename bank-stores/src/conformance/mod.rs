@@ -155,7 +155,7 @@ macro_rules! ledger_conformance {
             bad_holds_are_refused_and_named
             frozen_and_closed_accounts_take_part_in_nothing
             floors_and_ceilings_hold_and_may_be_moved
-            an_account_is_renamed
+            an_account_is_changed
             notes_are_added_to_a_posting_later
             a_posting_is_reversed_once
             linked_commands_succeed_or_fail_together

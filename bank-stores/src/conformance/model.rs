@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::{
     Account, AccountId, AccountStatus, Annotation, Ceiling, ChangeId, Command, CommandId, CurrencyTotal,
-    Entry, Floor, Hold, HoldId, HoldStatus, Leg, MAX_ANNOTATIONS, Posting, PostingId, REVERSAL, Receipt,
+    Entry, Floor, Hold, HoldId, HoldStatus, Leg, MAX_ADDITIONS, Posting, PostingId, REVERSAL, Receipt,
     TrialBalance,
 };
 use crate::{Currency, Error, ErrorKind, Money, Result, Timestamp};
@@ -206,7 +206,7 @@ impl LedgerModel {
             Command::Annotate(annotation) => {
                 self.posted(&annotation.posting)?;
                 self.has_room(&annotation.posting)?;
-                Receipt::annotated(annotation.id.clone(), sequence, now)
+                Receipt::added(annotation.id.clone(), sequence, now)
             }
             Command::Post(posting) => {
                 Receipt::posted(posting.id.clone(), sequence, now, self.entries_of(posting, None, now)?)
@@ -328,7 +328,7 @@ impl LedgerModel {
             _ => false,
         };
         let added = self.log.rows.iter().filter(|(command, _)| command.as_ref().is_some_and(is_of_it));
-        if added.count() as u64 >= MAX_ANNOTATIONS { rejected("it has too many annotations") } else { Ok(()) }
+        if added.count() as u64 >= MAX_ADDITIONS { rejected("too much was added to it") } else { Ok(()) }
     }
 
     /// The notes of a posting, each with its id, in the order they were added.

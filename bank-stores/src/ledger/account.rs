@@ -80,8 +80,8 @@ pub enum AccountStatus {
 
 /// An account as it stands.
 ///
-/// Its JSON is what a change of an account leaves in the ledger for good, and is hashed: a field that is added has to be read back from
-/// rows that lack it.
+/// Its JSON is what a change of an account leaves in the ledger for good, and is hashed: a field that is added is left out where it
+/// is not set, and read back from rows that lack it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Account {

@@ -7,7 +7,7 @@ use crate::canonical::Canonical;
 use crate::{Error, Result, Timestamp};
 
 /// The most that is added to one posting.
-pub const MAX_ANNOTATIONS: u64 = 100;
+pub const MAX_ADDITIONS: u64 = 100;
 
 /// A command that adds something to a posting. Stores keep it, tell it with the posting and as an event, and chain it, whatever it
 /// is.
@@ -49,7 +49,7 @@ impl Addition for Annotation {
 
 /// The command that adds a note to a posting.
 ///
-/// Refused where there is no such posting (`NotFound`, field `posting`), or where [`MAX_ANNOTATIONS`] were added to it (`Rejected`, field `posting`).
+/// Refused where there is no such posting (`NotFound`, field `posting`), or where [`MAX_ADDITIONS`] were added to it (`Rejected`, field `posting`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Annotation {

@@ -150,7 +150,7 @@ pub enum CommandId {
     Hold(HoldId),
     /// The voiding of this hold.
     Void(HoldId),
-    /// This change of an account, or this annotation.
+    /// This change of an account, or what was added to a posting under this id.
     Change(ChangeId),
 }
 

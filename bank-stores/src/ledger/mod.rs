@@ -34,7 +34,7 @@
 //! | No leg takes a balance above the account's ceiling | `Rejected`, field `legs[i].amount` |
 //! | Balances fit 64 bits | `Invalid` |
 //! | A posting is reversed once, and a reversal never is | `Rejected`, field `reverses` |
-//! | Up to 100 annotations are added to a posting | `Rejected`, field `posting` |
+//! | Up to 100 things are added to a posting | `Rejected`, field `posting` |
 //! | A hold keeps what is there, and is captured up to its amount | `InsufficientFunds`, fields `account` and `amount` |
 //! | A hold ends once: captured to its end, voided, or by its deadline | `Rejected`, field `hold` |
 //!
@@ -73,7 +73,7 @@ mod statement;
 pub(crate) mod work;
 
 pub use account::{Account, AccountStatus, Ceiling, Floor, MAX_NAME, OpenAccount};
-pub use annotation::{Annotation, MAX_ANNOTATIONS, Note};
+pub use annotation::{Annotation, MAX_ADDITIONS, Note};
 pub use chain::{Breach, ChainHead, Progress, Verified};
 pub use change::ChangeAccount;
 pub use command::{Command, MAX_LINKED};

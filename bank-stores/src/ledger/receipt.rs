@@ -44,8 +44,8 @@ impl Receipt {
         Self { account: Some(account), ..Self::of(CommandId::Change(id), sequence, booked_at) }
     }
 
-    /// Made by an adapter: the receipt of an annotation.
-    pub fn annotated(id: super::ChangeId, sequence: u64, booked_at: Timestamp) -> Self {
+    /// Made by an adapter: the receipt of what was added to a posting.
+    pub fn added(id: super::ChangeId, sequence: u64, booked_at: Timestamp) -> Self {
         Self::of(CommandId::Change(id), sequence, booked_at)
     }
 

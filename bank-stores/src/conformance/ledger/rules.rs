@@ -1,9 +1,11 @@
 //! What a ledger promises of accounts' rules, of reversals, of linked commands, and of refusals that are remembered.
 
+use serde_json::json;
+
 use super::together;
 use super::{NOW, account, all_events, balance, eur, kind, open, same, transfer};
 use crate::ledger::{
-    AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, MAX_ANNOTATIONS,
+    AccountStatus, Annotation, Ceiling, ChangeAccount, ChangeId, Command, CommandId, Floor, MAX_ADDITIONS,
     Note, OpenAccount, OwnerId, PlaceHold, PostingId, Receipt, Reversal,
 };
 use crate::{Currency, ErrorKind, Ledger, LedgerExt, PageRequest, Result, Timestamp};
@@ -100,8 +102,8 @@ pub async fn floors_and_ceilings_hold_and_may_be_moved(ledger: &dyn Ledger) {
     assert_eq!((opened.ceiling, opened.floor, opened.balance), (Some(eur(5)), Some(eur(0)), eur(0)));
 }
 
-/// An account may be renamed: it is called so from then on, wherever it is told of, and its opening stays what it was.
-pub async fn an_account_is_renamed(ledger: &dyn Ledger) {
+/// What an account was opened with may be changed: it is so from then on, wherever it is told of, and its opening stays what it was.
+pub async fn an_account_is_changed(ledger: &dyn Ledger) {
     open(ledger, &[], 0).await;
     let owner = OwnerId::new("ann").expect("well formed");
     let first = OpenAccount::new(account("alice"), Currency::EUR).owner(owner.clone()).name("Savings");
@@ -111,7 +113,7 @@ pub async fn an_account_is_renamed(ledger: &dyn Ledger) {
     let renamed = ledger.execute_one(rename.clone()).await.expect("it is renamed");
     let left = renamed.account.clone().expect("it tells");
     assert_eq!((left.name.as_deref(), left.balance), (Some("Holiday"), eur(5)));
-    ledger.execute_one(change("c2", "alice").floor(Floor::At(-5))).await.expect("it is changed");
+    let moved = ledger.execute_one(change("c2", "alice").floor(Floor::At(-5))).await.expect("it is changed");
     let now = ledger.account(&account("alice"), NOW).await.expect("it is read");
     assert_eq!((now.name.as_deref(), now.floor), (Some("Holiday"), Some(eur(-5))));
     let page = ledger.accounts(&owner, PageRequest::first(5), NOW).await.expect("they are read");
@@ -130,6 +132,18 @@ pub async fn an_account_is_renamed(ledger: &dyn Ledger) {
         .map(|event| event.payload["legs"][1]["name"].clone())
         .collect();
     assert_eq!(named, ["Savings", "Holiday"], "an event tells what the account was called then");
+    let told: Vec<_> = (all_events(ledger).await.into_iter())
+        .filter(|event| event.topic == "account.changed")
+        .map(|event| (event.at, event.payload))
+        .collect();
+    let says = |change: &str, floor: i64, at: Timestamp| {
+        let payload = json!({
+            "change": change, "account": "alice", "owner": "ann", "name": "Holiday", "status": "open",
+            "floor": eur(floor), "ceiling": null, "at": at,
+        });
+        (at, payload)
+    };
+    assert_eq!(told, [says("c1", 0, renamed.booked_at), says("c2", -5, moved.booked_at)]);
 }
 
 /// Notes are added to a posting later, each once, in their order and up to a number, and change nothing else of it.
@@ -174,12 +188,12 @@ pub async fn notes_are_added_to_a_posting_later(ledger: &dyn Ledger) {
     assert_eq!(whole.notes.len(), 2);
     let Note { id, text, at: time, .. } = &whole.notes[0];
     assert_eq!((id.as_str(), text.as_str(), *time), ("n1", "was rent", first.booked_at));
-    let many = (2..MAX_ANNOTATIONS).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
+    let many = (2..MAX_ADDITIONS).map(|n| note(&format!("m{n}"), "p", "more").into()).collect();
     for outcome in ledger.execute(many).await {
         outcome.expect("it is added");
     }
     assert_eq!(refused(ledger, note("last", "p", "x")).await, at(ErrorKind::Rejected, "posting"));
-    assert_eq!(told("p").await.notes.len() as u64, MAX_ANNOTATIONS);
+    assert_eq!(told("p").await.notes.len() as u64, MAX_ADDITIONS);
 }
 
 /// A posting is undone once, by a posting of its own that names it.

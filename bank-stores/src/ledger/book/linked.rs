@@ -1,6 +1,6 @@
 //! Commands that succeed or fail together.
 
-use super::{Annotated, Book, HeldAccount, HeldHold, Made, Outcome};
+use super::{AddedTo, Book, HeldAccount, HeldHold, Made, Outcome};
 use crate::ledger::work::linked_to_refused;
 use crate::ledger::{AccountId, ChangeId, Command, HoldId, PostingId};
 
@@ -13,7 +13,7 @@ pub(super) struct Undo {
     postings: Vec<PostingId>,
     changes: Vec<ChangeId>,
     reversed: Vec<PostingId>,
-    annotated: Vec<(PostingId, Option<Annotated>)>,
+    added_to: Vec<(PostingId, Option<AddedTo>)>,
 }
 
 impl Undo {
@@ -33,8 +33,8 @@ impl Undo {
         self.changes.push(id.clone());
     }
 
-    pub(super) fn annotated(&mut self, id: &PostingId, before: Option<Annotated>) {
-        self.annotated.push((id.clone(), before));
+    pub(super) fn added_to(&mut self, id: &PostingId, before: Option<AddedTo>) {
+        self.added_to.push((id.clone(), before));
     }
 
     pub(super) fn reversed(&mut self, id: &PostingId) {
@@ -96,10 +96,10 @@ impl Book {
         for id in &undo.changes {
             self.changes.remove(id);
         }
-        for (id, before) in undo.annotated.into_iter().rev() {
+        for (id, before) in undo.added_to.into_iter().rev() {
             match before {
-                Some(before) => self.annotated.insert(id, before),
-                None => self.annotated.remove(&id),
+                Some(before) => self.added_to.insert(id, before),
+                None => self.added_to.remove(&id),
             };
         }
         for id in &undo.reversed {

@@ -88,7 +88,7 @@ pub(crate) struct Target {
 
 /// A posting to which somebody wants to add something.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Annotated {
+pub(crate) struct AddedTo {
     /// Its sequence.
     pub(crate) posting: u64,
     /// How much was added to it.
@@ -200,7 +200,7 @@ pub(crate) struct Book {
     holds: HashMap<HoldId, HeldHold>,
     postings: HashMap<PostingId, Known>,
     changes: HashMap<ChangeId, Known>,
-    annotated: HashMap<PostingId, Annotated>,
+    added_to: HashMap<PostingId, AddedTo>,
     targets: HashMap<PostingId, Target>,
     reversed: HashSet<PostingId>,
     refusals: HashMap<CommandId, ([u8; 32], Error)>,
@@ -220,7 +220,7 @@ impl Book {
             holds: HashMap::new(),
             postings: HashMap::new(),
             changes: HashMap::new(),
-            annotated: HashMap::new(),
+            added_to: HashMap::new(),
             targets: HashMap::new(),
             reversed: HashSet::new(),
             refusals: HashMap::new(),
@@ -255,8 +255,8 @@ impl Book {
         self.changes.insert(id, Known { content, effect: Effect::Stored(sequence) });
     }
 
-    pub(crate) fn load_annotated(&mut self, id: PostingId, annotated: Annotated) {
-        self.annotated.insert(id, annotated);
+    pub(crate) fn load_added_to(&mut self, id: PostingId, added_to: AddedTo) {
+        self.added_to.insert(id, added_to);
     }
 
     pub(crate) fn load_target(&mut self, id: PostingId, target: Target) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ledger::{Annotation, ChangeAccount, Floor, MAX_ANNOTATIONS, PlaceHold, Reversal};
+use crate::ledger::{Annotation, ChangeAccount, Floor, MAX_ADDITIONS, PlaceHold, Reversal};
 use crate::{Currency, Money};
 
 fn id(text: &str) -> AccountId {
@@ -128,13 +128,13 @@ fn a_note_is_added_once_and_undone_with_what_it_was_linked_to() {
     ];
     // Two are there; what was undone takes no room.
     commands.extend(
-        (2..MAX_ANNOTATIONS).flat_map(|n| [note(format!("x{n}")).linked(), poor(), note(format!("n{n}"))]),
+        (2..MAX_ADDITIONS).flat_map(|n| [note(format!("x{n}")).linked(), poor(), note(format!("n{n}"))]),
     );
     commands.push(note("last".to_owned()));
     let outcomes = book.evaluate(&commands.iter().collect::<Vec<_>>());
     let fresh = |outcome: &Outcome<'_>| matches!(outcome, Outcome::Fresh(..));
     assert!(fresh(&outcomes[1]) && matches!(outcomes[2], Outcome::Replayed(_)));
     assert!(fresh(&outcomes[5]), "{:?}", outcomes[5]);
-    assert_eq!(outcomes.iter().filter(|outcome| fresh(outcome)).count() as u64, 1 + MAX_ANNOTATIONS);
+    assert_eq!(outcomes.iter().filter(|outcome| fresh(outcome)).count() as u64, 1 + MAX_ADDITIONS);
     assert!(matches!(outcomes.last(), Some(Outcome::Refused(error)) if error.field() == Some("posting")));
 }

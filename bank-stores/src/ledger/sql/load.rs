@@ -7,7 +7,7 @@ use super::rows::{Record, account, entry, hold, state};
 use super::{Session, Value, reads};
 use crate::error::damaged;
 use crate::ledger::annotation::Addition;
-use crate::ledger::book::{Annotated, Book, HeldHold, Outcome, Target, Thing};
+use crate::ledger::book::{AddedTo, Book, HeldHold, Outcome, Target, Thing};
 use crate::ledger::work::SWEEP;
 use crate::ledger::{
     AccountId, ChangeId, Command, CommandId, HoldId, HoldStatus, Leg, PostingId, Receipt, refusal,
@@ -21,7 +21,7 @@ struct Named<'c> {
     targets: HashSet<&'c str>,
     holds: HashSet<&'c str>,
     changes: Vec<&'c str>,
-    annotated: HashSet<&'c str>,
+    added_to: HashSet<&'c str>,
     accounts: HashSet<AccountId>,
 }
 
@@ -70,7 +70,7 @@ impl<'c> Named<'c> {
 
     fn add(&mut self, addition: &'c impl Addition) {
         self.changes.push(addition.id().as_str());
-        self.annotated.insert(addition.posting().as_str());
+        self.added_to.insert(addition.posting().as_str());
     }
 }
 
@@ -94,8 +94,8 @@ pub(crate) async fn load(
     if !named.changes.is_empty() {
         load_changes(session, &named.changes, book).await?;
     }
-    if !named.annotated.is_empty() {
-        load_annotated(session, &named.annotated, book).await?;
+    if !named.added_to.is_empty() {
+        load_added_to(session, &named.added_to, book).await?;
     }
     if refusals {
         load_refusals(session, commands, book).await?;
@@ -200,15 +200,15 @@ async fn load_changes(session: &mut impl Session, ids: &[&str], book: &mut Book)
     Ok(())
 }
 
-async fn load_annotated(session: &mut impl Session, ids: &HashSet<&str>, book: &mut Book) -> Result<()> {
+async fn load_added_to(session: &mut impl Session, ids: &HashSet<&str>, book: &mut Book) -> Result<()> {
     let sql =
         "SELECT p.id, p.sequence, (SELECT count(*) FROM {changes} c WHERE c.posting = p.sequence) AS additions
                FROM {texts} {join} {postings} p ON p.id = j.value";
     for row in session.rows(sql, vec![ids.iter().copied().collect()]).await? {
         let id = PostingId::new(row.text("id")?).map_err(damaged)?;
-        book.load_annotated(
+        book.load_added_to(
             id,
-            Annotated { posting: row.sequence("sequence")?, additions: row.sequence("additions")? },
+            AddedTo { posting: row.sequence("sequence")?, additions: row.sequence("additions")? },
         );
     }
     Ok(())
@@ -334,7 +334,7 @@ async fn recall_changes(session: &mut impl Session, sequences: &[u64]) -> Result
             let at = row.time("booked_at")?;
             Ok(match row.optional_number("account")? {
                 Some(_) => Receipt::changed(id, sequence, at, state(row)?),
-                None => Receipt::annotated(id, sequence, at),
+                None => Receipt::added(id, sequence, at),
             })
         };
         match read() {
