@@ -17,6 +17,8 @@ pub enum Reply {
     Vanish,
     /// Answer 200 after this time.
     Late(Duration),
+    /// Read it all, and answer nothing until the caller hangs up.
+    Never,
     /// Answer 200 with a head and half of its body, and keep the rest for this time.
     Stall(Duration),
     /// Answer 200 with these pieces, each after so long.
@@ -208,6 +210,7 @@ fn serve(stream: &TcpStream, script: &Script, sink: &Mutex<Vec<Received>>) -> io
         let (status, headers, body) = match reply {
             Reply::Answer(status, headers, body) => (status, headers, body),
             Reply::Vanish => return Ok(()),
+            Reply::Never => return io::copy(&mut reader, &mut io::sink()).map(drop),
             Reply::Stall(time) => {
                 let mut stream = stream;
                 stream.write_all(b"HTTP/1.1 200 Recorded\r\ncontent-length: 10\r\n\r\nhalf.")?;

@@ -11,7 +11,7 @@ use bank_gateway::identity::api_key::{ApiKeyStore, StoredKey};
 use bank_gateway::identity::session::{Session, SessionStore};
 use bank_gateway::identity::{ApiKeys, Checked, Scheme, Sessions, refused_credential};
 use bank_gateway::{
-    ClientAddress, Gateway, GatewayBuilder, LimitBy, Policy, Quota, Route, TotalLimit, Upstream,
+    ClientAddress, Gateway, GatewayBuilder, LimitBy, Policy, Quota, Route, Times, TotalLimit, Upstream,
 };
 use bank_sdk::client::ConnectOptions;
 use bank_sdk::declaration::Method;
@@ -20,7 +20,7 @@ use bank_sdk::{Access, Principal, PrincipalKind};
 use bank_stores::{Clock as _, Error, SystemClock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use edge_tests::{Client, Edge, OneKey, Recorder, Reply, Request, until};
+use edge_tests::{Client, Edge, OneKey, Recorder, Reply, Request, patience, until};
 
 const ANYBODY: Access = Access::Public;
 
@@ -81,11 +81,12 @@ fn an_upstream_has_so_many_requests_at_once_some_wait_and_all_others_are_refused
 
 #[test]
 fn whoever_hangs_up_gives_back_the_place_that_he_had_or_waited_for() {
-    let upstream = Recorder::answering(|request| {
-        if request.line.contains("/held") { Reply::Late(Duration::from_secs(30)) } else { Reply::ok() }
-    });
+    let held = |line: &str| if line.contains("/held") { Reply::Never } else { Reply::ok() };
+    let upstream = Recorder::answering(move |request| held(&request.line));
+    // The place is held for as long as anything here is waited for.
+    let route = everything().policy(Policy::new().times(Times::head(patience() * 2)));
     let edge = Edge::start(|builder| {
-        lavish(builder).route(everything(), Upstream::at([upstream.url()]).foreign().in_flight(1, 1))
+        lavish(builder).route(route.clone(), Upstream::at([upstream.url()]).foreign().in_flight(1, 1))
     });
     let (client, admin) = (edge.client(), edge.beside(edge.gateway().admin()));
     for round in 1..=5 {

@@ -176,7 +176,7 @@ fn an_answer_whose_reader_hangs_up_in_the_middle_is_told_as_such() {
 
 #[test]
 fn a_request_whose_caller_hangs_up_before_the_answer_is_told_as_such() {
-    let upstream = Recorder::answering(|_| Reply::Late(Duration::from_secs(30)));
+    let upstream = Recorder::answering(|_| Reply::Never);
     let observed = observed("/abandoned", &upstream, Times::default());
     let mut connection = observed.edge.client().connect().unwrap();
     connection.start(&Request::post("/abandoned").body("x")).unwrap();
@@ -187,7 +187,7 @@ fn a_request_whose_caller_hangs_up_before_the_answer_is_told_as_such() {
 
 #[test]
 fn a_request_whose_time_is_over_is_told_as_such() {
-    let upstream = Recorder::answering(|_| Reply::Late(Duration::from_secs(30)));
+    let upstream = Recorder::answering(|_| Reply::Never);
     let observed = observed("/late", &upstream, Times::head(Duration::from_millis(600)));
     assert_eq!(observed.edge.client().send(Request::post("/late").body("x")).status, 504);
     observed.told(504, "timed_out");
