@@ -1,11 +1,12 @@
 //! From a URL to a store, and when a connection has to be encrypted.
 //!
-//! | URL | Ledger | Items | Documents | Cache |
-//! | --- | --- | --- | --- | --- |
-//! | `sqlite:PATH` | yes | yes | yes | |
-//! | `memory:` | yes, in a temporary file | the same | the same | yes |
-//! | `postgres://USER@HOST/DATABASE` | yes, with the feature `aurora` | | | |
-//! | `dynamodb:`, `mongodb://`, `redis://` | | later | later | later |
+//! | URL | Ledger | Items | Documents | Cache, limits | Claims |
+//! | --- | --- | --- | --- | --- | --- |
+//! | `sqlite:PATH` | yes | yes | yes | | yes, as items |
+//! | `memory:` | yes, in a temporary file | the same | the same | yes | yes |
+//! | `postgres://USER@HOST/DATABASE` | yes, with the feature `aurora` | | | | |
+//! | `redis://HOST`, `redis-cluster://HOST,HOST` | | | | yes, with the feature `redis` | the same |
+//! | `dynamodb:`, `mongodb://` | | later | later | | |
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub async fn ledger(url: &str) -> Result<Arc<dyn Ledger>> {
         Target::Memory => Err(unfit(url, Role::Ledger)),
         #[cfg(feature = "aurora")]
         Target::Aurora(options) => Ok(Arc::new(crate::aurora::AuroraLedger::open(*options).await?)),
+        #[cfg(feature = "redis")]
+        Target::Redis(_) => Err(unfit(url, Role::Ledger)),
     }
 }
 
@@ -33,6 +36,8 @@ pub async fn items(url: &str) -> Result<Arc<dyn Items>> {
         Target::Memory => Err(unfit(url, Role::Items)),
         #[cfg(feature = "aurora")]
         Target::Aurora(_) => Err(unfit(url, Role::Items)),
+        #[cfg(feature = "redis")]
+        Target::Redis(_) => Err(unfit(url, Role::Items)),
     }
 }
 
@@ -45,6 +50,8 @@ pub async fn documents(url: &str) -> Result<Arc<dyn Documents>> {
         Target::Memory => Err(unfit(url, Role::Documents)),
         #[cfg(feature = "aurora")]
         Target::Aurora(_) => Err(unfit(url, Role::Documents)),
+        #[cfg(feature = "redis")]
+        Target::Redis(_) => Err(unfit(url, Role::Documents)),
     }
 }
 
@@ -57,6 +64,8 @@ pub async fn cache(url: &str) -> Result<Arc<dyn Cache>> {
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryCache::new())),
         #[cfg(feature = "aurora")]
         Target::Aurora(_) => Err(unfit(url, Role::Cache)),
+        #[cfg(feature = "redis")]
+        Target::Redis(options) => Ok(Arc::new(crate::redis::RedisCache::open(*options).await?)),
     }
 }
 
@@ -69,6 +78,8 @@ pub async fn limits(url: &str) -> Result<Arc<dyn Limits>> {
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryLimits::new())),
         #[cfg(feature = "aurora")]
         Target::Aurora(_) => Err(unfit(url, Role::Limits)),
+        #[cfg(feature = "redis")]
+        Target::Redis(options) => Ok(Arc::new(crate::redis::RedisLimits::open(*options).await?)),
     }
 }
 
@@ -84,6 +95,8 @@ pub async fn once(url: &str) -> Result<Arc<dyn Once>> {
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryOnce::new())),
         #[cfg(feature = "aurora")]
         Target::Aurora(_) => Err(unfit(url, Role::Once)),
+        #[cfg(feature = "redis")]
+        Target::Redis(options) => Ok(Arc::new(crate::redis::RedisOnce::open(*options).await?)),
     }
 }
 
@@ -108,7 +121,7 @@ enum Role {
     Once,
 }
 
-#[cfg(any(feature = "embedded", feature = "aurora"))]
+#[cfg(any(feature = "embedded", feature = "aurora", feature = "redis"))]
 impl Role {
     fn name(self) -> &'static str {
         match self {
@@ -123,6 +136,8 @@ impl Role {
 }
 
 enum Target {
+    #[cfg(feature = "redis")]
+    Redis(Box<crate::redis::RedisOptions>),
     #[cfg(feature = "aurora")]
     Aurora(Box<crate::aurora::AuroraOptions>),
     #[cfg(feature = "embedded")]
@@ -146,10 +161,18 @@ impl Target {
                 return Err(Error::invalid("url", message));
             }
             "dynamodb" => "dynamodb",
-            "redis" | "rediss" => "redis",
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
+                return crate::redis::RedisOptions::at(url).map(Box::new).map(Self::Redis);
+            }
+            #[cfg(not(feature = "redis"))]
+            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
+                let message = format!("`{scheme}:` needs the feature `redis` of bank-stores");
+                return Err(Error::invalid("url", message));
+            }
             "mongodb" | "mongodb+srv" => "mongodb",
             _ => {
-                let message = "a store's URL is `sqlite:PATH`, `memory:` or `postgres://USER@HOST/DATABASE`";
+                let message = "a store's URL is `sqlite:PATH`, `memory:`, `postgres://USER@HOST/DATABASE` or `redis://HOST`";
                 return Err(Error::invalid("url", message));
             }
         };
@@ -190,7 +213,7 @@ impl Target {
 }
 
 /// The path is left out: it may say more than a log should.
-#[cfg(any(feature = "embedded", feature = "aurora"))]
+#[cfg(any(feature = "embedded", feature = "aurora", feature = "redis"))]
 fn unfit(url: &str, role: Role) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     let message = format!("`{scheme}:` is not a store for {}", role.name());
@@ -221,7 +244,11 @@ mod tests {
         assert!(message("postgres://db/bank").contains("aurora"));
         #[cfg(feature = "aurora")]
         assert!(Target::parse("postgres://db/bank", Role::Ledger).is_ok());
-        assert!(message("redis://cache").contains("redis"));
+        #[cfg(not(feature = "redis"))]
+        assert!(message("redis://cache").contains("feature `redis`"));
+        #[cfg(feature = "redis")]
+        assert!(Target::parse("redis-cluster://a,b", Role::Cache).is_ok());
+        assert!(message("mongodb://db").contains("mongodb"));
         assert!(message("data.db").contains("sqlite:PATH"));
     }
 

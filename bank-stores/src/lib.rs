@@ -21,6 +21,8 @@ pub mod aurora;
 pub mod conformance;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "schema")]
 mod schema;
 #[cfg(feature = "seal")]

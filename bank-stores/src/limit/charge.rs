@@ -131,14 +131,18 @@ pub struct Verdict {
 impl Verdict {
     /// `filled` is when the bucket will be full, after this call.
     pub(crate) fn new(rate: Rate, cost: u32, allowed: bool, filled: u64, now: u64) -> Self {
-        let used = filled.saturating_sub(now);
-        let free = rate.span().saturating_sub(used);
-        let need = rate.interval().saturating_mul(u64::from(cost));
+        Self::of(rate, rate.interval(), cost, allowed, filled.saturating_sub(now))
+    }
+
+    /// Of a bucket in which a unit flows back in `interval`, and that is full in `used`, after this call; in nanoseconds.
+    pub(crate) fn of(rate: Rate, interval: u64, cost: u32, allowed: bool, used: u64) -> Self {
+        let free = interval.saturating_mul(u64::from(rate.quota().get())).saturating_sub(used);
+        let need = interval.saturating_mul(u64::from(cost));
         let retry = !allowed && cost <= rate.quota().get();
         Self {
             allowed,
             limit: rate.quota().get(),
-            remaining: u32::try_from(free / rate.interval()).unwrap_or(u32::MAX),
+            remaining: u32::try_from(free / interval).unwrap_or(u32::MAX),
             reset_after: Duration::from_nanos(used),
             retry_after: retry.then(|| Duration::from_nanos(need.saturating_sub(free))),
         }

@@ -1,0 +1,215 @@
+//! A connection to a server or to a cluster.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use redis::aio::{AsyncPushSender, ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::io::AsyncDNSResolver;
+use redis::{
+    Client, Cmd, ConnectionAddr, FromRedisValue, ProtocolVersion, RedisError, RedisFuture, TlsCertificates,
+    TlsMode,
+};
+
+use super::RedisOptions;
+use super::breaker::Breaker;
+use super::error::{Effect, from_redis, is_away};
+use crate::{Error, ErrorKind, Result};
+
+/// How often a cluster is asked again where a key is on its way, or its primary is not known yet.
+const CLUSTER_RETRIES: u32 = 3;
+
+#[derive(Clone)]
+pub(super) enum Wire {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl Wire {
+    /// A connection for calls; it comes back by itself, when it is called.
+    async fn for_calls(options: &RedisOptions) -> Result<Self> {
+        if options.cluster {
+            let client = cluster(options)?.build().map_err(opening)?;
+            return client.get_async_connection().await.map(Self::Cluster).map_err(opening);
+        }
+        let config = config(options).set_number_of_retries(0);
+        let manager = ConnectionManager::new_with_config(client(options)?, config).await.map_err(opening)?;
+        Ok(Self::One(manager))
+    }
+
+    /// A connection that receives messages; it comes back by itself, with its subscriptions.
+    pub(super) async fn for_messages(options: &RedisOptions, pushes: impl AsyncPushSender) -> Result<Self> {
+        if options.cluster {
+            let client = cluster(options)?.push_sender(pushes).build().map_err(opening)?;
+            return client.get_async_connection().await.map(Self::Cluster).map_err(opening);
+        }
+        let config = config(options)
+            .set_number_of_retries(usize::MAX)
+            .set_max_delay(options.pause)
+            .set_push_sender(pushes)
+            .set_automatic_resubscription();
+        let manager = ConnectionManager::new_with_config(client(options)?, config).await.map_err(opening)?;
+        Ok(Self::One(manager))
+    }
+
+    pub(super) async fn subscribe(&mut self, channel: &str) -> Result<(), RedisError> {
+        match self {
+            Self::One(manager) => manager.subscribe(channel).await,
+            // Within a slot: a message goes to one node, and a node that loses the slot says so.
+            Self::Cluster(cluster) => cluster.ssubscribe(channel).await,
+        }
+    }
+
+    pub(super) async fn unsubscribe(&mut self, channel: &str) -> Result<(), RedisError> {
+        match self {
+            Self::One(manager) => manager.unsubscribe(channel).await,
+            Self::Cluster(cluster) => cluster.sunsubscribe(channel).await,
+        }
+    }
+}
+
+/// A connection for calls, shared by all tasks.
+pub(super) struct Connection {
+    wire: Wire,
+    breaker: Arc<Breaker>,
+}
+
+impl Connection {
+    pub(super) async fn open(options: &RedisOptions) -> Result<Self> {
+        Ok(Self { wire: Wire::for_calls(options).await?, breaker: Arc::new(Breaker::new(options.pause)) })
+    }
+
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self.wire, Wire::Cluster(_))
+    }
+
+    /// The answer to a command.
+    pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd, effect: Effect) -> Result<T> {
+        self.try_call(command).await?.map_err(|error| from_redis(error, effect))
+    }
+
+    /// What each primary answers to a command that has no key.
+    pub(super) async fn tell(&self, command: &Cmd) -> Result<Vec<String>> {
+        match self.wire.clone() {
+            Wire::One(_) => Ok(vec![self.call(command, Effect::None).await?]),
+            Wire::Cluster(mut cluster) => {
+                let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                let told = cluster.route_command(command.clone(), all).await.map_err(opening)?;
+                let told = HashMap::<String, String>::from_redis_value(told)
+                    .map_err(|error| opening(error.into()))?;
+                Ok(told.into_values().collect())
+            }
+        }
+    }
+
+    /// The same as `call`, with what the driver says of an error; the outer one is that the server is known to be away.
+    pub(super) async fn try_call<T: FromRedisValue>(&self, command: &Cmd) -> Result<Result<T, RedisError>> {
+        if let Err(away) = self.breaker.enter() {
+            let message = format!("Redis is away since {} ms", away.as_millis());
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
+        let answer = match self.wire.clone() {
+            Wire::One(mut manager) => command.query_async(&mut manager).await,
+            Wire::Cluster(mut cluster) => command.query_async(&mut cluster).await,
+        };
+        match &answer {
+            Err(error) if is_away(error) => self.breaker.failed(error),
+            _ => self.breaker.answered(),
+        }
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("cluster", &self.is_cluster()).finish_non_exhaustive()
+    }
+}
+
+fn config(options: &RedisOptions) -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(options.connect_timeout))
+        .set_response_timeout(Some(options.response_timeout))
+        .set_min_delay(options.pause / 4)
+        .set_pipeline_buffer_size(1_024)
+}
+
+fn client(options: &RedisOptions) -> Result<Client> {
+    let server = options.servers[0].clone();
+    match (server.addr(), &options.root_certificates) {
+        (ConnectionAddr::TcpTls { .. }, Some(path)) => {
+            Client::build_with_tls(server, certificates(path)?).map_err(opening)
+        }
+        _ => Client::open(server).map_err(opening),
+    }
+}
+
+fn cluster(options: &RedisOptions) -> Result<ClusterClientBuilder> {
+    let encrypted = matches!(options.servers[0].addr(), ConnectionAddr::TcpTls { .. });
+    let mut builder = ClusterClient::builder(options.servers.clone())
+        .retries(CLUSTER_RETRIES)
+        .min_retry_wait(10)
+        .max_retry_wait(100)
+        .connection_timeout(options.connect_timeout)
+        .response_timeout(options.response_timeout)
+        .use_protocol(ProtocolVersion::RESP3);
+    if encrypted {
+        // Also to the nodes that these tell of.
+        builder = builder.tls(TlsMode::Secure);
+        if let Some(path) = &options.root_certificates {
+            builder = builder.certs(certificates(path)?);
+        }
+        return Ok(builder);
+    }
+    Ok(builder.async_dns_resolver(OnThisMachine))
+}
+
+/// Addresses of this machine alone: nodes that a cluster tells of are not talked to in the clear elsewhere.
+struct OnThisMachine;
+
+impl AsyncDNSResolver for OnThisMachine {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, port)).await?;
+            let found: Vec<_> = found.filter(|address| address.ip().to_canonical().is_loopback()).collect();
+            if found.is_empty() {
+                let message =
+                    "a node elsewhere of a cluster whose first nodes are on this machine, without TLS";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message).into());
+            }
+            Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+fn certificates(path: &Path) -> Result<TlsCertificates> {
+    let root = std::fs::read(path).map_err(|source| {
+        let message = format!("{} cannot be read", path.display());
+        Error::invalid("root_certificates", message).with_source(source)
+    })?;
+    Ok(TlsCertificates { client_tls: None, root_cert: Some(root) })
+}
+
+fn opening(error: RedisError) -> Error {
+    from_redis(error, Effect::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn s24_a_cluster_that_is_talked_to_in_the_clear_leads_nowhere_else() {
+        assert!(OnThisMachine.resolve("127.0.0.1", 7_000).await.is_ok());
+        assert!(OnThisMachine.resolve("192.0.2.1", 7_000).await.is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! Redis against the suites of its roles, on one server and in a cluster, and what happens when it is away.
+
+#![cfg(all(feature = "redis", feature = "conformance"))]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "redis/server.rs"]
+mod server;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bank_stores::cache::{Message, Subscription};
+use bank_stores::limit::{NamedCharge, Rate};
+use bank_stores::redis::{RedisCache, RedisLimits, RedisOnce};
+use bank_stores::{Cache, ErrorKind, Limits, Once};
+use server::{Server, cluster, fresh, shared};
+use tokio::time::{Instant, timeout};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+mod one {
+    use super::*;
+
+    async fn cache() -> Option<(RedisCache, ())> {
+        Some((RedisCache::open(fresh(shared()?)).await.unwrap(), ()))
+    }
+
+    async fn limits() -> Option<(RedisLimits, ())> {
+        Some((RedisLimits::open(fresh(shared()?)).await.unwrap(), ()))
+    }
+
+    async fn once() -> Option<(RedisOnce, ())> {
+        Some((RedisOnce::open(fresh(shared()?)).await.unwrap(), ()))
+    }
+
+    bank_stores::cache_conformance!(cache());
+    bank_stores::limits_conformance!(limits());
+    bank_stores::once_conformance!(once());
+}
+
+mod in_a_cluster {
+    use super::*;
+
+    async fn cache() -> Option<(RedisCache, ())> {
+        Some((RedisCache::open(cluster()?).await.unwrap(), ()))
+    }
+
+    async fn limits() -> Option<(RedisLimits, ())> {
+        Some((RedisLimits::open(cluster()?).await.unwrap(), ()))
+    }
+
+    async fn once() -> Option<(RedisOnce, ())> {
+        Some((RedisOnce::open(cluster()?).await.unwrap(), ()))
+    }
+
+    bank_stores::cache_conformance!(cache());
+    bank_stores::limits_conformance!(limits());
+    bank_stores::once_conformance!(once());
+}
+
+fn charge() -> [NamedCharge; 1] {
+    [NamedCharge::new("k", Rate::per_day(NonZeroU32::new(100).unwrap()), 1)]
+}
+
+/// Waits until the call is answered.
+async fn until_it_answers(limits: &RedisLimits) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = limits.take("g", &charge()).await {
+        assert!(Instant::now() < deadline, "it does not come back: {error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_is_told_of_at_once_and_used_when_it_is_back() {
+    let Some(mut server) = Server::start(&[]) else { return };
+    let limits = RedisLimits::open(fresh(&server)).await.unwrap();
+    limits.take("g", &charge()).await.unwrap();
+    server.kill();
+    let mut last = Duration::ZERO;
+    for _ in 0..50 {
+        let start = Instant::now();
+        let error = limits.take("g", &charge()).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Indeterminate), "{error:?}");
+        last = start.elapsed();
+    }
+    // Of fifty, most did not even try.
+    assert!(last < Duration::from_millis(100), "{last:?}");
+    server.restart();
+    // It knows no script yet.
+    until_it_answers(&limits).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_does_not_come_is_not_waited_for_long() {
+    let Some(server) = Server::start(&[]) else { return };
+    let (limits, cache) =
+        (RedisLimits::open(fresh(&server)).await.unwrap(), RedisCache::open(fresh(&server)).await.unwrap());
+    server.signal("-STOP");
+    let start = Instant::now();
+    // What was asked for may happen yet; a read may simply be made again.
+    assert_eq!(limits.take("g", &charge()).await.unwrap_err().kind(), ErrorKind::Indeterminate);
+    assert_eq!(cache.get("k").await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    server.signal("-CONT");
+    until_it_answers(&limits).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_a_server_forgot_are_sent_again_within_the_call() {
+    let Some(server) = Server::start(&[]) else { return };
+    let limits = RedisLimits::open(fresh(&server)).await.unwrap();
+    for left in [99, 98, 97] {
+        assert_eq!(limits.take("g", &charge()).await.unwrap()[0].remaining, left);
+        assert!(server.ask("SCRIPT FLUSH").starts_with("+OK"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_claims_could_be_evicted_nobody_claims() {
+    let Some(server) = Server::start(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    let error = RedisOnce::open(fresh(&server)).await.unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::Denied, Some("maxmemory_policy")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_server_keeps_what_was_claimed_and_goes_on_limiting() {
+    let Some(server) = Server::start(&["--maxmemory", "4mb"]) else { return };
+    let once = RedisOnce::open(fresh(&server)).await.unwrap();
+    let limits = RedisLimits::open(fresh(&server)).await.unwrap();
+    let value = bytes(4_000);
+    let mut claimed = Vec::new();
+    let full = loop {
+        let key = claimed.len().to_string();
+        match once.claim(&key, value.clone().into(), MINUTE).await {
+            Ok(None) => claimed.push(key),
+            Ok(Some(_)) => panic!("{key} was claimed by nobody"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::Unavailable);
+    assert!(claimed.len() > 100, "{}", claimed.len());
+    for _ in 0..50 {
+        limits.take("g", &charge()).await.unwrap();
+    }
+    for key in claimed {
+        assert!(once.release(&key, &value).await.unwrap(), "{key} is gone");
+    }
+}
+
+fn bytes(count: usize) -> Vec<u8> {
+    vec![b'x'; count]
+}
+
+async fn next(subscription: &mut Subscription) -> Message {
+    timeout(Duration::from_secs(20), subscription.next()).await.expect("a message comes").expect("it goes on")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_have_missed_messages_is_told_and_hears_what_comes_then() {
+    let Some(mut server) = Server::start(&[]) else { return };
+    let cache = RedisCache::open(fresh(&server)).await.unwrap();
+    let mut one = cache.subscribe("c").await.unwrap();
+    let mut two = cache.subscribe("d").await.unwrap();
+    server.kill();
+    for subscription in [&mut one, &mut two] {
+        assert_eq!(next(subscription).await, Message::Lost);
+    }
+    server.restart();
+    // Told again when it is subscribed again: what was sent in between went to nobody.
+    for subscription in [&mut one, &mut two] {
+        assert_eq!(next(subscription).await, Message::Lost);
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while cache.publish("c", "after".into()).await.is_err() {
+        assert!(Instant::now() < deadline, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(next(&mut one).await, Message::Message("after".into()));
+}
