@@ -222,12 +222,19 @@ async fn take_in_log(path: &Path) -> Result<()> {
     if !has(path) || !has(&beside(path, "-wal")) {
         return Ok(());
     }
+    // SQLite removes a log of which it can read nothing. Under another name it stays.
+    let (log, part) = (beside(path, "-wal"), Part::beside(path));
+    let kept = beside(&part.0, "-wal");
+    if fs::hard_link(&log, &kept).is_err() {
+        copy(&log, &kept).map_err(unmoved)?;
+    }
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
     let checkpoint = async {
         let mut connection = options.connect().await?;
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
+        // Also where that failed: what is only dropped is closed some time later, when its names may be another ledger's.
         connection.close().await?;
-        Ok(row.get::<i64, _>(0) != 0)
+        Ok(row?.get::<i64, _>(0) != 0)
     };
     match checkpoint.await.map_err(from_sqlx) {
         Ok(false) => Ok(()),
@@ -238,7 +245,7 @@ async fn take_in_log(path: &Path) -> Result<()> {
         // It is not whole anyway, and replaced for that.
         Err(error) if error.kind() == ErrorKind::Damaged => {
             tracing::warn!(error = ?error, "the ledger that is there cannot be read: it is set aside as it is");
-            Ok(())
+            if log.exists() { Ok(()) } else { fs::rename(&kept, &log).map_err(unmoved) }
         }
         Err(error) => Err(error),
     }
