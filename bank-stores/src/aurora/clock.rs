@@ -13,14 +13,14 @@ pub(super) const AHEAD: Duration = Duration::from_secs(1);
 /// By how much a process may think it earlier: what it asks for may wait for its turn.
 pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
-/// The share of the time that has passed which is left out, so that a server's clock that goes a little slower than this machine's
-/// is not overtaken for long.
-const DRIFT: u32 = 1_000;
+/// The share of the time that has passed which is left out, so that a server's clock that goes slower than this machine's, or was set
+/// back by less than [`AHEAD`], is met again: a step of half a second within a minute.
+const DRIFT: u32 = 100;
 
 /// The server's clock. This machine's own counts for nothing, so that setting it does no harm.
 ///
 /// What the server says is old when it comes, by as long as the answer took. So of two answers the one that says the later time is
-/// the better one, and stays: how long an answer takes never makes it earlier again.
+/// the better one, and stays, unless the two are further apart than [`AHEAD`].
 #[derive(Debug, Default)]
 pub(super) struct ServerClock(Mutex<Option<Answer>>);
 
@@ -51,8 +51,8 @@ impl ServerClock {
         }
     }
 
-    /// About how late it is there, and rather too early than too late. It does not go back, unless the server's clock does by more
-    /// than [`AHEAD`].
+    /// About how late it is there, and rather too early than too late, but for a while after the server's clock was set back. It does
+    /// not go back, unless the server's clock does by more than [`AHEAD`].
     pub(super) fn now(&self) -> Timestamp {
         let best = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Nothing is due before the server has said anything.
@@ -74,7 +74,7 @@ mod tests {
         let clock = ServerClock::default();
         clock.is(Timestamp::from_seconds(1_000));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(clock.now(), Timestamp::from_micros(1_004_995_000));
+        assert_eq!(clock.now(), Timestamp::from_micros(1_004_950_000));
         clock.is(Timestamp::from_seconds(900));
         assert_eq!(clock.now(), Timestamp::from_seconds(900));
     }
@@ -88,7 +88,7 @@ mod tests {
         let late = Timestamp::from_micros(1_004_500_000);
         assert_eq!((clock.is(late), clock.now()), (before, before));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(clock.now(), before.saturating_add(Duration::from_millis(999)));
+        assert_eq!(clock.now(), before.saturating_add(Duration::from_millis(990)));
         let prompt = Timestamp::from_seconds(1_006);
         assert_eq!((clock.is(prompt), clock.now()), (prompt, prompt));
     }

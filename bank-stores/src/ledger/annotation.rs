@@ -22,7 +22,7 @@ pub(crate) trait Addition {
 
     fn content(&self) -> [u8; 32];
 
-    /// The rest of what it says, an object that is kept for good; its event has the same fields.
+    /// The rest of what it says, an object that is kept for good; its event has the same fields, beside `change`, `posting` and `at`.
     fn state(&self) -> serde_json::Value;
 }
 

@@ -50,8 +50,8 @@ impl Breaker {
         }
     }
 
-    /// It has not.
-    pub(super) fn failed(&self, why: &dyn std::fmt::Display) {
+    /// It has not; says whether it is taken for away.
+    pub(super) fn failed(&self, why: &dyn std::fmt::Display) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
         let again = Instant::now() + self.pause;
@@ -61,6 +61,7 @@ impl Breaker {
             state.away = Some((Instant::now(), again));
             tracing::warn!(%why, "Redis is away: calls are refused at once until it answers");
         }
+        state.away.is_some()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 use std::{fmt, io};
 
 use redis::aio::{AsyncPushSender, ConnectionManager, ConnectionManagerConfig};
@@ -11,14 +12,17 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::io::AsyncDNSResolver;
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     Client, Cmd, ConnectionAddr, FromRedisValue, ProtocolVersion, RedisError, RedisFuture, TlsCertificates,
     TlsMode,
 };
+use redis::{ErrorKind as Kind, ServerErrorKind};
 
 use super::RedisOptions;
 use super::breaker::Breaker;
-use super::error::{Effect, from_redis, is_away};
+use super::error::{Effect, after_retries, from_redis, is_away};
 use crate::{Error, ErrorKind, Result};
 
 /// How often a cluster is asked again where a key is on its way, or its primary is not known yet.
@@ -75,27 +79,54 @@ impl Wire {
 
 /// A connection for calls, shared by all tasks.
 pub(super) struct Connection {
-    wire: Wire,
-    breaker: Arc<Breaker>,
+    options: RedisOptions,
+    wire: RwLock<Wire>,
+    breaker: Breaker,
 }
 
 impl Connection {
     pub(super) async fn open(options: &RedisOptions) -> Result<Self> {
-        Ok(Self { wire: Wire::for_calls(options).await?, breaker: Arc::new(Breaker::new(options.pause)) })
+        let wire = RwLock::new(Wire::for_calls(options).await?);
+        Ok(Self { wire, breaker: Breaker::new(options.pause), options: options.clone() })
     }
 
     pub(super) const fn is_cluster(&self) -> bool {
-        matches!(self.wire, Wire::Cluster(_))
+        self.options.cluster
+    }
+
+    fn wire(&self) -> Wire {
+        self.wire.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another connection in the place of one that does not notice by itself that it leads nowhere: to a machine that is gone, or to one
+    /// that is the primary no more. A cluster's does.
+    fn replace(&self) {
+        if self.is_cluster() {
+            return;
+        }
+        let fresh = || {
+            let config = config(&self.options).set_number_of_retries(0);
+            ConnectionManager::new_lazy_with_config(client(&self.options)?, config).map_err(opening)
+        };
+        match fresh() {
+            Ok(manager) => *self.wire.write().unwrap_or_else(PoisonError::into_inner) = Wire::One(manager),
+            Err(error) => tracing::warn!(error = ?error, "no other connection to Redis can be made"),
+        }
+    }
+
+    /// What an error means to who called.
+    pub(super) fn meaning(&self, error: RedisError, effect: Effect) -> Error {
+        if self.is_cluster() { after_retries(error, effect) } else { from_redis(error, effect) }
     }
 
     /// The answer to a command.
     pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd, effect: Effect) -> Result<T> {
-        self.try_call(command).await?.map_err(|error| from_redis(error, effect))
+        self.try_call(command).await?.map_err(|error| self.meaning(error, effect))
     }
 
     /// What each primary answers to a command that has no key.
     pub(super) async fn tell(&self, command: &Cmd) -> Result<Vec<String>> {
-        match self.wire.clone() {
+        match self.wire() {
             Wire::One(_) => Ok(vec![self.call(command, Effect::None).await?]),
             Wire::Cluster(mut cluster) => {
                 let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
@@ -113,12 +144,17 @@ impl Connection {
             let message = format!("Redis is away since {} ms", away.as_millis());
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
-        let answer = match self.wire.clone() {
+        let answer = match self.wire() {
             Wire::One(mut manager) => command.query_async(&mut manager).await,
             Wire::Cluster(mut cluster) => command.query_async(&mut cluster).await,
         };
         match &answer {
-            Err(error) if is_away(error) => self.breaker.failed(error),
+            Err(error) if is_away(error) => {
+                let is_replica = error.kind() == Kind::Server(ServerErrorKind::ReadOnly);
+                if self.breaker.failed(error) || is_replica {
+                    self.replace();
+                }
+            }
             _ => self.breaker.answered(),
         }
         Ok(answer)
@@ -139,7 +175,14 @@ fn config(options: &RedisOptions) -> ConnectionManagerConfig {
         .set_pipeline_buffer_size(1_024)
 }
 
+/// TLS by the one library that all of this project's connections use, also where a program has others.
+fn prepare_tls() {
+    // Somebody else has chosen before: then it is that.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 fn client(options: &RedisOptions) -> Result<Client> {
+    prepare_tls();
     let server = options.servers[0].clone();
     match (server.addr(), &options.root_certificates) {
         (ConnectionAddr::TcpTls { .. }, Some(path)) => {
@@ -150,6 +193,7 @@ fn client(options: &RedisOptions) -> Result<Client> {
 }
 
 fn cluster(options: &RedisOptions) -> Result<ClusterClientBuilder> {
+    prepare_tls();
     let encrypted = matches!(options.servers[0].addr(), ConnectionAddr::TcpTls { .. });
     let mut builder = ClusterClient::builder(options.servers.clone())
         .retries(CLUSTER_RETRIES)
@@ -157,6 +201,7 @@ fn cluster(options: &RedisOptions) -> Result<ClusterClientBuilder> {
         .max_retry_wait(100)
         .connection_timeout(options.connect_timeout)
         .response_timeout(options.response_timeout)
+        .tcp_settings(tcp())
         .use_protocol(ProtocolVersion::RESP3);
     if encrypted {
         // Also to the nodes that these tell of.
@@ -189,6 +234,12 @@ impl AsyncDNSResolver for OnThisMachine {
             Ok(Box::new(found.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }
+}
+
+/// A machine that vanished is noticed within seconds, also by a connection on which nothing is sent.
+pub(super) fn tcp() -> TcpSettings {
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2));
+    TcpSettings::default().set_nodelay(true).set_keepalive(probes)
 }
 
 fn certificates(path: &Path) -> Result<TlsCertificates> {

@@ -19,10 +19,24 @@ pub(super) fn is_away(error: &RedisError) -> bool {
         Kind::Io | Kind::ClusterConnectionNotFound => true,
         Kind::Server(kind) => matches!(
             kind,
-            ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+            ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                // It was the primary.
+                | ServerErrorKind::ReadOnly
         ),
         _ => false,
     }
+}
+
+/// What a call that a cluster's driver may have sent more than once has met: an earlier one may have had its effect.
+pub(super) fn after_retries(error: RedisError, effect: Effect) -> Error {
+    let is_moving = error.kind() == Kind::Server(ServerErrorKind::TryAgain);
+    if effect == Effect::Some && (is_away(&error) || is_moving) {
+        let message = "the cluster did not answer: what was asked for may have happened";
+        return Error::new(ErrorKind::Indeterminate, message).with_source(error);
+    }
+    from_redis(error, effect)
 }
 
 pub(super) fn from_redis(error: RedisError, effect: Effect) -> Error {

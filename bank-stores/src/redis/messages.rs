@@ -5,18 +5,20 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{PushInfo, PushKind, Value};
+use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::sync::broadcast;
 
 use super::RedisOptions;
 use super::connection::Wire;
 use super::error::{Effect, from_redis};
-use crate::Result;
 use crate::cache::{Message, Messages, Subscription};
+use crate::{Error, ErrorKind, Result};
 
 /// How many messages a subscriber may lag behind.
 const CHANNEL: usize = 256;
@@ -97,7 +99,9 @@ impl Hub {
                     channels.told(&push);
                     Ok::<(), std::convert::Infallible>(())
                 };
-                none.insert(Wire::for_messages(&self.options, pushes).await?)
+                let connected =
+                    tokio::time::timeout(self.patience(), Wire::for_messages(&self.options, pushes));
+                none.insert(connected.await.map_err(|_| not_in_time())??)
             }
         };
         self.leave_the_deserted(wire).await;
@@ -109,30 +113,39 @@ impl Hub {
                 (receiver, true)
             }
         };
-        if is_new && let Err(error) = wire.subscribe(name).await {
+        if is_new && let Err(error) = self.in_time(wire.subscribe(name)).await {
             self.channels.all().remove(name.as_bytes());
-            return Err(from_redis(error, Effect::None));
+            return Err(error);
         }
         Ok(Subscription::new(Shared(receiver)))
     }
 
+    /// A connection that is away comes back some time, and is not waited for.
+    async fn in_time(&self, asked: impl Future<Output = Result<(), RedisError>>) -> Result<()> {
+        let answer = tokio::time::timeout(self.patience(), asked).await.map_err(|_| not_in_time())?;
+        answer.map_err(|error| from_redis(error, Effect::None))
+    }
+
+    fn patience(&self) -> Duration {
+        self.options.connect_timeout + self.options.response_timeout
+    }
+
     /// Leaves the channels to which nobody listens any more.
     async fn leave_the_deserted(&self, wire: &mut Wire) {
-        let mut deserted = Vec::new();
-        self.channels.all().retain(|name, channel| {
-            let listens = channel.sender.receiver_count() > 0;
-            if !listens {
-                deserted.push(name.clone());
-            }
-            listens
-        });
+        let is_deserted = |channel: &Channel| channel.sender.receiver_count() == 0;
+        let deserted: Vec<Vec<u8>> = {
+            let all = self.channels.all();
+            all.iter().filter(|(_, channel)| is_deserted(channel)).map(|(name, _)| name.clone()).collect()
+        };
         for name in deserted {
-            if let Ok(name) = std::str::from_utf8(&name)
-                && let Err(error) = wire.unsubscribe(name).await
+            // They are ours, and text. What cannot be left now is left another time.
+            if let Ok(text) = std::str::from_utf8(&name)
+                && let Err(error) = self.in_time(wire.unsubscribe(text)).await
             {
-                // It costs the server a message now and then.
-                tracing::debug!(%error, "a channel could not be left");
+                tracing::debug!(error = ?error, "a channel could not be left");
+                return;
             }
+            self.channels.all().remove(&name);
         }
     }
 }
@@ -141,6 +154,10 @@ impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").field("channels", &self.channels.all().len()).finish_non_exhaustive()
     }
+}
+
+fn not_in_time() -> Error {
+    Error::new(ErrorKind::Unavailable, "Redis did not answer in time")
 }
 
 struct Shared(broadcast::Receiver<Message>);

@@ -148,7 +148,7 @@ fn parse(url: &str) -> Result<ConnectionInfo> {
         other => other,
     };
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Ok(info.set_addr(address).set_redis_settings(settings))
+    Ok(info.set_addr(address).set_redis_settings(settings).set_tcp_settings(super::connection::tcp()))
 }
 
 impl fmt::Debug for RedisOptions {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use redis::{ErrorKind as Kind, FromRedisValue, ServerErrorKind};
 
 use super::connection::Connection;
-use super::error::{Effect, from_redis};
+use super::error::Effect;
 use crate::Result;
 
-/// No key is held longer: times beyond are taken for "as long as there is room".
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// No key is held longer than a century, which Redis can count.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// For how many milliseconds a key is held; never none, which Redis takes for a mistake.
 pub(super) fn milliseconds(ttl: Duration) -> u64 {
@@ -46,7 +46,7 @@ impl Script {
             Err(error) if error.kind() == Kind::Server(ServerErrorKind::NoScript) => {
                 connection.call(&command("EVAL", self.text), Effect::Some).await
             }
-            answer => answer.map_err(|error| from_redis(error, Effect::Some)),
+            answer => answer.map_err(|error| connection.meaning(error, Effect::Some)),
         }
     }
 }

@@ -31,17 +31,17 @@ impl Server {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let directory = tempfile::tempdir().unwrap();
         // Somebody else may take a port between the two.
-        (0..20)
-            .find_map(|_| {
-                let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-                // A cluster's nodes talk over a port of their own, 10,000 above.
-                if port > 55_000 {
-                    return None;
-                }
-                let (keeper, pid) = run(port, &arguments, directory.path());
-                answers(port).then_some((port, keeper, pid))
-            })
-            .map(|(port, keeper, pid)| Self { port, pid, arguments, directory, _keeper: keeper })
+        let started = (0..20).find_map(|_| {
+            let port = free_port();
+            // A cluster's nodes talk over a port of their own, 10,000 above.
+            if port > 55_000 {
+                return None;
+            }
+            let (keeper, pid) = run(port, &arguments, directory.path());
+            answers(port, &pid).then_some((port, keeper, pid))
+        });
+        let (port, keeper, pid) = started.expect("a server starts");
+        Some(Self { port, pid, arguments, directory, _keeper: keeper })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -62,7 +62,7 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         for _ in 0..100 {
             let (keeper, pid) = run(self.port, &self.arguments, self.directory.path());
-            if answers(self.port) {
+            if answers(self.port, &pid) {
                 (self._keeper, self.pid) = (keeper, pid);
                 return;
             }
@@ -74,6 +74,10 @@ impl Server {
     pub(crate) fn ask(&self, command: &str) -> String {
         ask(self.port, command).expect("it answers")
     }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn run(port: u16, arguments: &[String], directory: &std::path::Path) -> (Child, String) {
@@ -100,11 +104,14 @@ fn ask(port: u16, command: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer[..read]).into_owned())
 }
 
-fn answers(port: u16) -> bool {
+/// Whether this server, and no other, answers on this port.
+fn answers(port: u16, pid: &str) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
-        if ask(port, "PING").is_ok_and(|answer| answer.starts_with("+PONG")) {
-            return true;
+        if let Ok(answer) = ask(port, "INFO server")
+            && answer.contains("process_id:")
+        {
+            return answer.contains(&format!("process_id:{pid}\r"));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -147,7 +154,10 @@ pub(crate) fn fresh(server: &Server) -> RedisOptions {
     own(RedisOptions::new(&server.url()).unwrap())
 }
 
+/// With patience for a slow machine.
 fn own(options: RedisOptions) -> RedisOptions {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    options.prefix(&format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed))).unwrap()
+    let (prefix, patience) = (NUMBER.fetch_add(1, Ordering::Relaxed), Duration::from_secs(20));
+    let options = options.connect_timeout(patience).response_timeout(patience);
+    options.prefix(&format!("t{prefix}")).unwrap()
 }

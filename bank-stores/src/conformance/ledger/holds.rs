@@ -154,7 +154,7 @@ pub async fn a_hold_ends_by_its_deadline(ledger: &dyn Ledger) {
         placed.push(Instant::now());
     }
     loop {
-        // Clocks need not go alike to the last thousandth.
+        // Clocks need not go alike to the last hundredth.
         let over = placed.iter().filter(|placed| placed.elapsed() > soon + Duration::from_millis(1)).count();
         let held = stands(ledger, "shop").await.1;
         assert!(held <= (placed.len() - over) as i64, "{held} are held when {over} have ended");
