@@ -175,25 +175,25 @@ fn config(options: &RedisOptions) -> ConnectionManagerConfig {
         .set_pipeline_buffer_size(1_024)
 }
 
-/// TLS by the one library that all of this project's connections use, also where a program has others.
+/// The driver uses the process's provider of TLS: the one of all of this project's connections, also where a program has several.
 fn prepare_tls() {
     // Somebody else has chosen before: then it is that.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 fn client(options: &RedisOptions) -> Result<Client> {
-    prepare_tls();
     let server = options.servers[0].clone();
-    match (server.addr(), &options.root_certificates) {
-        (ConnectionAddr::TcpTls { .. }, Some(path)) => {
-            Client::build_with_tls(server, certificates(path)?).map_err(opening)
-        }
+    let encrypted = matches!(server.addr(), ConnectionAddr::TcpTls { .. });
+    if encrypted {
+        prepare_tls();
+    }
+    match &options.root_certificates {
+        Some(path) if encrypted => Client::build_with_tls(server, certificates(path)?).map_err(opening),
         _ => Client::open(server).map_err(opening),
     }
 }
 
 fn cluster(options: &RedisOptions) -> Result<ClusterClientBuilder> {
-    prepare_tls();
     let encrypted = matches!(options.servers[0].addr(), ConnectionAddr::TcpTls { .. });
     let mut builder = ClusterClient::builder(options.servers.clone())
         .retries(CLUSTER_RETRIES)
@@ -204,6 +204,7 @@ fn cluster(options: &RedisOptions) -> Result<ClusterClientBuilder> {
         .tcp_settings(tcp())
         .use_protocol(ProtocolVersion::RESP3);
     if encrypted {
+        prepare_tls();
         // Also to the nodes that these tell of.
         builder = builder.tls(TlsMode::Secure);
         if let Some(path) = &options.root_certificates {
