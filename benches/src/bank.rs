@@ -111,7 +111,7 @@ impl Bank {
             Client::new(connections.clone()).call(identity::endpoints::REGISTER, &new).send().await?;
             let token = sign_in(&connections, &username, &password).await?;
             let customer = Client::new(connections.clone()).bearer(&token)?;
-            let new = NewAccount { currency: money.currency(), name: None };
+            let new = NewAccount::new(money.currency());
             let account: Account =
                 customer.call(accounts::endpoints::OPEN, &new).key(&new_key()?).send().await?;
             let deposit = NewDeposit { account: account.id.clone(), amount: money, reference: None };

@@ -1,4 +1,5 @@
-//! What the ledger's events say. They are told from what commands wrote, and are not stored.
+//! What the ledger's events say. They are told from what commands wrote, and are not stored: so what is not there is left out, and a
+//! field that comes later changes no event of before.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,9 @@ fn event<T: Serialize>(id: String, topic: impl Into<String>, payload: &T) -> New
 #[derive(Serialize)]
 struct Opened<'a> {
     account: &'a AccountId,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a OwnerId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     currency: Currency,
     at: Timestamp,
@@ -39,10 +42,14 @@ pub(crate) fn opened(open: &OpenAccount, at: Timestamp) -> NewEvent {
 struct Changed<'a> {
     change: &'a ChangeId,
     account: &'a AccountId,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a OwnerId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     status: AccountStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ceiling: Option<Money>,
     at: Timestamp,
 }
@@ -85,10 +92,12 @@ pub(crate) fn added(
 struct HoldEvent<'a> {
     hold: &'a HoldId,
     account: &'a AccountId,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a OwnerId>,
     amount: Money,
     captured: Money,
     status: HoldStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
     at: Timestamp,
 }
@@ -120,6 +129,7 @@ pub(crate) fn hold(held: &Hold, owner: Option<&OwnerId>, at: Timestamp) -> NewEv
 struct Posted<'a> {
     posting: &'a PostingId,
     kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<&'a str>,
     metadata: &'a BTreeMap<String, String>,
     legs: Vec<PostedLeg<'a>>,
@@ -135,7 +145,9 @@ struct Posted<'a> {
 #[derive(Serialize)]
 struct PostedLeg<'a> {
     account: &'a AccountId,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a OwnerId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     amount: Money,
     balance_after: Money,

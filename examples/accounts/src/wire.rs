@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// An account to be opened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NewAccount {
     /// The currency it is held in.
     pub currency: Currency,
@@ -15,6 +16,20 @@ pub struct NewAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 50))]
     pub name: Option<String>,
+}
+
+impl NewAccount {
+    /// An account without a name.
+    pub const fn new(currency: Currency) -> Self {
+        Self { currency, name: None }
+    }
+
+    /// What its owner calls it.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
 }
 
 /// An account, as its owner sees it.

@@ -50,7 +50,7 @@ impl Bank {
     }
 
     async fn account(&self, owner: &str, currency: Currency) -> Account {
-        let new = NewAccount { currency, name: None };
+        let new = NewAccount::new(currency);
         self.customer(owner).call(endpoints::OPEN, &new).send().await.unwrap()
     }
 
@@ -118,7 +118,7 @@ fn refused<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> (u16, String) {
 async fn an_account_is_opened_listed_and_shown() {
     let bank = Bank::open().await;
     let alice = bank.customer("cus_alice");
-    let new = NewAccount { currency: Currency::EUR, name: Some("Daily".to_owned()) };
+    let new = NewAccount::new(Currency::EUR).name("Daily");
     let opened = alice.call(endpoints::OPEN, &new).send().await.unwrap();
     assert!(opened.id.starts_with("acc_") && opened.name.as_deref() == Some("Daily"));
     assert_eq!((opened.balance, opened.available), (eur(0), eur(0)));
@@ -140,14 +140,14 @@ async fn an_account_is_opened_listed_and_shown() {
 async fn opening_with_a_key_opens_once() {
     let bank = Bank::open().await;
     let alice = bank.customer("cus_alice");
-    let new = NewAccount { currency: Currency::EUR, name: None };
+    let new = NewAccount::new(Currency::EUR);
     let one = alice.call(endpoints::OPEN, &new).key(&key("k")).send().await.unwrap();
     assert_eq!(alice.call(endpoints::OPEN, &new).key(&key("k")).send().await.unwrap(), one);
-    let other = NewAccount { currency: Currency::USD, name: None };
+    let other = NewAccount::new(Currency::USD);
     let outcome = alice.call(endpoints::OPEN, &other).key(&key("k")).send().await;
     assert_eq!(refused(outcome), (422, "idempotency_key_reused".to_owned()));
     for name in ["", " ", "a\u{0}b", &"x".repeat(51)] {
-        let new = NewAccount { currency: Currency::EUR, name: Some(name.to_owned()) };
+        let new = NewAccount::new(Currency::EUR).name(name);
         assert_eq!(refused(alice.call(endpoints::OPEN, &new).send().await), (422, "invalid_name".to_owned()));
     }
 }

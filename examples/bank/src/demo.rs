@@ -95,8 +95,7 @@ impl DemoUsers {
             let key = |what: &str| {
                 IdempotencyKey::parse(&format!("demo-{what}-{username}")).map_err(CallError::Refused)
             };
-            let new =
-                accounts::wire::NewAccount { currency: Currency::EUR, name: Some("Everyday".to_owned()) };
+            let new = accounts::wire::NewAccount::new(Currency::EUR).name("Everyday");
             let account = customer.call(accounts::endpoints::OPEN, &new).key(&key("account")?).send().await?;
             let deposit = accounts::wire::NewDeposit {
                 account: account.id,

@@ -139,7 +139,7 @@ pub async fn an_account_is_changed(ledger: &dyn Ledger) {
     let says = |change: &str, floor: i64, at: Timestamp| {
         let payload = json!({
             "change": change, "account": "alice", "owner": "ann", "name": "Holiday", "status": "open",
-            "floor": eur(floor), "ceiling": null, "at": at,
+            "floor": eur(floor), "at": at,
         });
         (at, payload)
     };

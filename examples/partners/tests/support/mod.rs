@@ -186,7 +186,7 @@ impl Bank {
 
     pub(crate) async fn account(&self, owner: &str, minor: i64) -> String {
         let principal = Principal::customer(owner).with_scope("accounts:write");
-        let new = NewAccount { currency: Currency::EUR, name: None };
+        let new = NewAccount::new(Currency::EUR);
         let account =
             self.accounts.client(principal).call(accounts::endpoints::OPEN, &new).send().await.unwrap().id;
         if minor > 0 {

@@ -156,7 +156,7 @@ impl Bank {
 
     pub async fn account(&self, owner: &str, currency: Currency, minor: i64) -> String {
         let principal = Principal::customer(owner).with_scope("accounts:write");
-        let new = NewAccount { currency, name: None };
+        let new = NewAccount::new(currency);
         let account =
             self.accounts.client(principal).call(accounts::endpoints::OPEN, &new).send().await.unwrap();
         if minor > 0 {
