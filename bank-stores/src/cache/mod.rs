@@ -3,11 +3,17 @@
 //! What it holds may be lost at any time. What must not be is claimed by [`Once`](crate::Once), or kept in
 //! [`Items`](crate::Items).
 
+#[cfg(feature = "read-through")]
+mod read_through;
+
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+#[cfg(feature = "read-through")]
+pub use self::read_through::{Load, Loaded, ReadThrough, ReadThroughCounts, ReadThroughOptions};
 
 use crate::Result;
 

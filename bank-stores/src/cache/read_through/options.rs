@@ -1,0 +1,86 @@
+//! How long values are kept.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// No time may be longer: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// How long values are kept, and how many.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ReadThroughOptions {
+    pub(super) name: String,
+    pub(super) ttl: Duration,
+    pub(super) local_ttl: Duration,
+    pub(super) negative_ttl: Duration,
+    pub(super) local_capacity: u64,
+    pub(super) load_timeout: Duration,
+}
+
+impl ReadThroughOptions {
+    /// Values that are kept under `name`, in the shared cache for ten minutes, in the process for ten seconds, and five seconds where
+    /// there is no value; 10,000 copies in the process; a look-up takes at most five seconds.
+    ///
+    /// # Errors
+    /// `Invalid`, field `name`: 1 to 64 characters of `a-z A-Z 0-9 _ -`.
+    pub fn new(name: &str) -> Result<Self> {
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        if !plain || !(1..=64).contains(&name.len()) {
+            return Err(Error::invalid("name", "1 to 64 characters of a-z A-Z 0-9 _ -"));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            ttl: Duration::from_secs(600),
+            local_ttl: Duration::from_secs(10),
+            negative_ttl: Duration::from_secs(5),
+            local_capacity: 10_000,
+            load_timeout: Duration::from_secs(5),
+        })
+    }
+
+    /// How long the shared cache keeps a value.
+    ///
+    /// # Errors
+    /// `Invalid`, field `ttl`: 1 ms to 365 days.
+    pub fn ttl(self, ttl: Duration) -> Result<Self> {
+        Ok(Self { ttl: within("ttl", ttl)?, ..self })
+    }
+
+    /// How long a process keeps a copy without asking the shared cache.
+    ///
+    /// # Errors
+    /// `Invalid`, field `local_ttl`: 1 ms to 365 days.
+    pub fn local_ttl(self, ttl: Duration) -> Result<Self> {
+        Ok(Self { local_ttl: within("local_ttl", ttl)?, ..self })
+    }
+
+    /// How long it is kept, at most, that there is no value: where somebody makes one, others may not know for so long.
+    ///
+    /// # Errors
+    /// `Invalid`, field `negative_ttl`: 1 ms to 365 days.
+    pub fn negative_ttl(self, ttl: Duration) -> Result<Self> {
+        Ok(Self { negative_ttl: within("negative_ttl", ttl)?, ..self })
+    }
+
+    /// How many copies this process keeps.
+    pub fn local_capacity(self, copies: u64) -> Self {
+        Self { local_capacity: copies, ..self }
+    }
+
+    /// How long a look-up may take: the shared cache and the loader together.
+    ///
+    /// # Errors
+    /// `Invalid`, field `load_timeout`: 1 ms to 365 days.
+    pub fn load_timeout(self, timeout: Duration) -> Result<Self> {
+        Ok(Self { load_timeout: within("load_timeout", timeout)?, ..self })
+    }
+}
+
+fn within(field: &'static str, time: Duration) -> Result<Duration> {
+    if !(Duration::from_millis(1)..=LONGEST).contains(&time) {
+        return Err(Error::invalid(field, "1 ms to 365 days"));
+    }
+    Ok(time)
+}
