@@ -52,5 +52,6 @@ pub use step::{Answer, Flow, Gate, PanicGuard, Refusal, Step, StepFuture, StepLa
 pub use tls::{CertificateStatus, Tls, TlsError};
 pub use tower_http::cors;
 pub use traffic::{
-    BodyLimit, Buckets, Deadline, LimitBy, Quota, RateLimit, RequireIdempotencyKey, Times, TotalLimit,
+    BodyLimit, Buckets, Deadline, LimitBy, Quota, RateLimit, RequireIdempotencyKey, SharedLimits, Times,
+    TotalLimit, WhenAway,
 };

@@ -18,7 +18,7 @@ use crate::inbound::{ClientAddress, Cors, SecurityHeaders, StrictHttp};
 use crate::observe::{AccessLog, Audit, Observe, Sampling};
 use crate::route::{Policy, Render, Route};
 use crate::step::Step;
-use crate::traffic::{Quota, TotalLimit};
+use crate::traffic::{Quota, SharedLimits, TotalLimit};
 
 /// A gateway that is not built yet.
 ///
@@ -46,6 +46,7 @@ pub struct GatewayBuilder {
     pub(crate) quotas: HashMap<String, Quota>,
     pub(crate) address_limit: Quota,
     pub(crate) buckets: usize,
+    pub(crate) shared_limits: Option<SharedLimits>,
     pub(crate) total: Option<TotalLimit>,
     pub(crate) client_address: ClientAddress,
     pub(crate) strict_http: StrictHttp,
@@ -104,6 +105,7 @@ impl GatewayBuilder {
             quotas: HashMap::from([("default".to_owned(), Quota::per_second(100).burst(200))]),
             address_limit: Quota::per_second(5_000).burst(10_000),
             buckets: 32_768,
+            shared_limits: None,
             total: None,
             client_address: ClientAddress::default(),
             strict_http: StrictHttp::default(),
@@ -178,6 +180,13 @@ impl GatewayBuilder {
     /// use, callers that are new share one. It is for the first build; a reload keeps the buckets that there are.
     pub const fn buckets(mut self, buckets: usize) -> Self {
         self.buckets = buckets;
+        self
+    }
+
+    /// Counts the quotas of classes and routes in a store that several gateways share. Those of addresses and of all callers
+    /// together protect this gateway, and are counted here.
+    pub fn shared_limits(mut self, shared: SharedLimits) -> Self {
+        self.shared_limits = Some(shared);
         self
     }
 

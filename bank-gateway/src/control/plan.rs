@@ -69,6 +69,7 @@ impl State {
             #[cfg(feature = "passwords")]
             passwords: builder.passwords.clone(),
             quotas: builder.quotas.clone(),
+            shared_limits: builder.shared_limits.clone(),
             classes: RefCell::new(builder.quotas.clone()),
             total: builder.total.clone(),
             callers: builder.callers.clone().into(),

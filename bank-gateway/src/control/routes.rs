@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bank_sdk::declaration::{Access, Api, EndpointDeclaration, Idempotency, Method};
 use bank_sdk::openapi;
+use bank_stores::limit::MAX_CHARGES;
 
 use super::builder::{GatewayBuilder, ServicePolicy};
 use super::lasting::Lasting;
@@ -22,7 +23,10 @@ use crate::observe::TraceContext;
 use crate::outbound::{Credentials, Destination, Origin, Upstream};
 use crate::route::{Conditions, Matcher, Policy, Route, RouteInfo};
 use crate::step::OwnSteps;
-use crate::traffic::{BodyLimit, Counted, Deadline, LimitBy, Quota, RateLimit, RequireIdempotencyKey, Times};
+use crate::traffic::{
+    BodyLimit, Counted, Deadline, LimitBy, Quota, RateLimit, RequireIdempotencyKey, SharedLimits, Times,
+    TotalLimit,
+};
 
 pub(super) type OutsideRoutes = Vec<(Matcher, Served<RouteSteps>)>;
 pub(super) type InsideRoutes = Vec<(Matcher, Served<InsideRouteSteps>)>;
@@ -37,7 +41,8 @@ pub(super) struct Common<'a> {
     pub(super) quotas: HashMap<String, Quota>,
     /// The quotas of classes, those of policies too: one class has one.
     pub(super) classes: RefCell<HashMap<String, Quota>>,
-    pub(super) total: Option<crate::traffic::TotalLimit>,
+    pub(super) shared_limits: Option<SharedLimits>,
+    pub(super) total: Option<TotalLimit>,
     pub(super) callers: Arc<[(String, bank_sdk::identity::IdentityKeys)]>,
     pub(super) trace: TraceContext,
 }
@@ -293,7 +298,18 @@ impl Common<'_> {
                 Err(fault) => faults.push(format!("{who}: {fault}")),
             }
         }
-        RateLimit::of(self.lasting.callers.clone(), limits).strangers(self.lasting.addresses.clone())
+        if limits.len() > MAX_CHARGES {
+            faults.push(format!(
+                "{who}: counts a request against {} quotas; {MAX_CHARGES} are the most",
+                limits.len()
+            ));
+        }
+        let limit =
+            RateLimit::of(self.lasting.callers.clone(), limits).strangers(self.lasting.addresses.clone());
+        match &self.shared_limits {
+            Some(shared) => limit.shared(shared.clone()),
+            None => limit,
+        }
     }
 
     /// A route of the outside. What it does not ask for is not there.

@@ -13,7 +13,7 @@ mod upgrade;
 mod via;
 
 pub use client_addr::{ClientAddr, ClientAddress, ClientOrigin, ForwardingField, InvalidNetwork};
-pub(crate) use client_addr::{Peer, subject_of};
+pub(crate) use client_addr::{Peer, address_key, subject_of};
 pub use cors::{Cors, Preflights};
 pub use forwarded_fields::ForwardedFields;
 pub(crate) use forwarded_fields::{prepare, receive, stamp};

@@ -9,4 +9,4 @@ pub use body_limit::BodyLimit;
 pub use deadline::{Deadline, Times};
 pub use idempotency::RequireIdempotencyKey;
 pub(crate) use rate_limit::Counted;
-pub use rate_limit::{Buckets, KeyOf, LimitBy, Quota, RateLimit, TotalLimit};
+pub use rate_limit::{Buckets, KeyOf, LimitBy, Quota, RateLimit, SharedLimits, TotalLimit, WhenAway};

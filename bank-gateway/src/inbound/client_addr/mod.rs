@@ -36,7 +36,7 @@ use crate::field_text::field_text;
 use crate::inbound::strict_http::is_host;
 use crate::step::{Flow, Refusal, Step};
 use forwarded::{Hop, last_element, read_forwarded, read_x_forwarded_for};
-pub(crate) use peer::{Peer, subject_of};
+pub(crate) use peer::{Peer, address_key, subject_of};
 
 /// The address that a request came from, as a request extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

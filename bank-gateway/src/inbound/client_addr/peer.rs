@@ -44,7 +44,7 @@ pub(crate) fn subject_of(address: Option<IpAddr>) -> LimitSubject {
 
 /// What of an address counts. IPv4 and IPv6 never meet: the second byte tells them apart. The first, and the length, tell it
 /// from other keys.
-fn address_key(address: Option<IpAddr>) -> [u8; 10] {
+pub(crate) fn address_key(address: Option<IpAddr>) -> [u8; 10] {
     let mut key = [b'a', 0, 0, 0, 0, 0, 0, 0, 0, 0];
     match address.map(|address| address.to_canonical()) {
         Some(IpAddr::V4(address)) => {

@@ -2,26 +2,31 @@
 //! (draft-ietf-httpapi-ratelimit-headers).
 
 mod quota;
+mod shared;
 mod total;
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bank_sdk::Principal;
-use bank_stores::limit::{Charge, Decision, LimitKey, LimitScope, LimitTable, Rate, Verdict};
+use bank_stores::limit::{
+    Charge, Decision, LimitKey, LimitScope, LimitTable, MAX_CHARGES, NamedCharge, Rate, Verdict, check,
+};
 use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 pub use quota::Quota;
+pub use shared::{SharedLimits, WhenAway};
 pub use total::TotalLimit;
 
 use crate::BuildError;
 use crate::exchange::{Exchange, Facts};
 use crate::field_text::field_text;
-use crate::inbound::{Peer, subject_of};
+use crate::inbound::{Peer, address_key, subject_of};
 use crate::problem::too_many;
-use crate::step::{Flow, Refusal, Step};
+use crate::step::{Flow, Refusal, Step, Waiting};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -140,20 +145,28 @@ impl LimitBy {
         Self::Principal(Arc::new(|principal| principal.tenant.clone()))
     }
 
+    /// The bucket in this process.
     fn key(&self, scope: &LimitScope, exchange: &Exchange) -> Option<LimitKey> {
-        match (self, exchange.facts.principal()) {
+        if let (Self::Caller, None) | (Self::Address, _) = (self, exchange.facts.principal()) {
+            // Hashed once for all requests of a connection.
+            let peer = Peer::of(&exchange.facts).map(|peer| peer.subject);
+            return Some(scope.bucket(peer.unwrap_or_else(|| subject_of(exchange.facts.client_ip()))));
+        }
+        self.named(exchange, |parts| scope.key(parts))
+    }
+
+    /// Whom it counts for, named by parts that are kept apart.
+    fn named<T>(&self, exchange: &Exchange, name: impl FnOnce(&[&[u8]]) -> T) -> Option<T> {
+        Some(match (self, exchange.facts.principal()) {
             (Self::Caller, Some(principal)) => {
                 let kind = [b'p', principal.kind as u8];
                 let tenant = principal.tenant.as_deref().unwrap_or_default();
-                Some(scope.key(&[&kind, tenant.as_bytes(), principal.subject.as_bytes()]))
+                name(&[&kind, tenant.as_bytes(), principal.subject.as_bytes()])
             }
-            (Self::Caller, None) | (Self::Address, _) => {
-                let peer = Peer::of(&exchange.facts).map(|peer| peer.subject);
-                Some(scope.bucket(peer.unwrap_or_else(|| subject_of(exchange.facts.client_ip()))))
-            }
-            (Self::Principal(key), principal) => Some(scope.key(&[b"k", key(principal?)?.as_bytes()])),
-            (Self::Request(key), _) => Some(scope.key(&[b"r", key(exchange)?.as_bytes()])),
-        }
+            (Self::Caller, None) | (Self::Address, _) => name(&[&address_key(exchange.facts.client_ip())]),
+            (Self::Principal(key), principal) => name(&[b"k", key(principal?)?.as_bytes()]),
+            (Self::Request(key), _) => name(&[b"r", key(exchange)?.as_bytes()]),
+        })
     }
 }
 
@@ -174,6 +187,9 @@ impl Counted {
                 limit.rate.quota()
             ));
         }
+        // What a store that several gateways share can count: then a quota is good wherever it is counted.
+        check("any", &[NamedCharge::new(class, limit.rate, cost)])
+            .map_err(|error| format!("the quota `{class}`: {}", error.message()))?;
         Ok(Self { limit, by, cost })
     }
 
@@ -206,6 +222,7 @@ impl Counted {
 pub struct RateLimit {
     buckets: Buckets,
     strangers: Option<Buckets>,
+    shared: Option<SharedLimits>,
     counted: Arc<[Counted]>,
     /// Whether callers are told how they stand.
     told: bool,
@@ -222,7 +239,7 @@ impl RateLimit {
     }
 
     pub(crate) fn of(buckets: Buckets, counted: impl IntoIterator<Item = Counted>) -> Self {
-        Self { buckets, strangers: None, counted: counted.into_iter().collect(), told: true }
+        Self { buckets, strangers: None, shared: None, counted: counted.into_iter().collect(), told: true }
     }
 
     /// Counts requests of which nobody is known to call in buckets of their own, so that they take no room from those of
@@ -230,6 +247,16 @@ impl RateLimit {
     #[must_use]
     pub fn strangers(mut self, buckets: Buckets) -> Self {
         self.strangers = Some(buckets);
+        self
+    }
+
+    /// Counts in a store that several gateways share, and in this process only while that is away.
+    ///
+    /// All quotas of one caller, or of one address, are asked for in one call; where they are of several, there is a call for each,
+    /// in their order, and what was taken by the first stays taken where the second has not enough.
+    #[must_use]
+    pub fn shared(mut self, shared: SharedLimits) -> Self {
+        self.shared = Some(shared);
         self
     }
 
@@ -267,6 +294,11 @@ impl RateLimit {
                 "the class `{class}` is counted already; give this one another name"
             )));
         }
+        if self.counted.len() == MAX_CHARGES {
+            return Err(BuildError::one(format!(
+                "a request is counted against {MAX_CHARGES} quotas at most; leave `{class}` out"
+            )));
+        }
         self.counted = self.counted.iter().cloned().chain([counted]).collect();
         Ok(self)
     }
@@ -280,12 +312,31 @@ impl RateLimit {
 }
 
 impl Step for RateLimit {
-    type Held = ();
+    type Held = Waiting;
 
-    fn before(&self, exchange: &mut Exchange, (): &mut ()) -> Result<Flow, Refusal> {
+    fn before(&self, exchange: &mut Exchange, held: &mut Waiting) -> Result<Flow, Refusal> {
+        match &self.shared {
+            Some(shared) => Ok(shared.count(self, exchange, held)),
+            None => self.count_here(exchange, |one| one.limit.rate).map(|()| Flow::Pass),
+        }
+    }
+
+    fn poll_wait(
+        &self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        held: &mut Waiting,
+    ) -> Poll<Result<(), Refusal>> {
+        held.poll(cx, exchange)
+    }
+}
+
+impl RateLimit {
+    /// Counts in the buckets of this process, at these rates.
+    fn count_here(&self, exchange: &Exchange, rate: impl Fn(&Counted) -> Rate) -> Result<(), Refusal> {
         let charge = |one: &Counted| {
             let key = one.by.key(&one.limit.scope, exchange)?;
-            Some(Charge { key, rate: one.limit.rate, cost: one.cost })
+            Some(Charge { key, rate: rate(one), cost: one.cost })
         };
         let came = exchange.facts.start();
         let buckets = match (&self.strangers, exchange.facts.principal()) {
@@ -293,31 +344,37 @@ impl Step for RateLimit {
             _ => &self.buckets,
         };
         if let [one] = &*self.counted {
-            let Some(charge) = charge(one) else { return Ok(Flow::Pass) };
+            let Some(charge) = charge(one) else { return Ok(()) };
             let verdict = buckets.take_one(came, &charge);
-            if self.told {
-                one.limit.tell(&verdict, &exchange.facts);
-            }
-            return if verdict.allowed { Ok(Flow::Pass) } else { Err(too_many(verdict).into()) };
+            return self.told([(one, verdict)], &exchange.facts);
         }
         let charges: Vec<Charge> = self.counted.iter().filter_map(charge).collect();
         if charges.is_empty() {
-            return Ok(Flow::Pass);
+            return Ok(());
         }
         let decision = buckets.take(came, &charges);
         let counted = self.counted.iter().filter(|one| charge(one).is_some());
-        if self.told {
-            counted
-                .zip(decision.verdicts())
-                .for_each(|(one, verdict)| one.limit.tell(verdict, &exchange.facts));
+        self.told(counted.zip(decision.verdicts().iter().copied()), &exchange.facts)
+    }
+
+    /// Tells the caller how it stands, and refuses it where one quota has not enough.
+    fn told<'c>(
+        &self,
+        verdicts: impl IntoIterator<Item = (&'c Counted, Verdict)>,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        let mut longest: Option<Verdict> = None;
+        for (one, verdict) in verdicts {
+            if self.told {
+                one.limit.tell(&verdict, facts);
+            }
+            // The longest wait is the one after which all have enough.
+            let longer = |longest: Verdict| verdict.retry_after >= longest.retry_after;
+            if !verdict.allowed && longest.is_none_or(longer) {
+                longest = Some(verdict);
+            }
         }
-        if decision.allowed {
-            return Ok(Flow::Pass);
-        }
-        // The longest wait is the one after which all have enough.
-        let refused = decision.verdicts().iter().filter(|verdict| !verdict.allowed);
-        let longest = refused.max_by_key(|verdict| verdict.retry_after);
-        Err(too_many(longest.copied().unwrap_or_default()).into())
+        longest.map_or(Ok(()), |verdict| Err(too_many(verdict).into()))
     }
 }
 
