@@ -1,10 +1,11 @@
 //! Addresses, directories and limits: from the file, from the command line, or what holds where neither says anything.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bank_gateway::config;
+use bank_gateway::{WhenAway, config};
 use serde::Deserialize;
 
 use crate::Fatal;
@@ -14,6 +15,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// For how many days events are kept where nobody says, and at most: a hundred years.
 const KEEP_DAYS: i64 = 30;
 const MAX_KEEP_DAYS: i64 = 36_500;
+const MAX_GATEWAYS: u32 = 1_000;
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +28,7 @@ struct File {
     identity: PartSection,
     partners: PartSection,
     events: EventsSection,
+    shared: SharedSection,
     /// Limits, trusted proxies, and where services run.
     edge: config::Config,
 }
@@ -62,6 +65,67 @@ impl EventsSection {
                 "[events] keep_days = {days}: give 1 to {MAX_KEEP_DAYS}, for how many days events are kept"
             ))),
         }
+    }
+}
+
+/// What all copies of a part share.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SharedSection {
+    /// Where sessions are cached and their ends are told: a `redis://` or `redis-cluster://` address.
+    cache: Option<String>,
+    /// Where gateways count together; such an address, too.
+    limits: Option<String>,
+    /// How many gateways there are.
+    gateways: Option<u32>,
+    /// What becomes of requests while `limits` does not answer.
+    when_limits_are_away: Option<LimitsAway>,
+    /// A file with the authorities that may have signed the servers' certificates.
+    authorities: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LimitsAway {
+    Share,
+    Pass,
+    Refuse,
+}
+
+impl SharedSection {
+    fn checked(self) -> Result<Shared, Fatal> {
+        if self.limits.is_none() && (self.gateways.is_some() || self.when_limits_are_away.is_some()) {
+            return Err(Fatal::new("[shared] says how gateways count together, but not where: add `limits`"));
+        }
+        if self.authorities.is_some() && self.limits.is_none() && self.cache.is_none() {
+            return Err(Fatal::new("[shared] names authorities, but neither `cache` nor `limits`"));
+        }
+        let gateways = self.gateways.unwrap_or(1);
+        let gateways = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MAX_GATEWAYS);
+        let gateways = gateways.ok_or_else(|| {
+            Fatal::new(format!("[shared] gateways: give 1 to {MAX_GATEWAYS}, how many gateways there are"))
+        })?;
+        let when_away = match self.when_limits_are_away.unwrap_or(LimitsAway::Share) {
+            LimitsAway::Share => WhenAway::Share(gateways),
+            LimitsAway::Pass => WhenAway::Pass,
+            LimitsAway::Refuse => WhenAway::Refuse,
+        };
+        Ok(Shared { cache: self.cache, limits: self.limits, when_away, authorities: self.authorities })
+    }
+}
+
+/// What all copies of a part share. An address may hold a password.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) cache: Option<String>,
+    pub(crate) limits: Option<String>,
+    pub(crate) when_away: WhenAway,
+    pub(crate) authorities: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
     }
 }
 
@@ -105,6 +169,7 @@ pub(crate) struct Config {
     pub(crate) demo: bool,
     pub(crate) edge: config::Config,
     pub(crate) ledger: Option<LedgerStore>,
+    pub(crate) shared: Shared,
     /// How long events are kept, at least.
     pub(crate) keep_events: Duration,
     services: [String; 4],
@@ -160,6 +225,7 @@ impl Config {
             demo: options.demo,
             edge: file.edge,
             ledger,
+            shared: file.shared.checked()?,
             keep_events: file.events.keep()?,
             services,
         };
@@ -218,8 +284,12 @@ mod tests {
 
     #[test]
     fn every_configuration_that_is_shown_is_one_that_the_program_reads() {
-        let files =
-            [include_str!("../five.toml"), include_str!("../limits.toml"), include_str!("../postgres.toml")];
+        let files = [
+            include_str!("../five.toml"),
+            include_str!("../limits.toml"),
+            include_str!("../postgres.toml"),
+            include_str!("../redis.toml"),
+        ];
         let operating = include_str!("../../../docs/operating.md");
         let mut shown = 0;
         for text in files.into_iter().chain(blocks(operating)) {
@@ -242,5 +312,29 @@ mod tests {
         for nonsense in ["keep_days = \"30\"", "keep_days = 1.5", "days = 30"] {
             assert!(toml::from_str::<File>(&format!("[events]\n{nonsense}")).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn what_is_shared_is_said_whole() {
+        let shared =
+            |text: &str| toml::from_str::<File>(&format!("[shared]\n{text}")).unwrap().shared.checked();
+        let limits = "limits = \"redis://127.0.0.1\"\n";
+        let gateways = |number| NonZeroU32::new(number).map(WhenAway::Share);
+        assert_eq!(Some(shared(limits).unwrap().when_away), gateways(1));
+        assert_eq!(Some(shared(&format!("{limits}gateways = 3")).unwrap().when_away), gateways(3));
+        let refuse = format!("{limits}when_limits_are_away = \"refuse\"");
+        assert_eq!(shared(&refuse).unwrap().when_away, WhenAway::Refuse);
+        for (text, said) in [
+            ("gateways = 2".to_owned(), "add `limits`"),
+            ("when_limits_are_away = \"pass\"".to_owned(), "add `limits`"),
+            (format!("{limits}gateways = 0"), "give 1 to 1000"),
+            (format!("{limits}gateways = 1001"), "give 1 to 1000"),
+            ("authorities = \"ca.pem\"".to_owned(), "neither `cache` nor `limits`"),
+        ] {
+            let refused = shared(&text).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
+        let secret = shared("cache = \"redis://:secret@127.0.0.1\"").unwrap();
+        assert!(!format!("{secret:?}").contains("secret"));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bank_gateway::audit::AuditFile;
 use bank_gateway::identity::{Jwt, KeySet, Passwords, Sessions};
-use bank_gateway::{Gateway, GatewayBuilder, Quota, ReadyCheck, Upstream};
+use bank_gateway::{Gateway, GatewayBuilder, Quota, ReadyCheck, SharedLimits, Upstream};
 use bank_sdk::Service;
 use bank_stores::items::Key;
 use bank_stores::{Cache, Consistency, Items};
@@ -14,7 +14,7 @@ use crate::args::Part;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::files::Files;
-use crate::parts::{GATEWAY, waiting};
+use crate::parts::{GATEWAY, shared_limits, waiting};
 
 /// What the gateway stands on.
 pub(crate) struct Ground {
@@ -23,7 +23,7 @@ pub(crate) struct Ground {
     pub(crate) items: Arc<dyn Items>,
     /// The port that customers reach, which tells the audit files of several gateways apart.
     pub(crate) port: u16,
-    /// Where sessions that ended are told, in the same process.
+    /// Where sessions that ended are told: in the same process, or to all.
     pub(crate) cache: Option<Arc<dyn Cache>>,
 }
 
@@ -59,6 +59,9 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
         .ready_check("identity's data", readable(ground.items.clone()));
     builder = config.edge.apply(builder).map_err(Fatal::new)?;
+    if let Some(limits) = shared_limits(&config.shared).await? {
+        builder = builder.shared_limits(SharedLimits::new(limits, config.shared.when_away));
+    }
     if config.audit {
         let name = format!("audit-{}.jsonl", ground.port);
         let audit = AuditFile::open(&ground.files.path(&name))

@@ -14,14 +14,15 @@ use bank_sdk::stores::{Random, SystemClock, SystemRandom};
 use bank_sdk::{BankService, DerivationKey, Service};
 use bank_stores::aurora::{AuroraLedger, AuroraOptions};
 use bank_stores::embedded::{MemoryCache, SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::{Cache, Clock, Documents, Items, Ledger};
+use bank_stores::redis::{RedisCache, RedisLimits, RedisOptions};
+use bank_stores::{Cache, Clock, Documents, Items, Ledger, Limits};
 use http::{Request, Response};
 use identity::{Identity, NewUser, SigningKey};
 use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
 
 use crate::Fatal;
-use crate::config::LedgerStore;
+use crate::config::{LedgerStore, Shared};
 use crate::demo::DemoUsers;
 use crate::files::{Files, replace};
 
@@ -170,10 +171,15 @@ pub(crate) struct IdentityParts {
     pub(crate) cache: Arc<dyn Cache>,
 }
 
-pub(crate) async fn identity(around: &Around, demo: Option<&DemoUsers>) -> Result<IdentityParts, Fatal> {
+/// With the cache that all copies share, or one in memory.
+pub(crate) async fn identity(
+    around: &Around,
+    shared: Option<Arc<dyn Cache>>,
+    demo: Option<&DemoUsers>,
+) -> Result<IdentityParts, Fatal> {
     let items = Arc::new(SqliteItems::open(around.sqlite("identity/items.db")).await.map_err(opening)?);
-    let (role, cache): (Arc<dyn Items>, Arc<dyn Cache>) =
-        (items.clone(), Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)));
+    let role: Arc<dyn Items> = items.clone();
+    let cache = shared.unwrap_or_else(|| Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)));
     let key = SigningKey::load_or_create(around.files.path("keys/signing.key"))
         .map_err(|error| Fatal::caused("identity", &error))?;
     // The gateway verifies tokens by this file, wherever it runs.
@@ -198,6 +204,31 @@ pub(crate) async fn identity(around: &Around, demo: Option<&DemoUsers>) -> Resul
         running: Running { service, background: Vec::new(), store: Store::Items(items) },
         items: role,
         cache,
+    })
+}
+
+/// The cache that all copies of the parts share, where there is one.
+pub(crate) async fn shared_cache(shared: &Shared) -> Result<Option<Arc<dyn Cache>>, Fatal> {
+    let Some(url) = &shared.cache else { return Ok(None) };
+    let options = redis(url, shared)?;
+    let cache = waiting("the shared cache cannot be reached", || RedisCache::open(options.clone())).await?;
+    Ok(Some(Arc::new(cache)))
+}
+
+/// The limits that all gateways share, where they do.
+pub(crate) async fn shared_limits(shared: &Shared) -> Result<Option<Arc<dyn Limits>>, Fatal> {
+    let Some(url) = &shared.limits else { return Ok(None) };
+    let options = redis(url, shared)?;
+    let limits =
+        waiting("the shared limits cannot be reached", || RedisLimits::open(options.clone())).await?;
+    Ok(Some(Arc::new(limits)))
+}
+
+fn redis(url: &str, shared: &Shared) -> Result<RedisOptions, Fatal> {
+    let options = RedisOptions::at(url).map_err(opening)?;
+    Ok(match &shared.authorities {
+        Some(authorities) => options.root_certificates(authorities),
+        None => options,
     })
 }
 

@@ -68,7 +68,8 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let around = Around::here(files.clone(), late.clone());
     let accounts = parts::accounts(&around, config.ledger.as_ref(), config.keep_events).await?;
     let transactions = parts::transactions(&around, config.keep_events).await?;
-    let identity = parts::identity(&around, demo.as_ref()).await?;
+    let cache = parts::shared_cache(&config.shared).await?;
+    let identity = parts::identity(&around, cache, demo.as_ref()).await?;
     let partners = parts::partners(&around).await?;
     let services = [&accounts, &transactions, &identity.running, &partners].map(|part| part.service.clone());
     let port = front.public.address().port();
@@ -86,12 +87,9 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let internal = bind("--internal", config.internal).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let items: Arc<dyn Items> = parts::identity_readers(&files).await?;
-    let gateway = gateway(
-        config,
-        &Ground { files, items, port: front.public.address().port(), cache: None },
-        Services::There,
-    )
-    .await?;
+    let cache = parts::shared_cache(&config.shared).await?;
+    let ground = Ground { files, items, port: front.public.address().port(), cache };
+    let gateway = gateway(config, &ground, Services::There).await?;
     front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
 }
 
@@ -104,7 +102,8 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
         Part::Accounts => parts::accounts(&around, config.ledger.as_ref(), config.keep_events).await?,
         Part::Transactions => parts::transactions(&around, config.keep_events).await?,
         Part::Identity => {
-            let identity = parts::identity(&around, demo.as_ref()).await?;
+            let cache = parts::shared_cache(&config.shared).await?;
+            let identity = parts::identity(&around, cache, demo.as_ref()).await?;
             if let Some(demo) = &demo {
                 demo.print();
             }

@@ -17,6 +17,7 @@ pub use support::bank::{Bank, Part, Shape, exit_of, line_of, shared};
 pub use support::browser::{Browser, Element};
 pub use support::customer::{Customer, cents, euros};
 pub use support::postgres::Postgres;
+pub use support::redis::Redis;
 pub use support::seeded::Seeded;
 
 /// The path of the program under test. Cargo knows it in a test only.

@@ -114,6 +114,12 @@ impl Bank {
     /// Starts a bank with these arguments on every command line.
     #[must_use]
     pub fn start_with(program: &Path, shape: Shape, more: &[&str]) -> Self {
+        Self::start_configured(program, shape, more, "")
+    }
+
+    /// Starts a bank of several processes with more in the file that tells them where each other is.
+    #[must_use]
+    pub fn start_configured(program: &Path, shape: Shape, more: &[&str], configuration: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("bank-test-").tempdir().unwrap();
         let mut bank = Self {
             program: program.to_owned(),
@@ -127,7 +133,7 @@ impl Bank {
         };
         if shape != Shape::One {
             bank.ports.resize_with(8, HeldPort::new);
-            std::fs::write(bank.config(), bank.five_parts()).unwrap();
+            std::fs::write(bank.config(), bank.five_parts() + configuration).unwrap();
         }
         bank.start_missing();
         bank

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod customer;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod seeded;
 pub(crate) mod webdriver;
 
