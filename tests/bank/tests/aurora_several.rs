@@ -154,6 +154,14 @@ async fn a_process_that_falls_silent_loses_the_ledgers_own_work_to_another() {
 async fn the_process_that_writes_is_left_the_ledgers_own_work_by_one_that_does_not() {
     let Some(server) = counting("a keeper that does not write").await else { return };
     let idle = AuroraLedger::open(options(&server, "first", "kept")).await.unwrap();
+    // It is there before anybody else, and elected.
+    let elected = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                   WHERE locktype = 'advisory' AND granted AND usename = 'first'";
+    let start = Instant::now();
+    while tokio::task::block_in_place(|| server.sql(elected)) == "0" {
+        assert!(start.elapsed() < patience(), "nobody is elected");
+        sleep(Duration::from_millis(20)).await;
+    }
     let writing = AuroraLedger::open(options(&server, "second", "kept")).await.unwrap();
     customers(&writing).await;
     let chained = "SELECT string_agg(DISTINCT rolname, ' ') FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid

@@ -23,8 +23,7 @@ fn both(bank: &Bank) -> [Client; 2] {
 
 /// How many of so many questions pass that are counted in the class `lookup`.
 fn passed(client: &Client, customer: &Customer, of: usize) -> usize {
-    let ask =
-        || client.send(Request::get("/v1/payees?username=nobody").bearer(&customer.access_token));
+    let ask = || client.send(Request::get("/v1/payees?username=nobody").bearer(&customer.access_token));
     (0..of).filter(|_| ask().status != 429).count()
 }
 
