@@ -110,6 +110,23 @@ async fn an_answer_that_does_not_come_is_not_waited_for_long() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_server_is_away_also_to_callers_who_wait_for_less_than_the_connection_does() {
+    let Some(server) = Server::start(&[]) else { return };
+    let patient = fresh(&server).response_timeout(Duration::from_secs(600)).pause(Duration::from_secs(600));
+    let cache = RedisCache::open(patient).await.unwrap();
+    cache.get("k").await.unwrap();
+    server.signal("-STOP");
+    for _ in 0..3 {
+        let waited = tokio::time::timeout(Duration::from_millis(150), cache.get("k")).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+    let error =
+        tokio::time::timeout(Duration::from_secs(60), cache.get("k")).await.expect("at once").unwrap_err();
+    assert!(error.message().contains("is away since"), "{error}");
+    server.signal("-CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_that_a_server_forgot_are_sent_again_within_the_call() {
     let Some(server) = Server::start(&[]) else { return };
     let limits = RedisLimits::open(fresh(&server)).await.unwrap();

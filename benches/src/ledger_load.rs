@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::Failure;
+use crate::process::own_cpu;
 use crate::sample::Sample;
 
 /// Which accounts a transfer touches.
@@ -74,7 +75,7 @@ impl Accounts {
     /// The first that failed.
     pub async fn run(&self, in_flight: usize, choice: Choice, time: Duration) -> Result<Ran, Failure> {
         let run = self.run.fetch_add(1, Ordering::Relaxed);
-        let (start, cpu) = (Instant::now(), own_cpu());
+        let (start, cpu) = (Instant::now(), own_cpu()?);
         let until = start + time;
         let mut tasks = JoinSet::new();
         for task in 0..in_flight {
@@ -101,7 +102,7 @@ impl Accounts {
             took.extend(task??);
         }
         let (elapsed, count) = (start.elapsed().as_secs_f64(), took.len().max(1) as f64);
-        let cpu = (own_cpu() - cpu) * 1e6 / count;
+        let cpu = (own_cpu()? - cpu).as_secs_f64() * 1e6 / count;
         let took: Sample = took.into_iter().collect();
         Ok(Ran { made: count, rate: count / elapsed, latency: [took.median(), took.percentile(99.0)], cpu })
     }
@@ -130,20 +131,6 @@ impl Accounts {
 fn zipf(random: u64, count: usize) -> usize {
     let unit = (random as f64) / (1_u64 << 53) as f64;
     (((count as f64 + 1.0).powf(unit)) as usize).clamp(1, count) - 1
-}
-
-/// Seconds of CPU that this process has used.
-fn own_cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // Behind the state: user and system time, in hundredths of a second.
-    (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
 }
 
 /// Processor time of the server's processes so far.

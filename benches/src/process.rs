@@ -106,6 +106,15 @@ pub async fn unless_signalled<T>(work: impl Future<Output = Result<T, Failure>>)
     }
 }
 
+/// What this process has used so far, without those beside it.
+///
+/// # Errors
+/// What the system says.
+pub fn own_cpu() -> io::Result<Duration> {
+    let unreadable = || io::Error::other("/proc/self/stat cannot be read");
+    cpu(&fs::read_to_string("/proc/self/stat")?).ok_or_else(unreadable)
+}
+
 fn usage(id: u32) -> io::Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;

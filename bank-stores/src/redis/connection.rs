@@ -19,6 +19,7 @@ use redis::{
     TlsMode,
 };
 use redis::{ErrorKind as Kind, ServerErrorKind};
+use tokio::time::Instant;
 
 use super::RedisOptions;
 use super::breaker::Breaker;
@@ -144,10 +145,12 @@ impl Connection {
             let message = format!("Redis is away since {} ms", away.as_millis());
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
+        let mut waiting = Waiting { breaker: &self.breaker, since: Instant::now(), is_over: false };
         let answer = match self.wire() {
             Wire::One(mut manager) => command.query_async(&mut manager).await,
             Wire::Cluster(mut cluster) => command.query_async(&mut cluster).await,
         };
+        waiting.is_over = true;
         match &answer {
             Err(error) if is_away(error) => {
                 let is_replica = error.kind() == Kind::Server(ServerErrorKind::ReadOnly);
@@ -158,6 +161,24 @@ impl Connection {
             _ => self.breaker.answered(),
         }
         Ok(answer)
+    }
+}
+
+/// A call that waits. A caller with less patience than the connection drops it: without an answer for so long the server is away, too.
+struct Waiting<'a> {
+    breaker: &'a Breaker,
+    since: Instant,
+    is_over: bool,
+}
+
+/// A server that is there answers in less, so that callers who go away for reasons of their own prove nothing.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.since.elapsed() >= PATIENCE {
+            self.breaker.failed(&"no answer");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use bank_stores::{
     Consistency, Documents, DocumentsExt, Error, ErrorKind, Page, PageRequest, Result, conformance,
 };
 use serde_json::Value;
+use tokio::sync::Barrier;
 
 use super::{Running, assert_all_broken, caught};
 
@@ -55,6 +56,8 @@ struct Broken {
     inner: SqliteDocuments,
     fault: Fault,
     count: AtomicU64,
+    /// Where two meet that have looked.
+    looked: Barrier,
     /// Keys of what has expired.
     kept: Mutex<HashMap<String, Value>>,
 }
@@ -62,7 +65,7 @@ struct Broken {
 impl Broken {
     async fn new(fault: Fault) -> Self {
         let inner = SqliteDocuments::open(SqliteOptions::temporary().unwrap()).await.unwrap();
-        Self { inner, fault, count: AtomicU64::new(0), kept: Mutex::default() }
+        Self { inner, fault, count: AtomicU64::new(0), looked: Barrier::new(2), kept: Mutex::default() }
     }
 
     fn next(&self) -> u64 {
@@ -87,8 +90,8 @@ impl Broken {
                     if self.fault == Fault::ChecksThenWrites && held != *version {
                         return Err(Error::new(ErrorKind::Conflict, "another version"));
                     }
-                    // Long enough for everybody else to have looked.
-                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    // Somebody else has looked meanwhile; who stays alone goes on.
+                    let _ = tokio::time::timeout(Duration::from_millis(100), self.looked.wait()).await;
                     let now = self.inner.get(collection, &id, Consistency::Current).await?;
                     *version = now.map_or(held, |now| now.version);
                 }

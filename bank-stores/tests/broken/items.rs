@@ -268,7 +268,8 @@ impl Items for Broken {
             Fault::SettlesTooEarly if self.inner.committed(id).await?.is_none() => {
                 let (inner, id) = (self.inner.clone(), id.clone());
                 tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    // So late that whoever was told has sent it again.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     inner.settle(&id).await
                 });
                 Ok(Settled::Never)

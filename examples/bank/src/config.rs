@@ -82,6 +82,8 @@ struct SharedSection {
     when_limits_are_away: Option<LimitsAway>,
     /// A file with the authorities that may have signed the servers' certificates.
     authorities: Option<PathBuf>,
+    /// What all keys begin with.
+    prefix: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -110,7 +112,14 @@ impl SharedSection {
             LimitsAway::Pass => WhenAway::Pass,
             LimitsAway::Refuse => WhenAway::Refuse,
         };
-        Ok(Shared { cache: self.cache, limits: self.limits, when_away, authorities: self.authorities })
+        let prefix = self.prefix.unwrap_or_else(|| "bank".to_owned());
+        Ok(Shared {
+            cache: self.cache,
+            limits: self.limits,
+            when_away,
+            authorities: self.authorities,
+            prefix,
+        })
     }
 }
 
@@ -121,6 +130,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Option<String>,
     pub(crate) when_away: WhenAway,
     pub(crate) authorities: Option<PathBuf>,
+    pub(crate) prefix: String,
 }
 
 impl std::fmt::Debug for Shared {

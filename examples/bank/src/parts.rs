@@ -20,6 +20,7 @@ use http::{Request, Response};
 use identity::{Identity, NewUser, SigningKey};
 use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::Fatal;
 use crate::config::{LedgerStore, Shared};
@@ -211,21 +212,31 @@ pub(crate) async fn identity(
 pub(crate) async fn shared_cache(shared: &Shared) -> Result<Option<Arc<dyn Cache>>, Fatal> {
     let Some(url) = &shared.cache else { return Ok(None) };
     let options = redis(url, shared)?;
-    let cache = waiting("the shared cache cannot be reached", || RedisCache::open(options.clone())).await?;
-    Ok(Some(Arc::new(cache)))
+    let open = async || unless_away(RedisCache::open(options.clone()).await);
+    let cache = waiting("the shared cache cannot be reached", open).await?;
+    Ok(Some(Arc::new(cache.map_err(opening)?)))
 }
 
 /// The limits that all gateways share, where they do.
 pub(crate) async fn shared_limits(shared: &Shared) -> Result<Option<Arc<dyn Limits>>, Fatal> {
     let Some(url) = &shared.limits else { return Ok(None) };
     let options = redis(url, shared)?;
-    let limits =
-        waiting("the shared limits cannot be reached", || RedisLimits::open(options.clone())).await?;
-    Ok(Some(Arc::new(limits)))
+    let open = async || unless_away(RedisLimits::open(options.clone()).await);
+    let limits = waiting("the shared limits cannot be reached", open).await?;
+    Ok(Some(Arc::new(limits.map_err(opening)?)))
+}
+
+/// A server that is away may come; one that refuses, a wrong password say, goes on refusing.
+fn unless_away<T>(opened: bank_stores::Result<T>) -> Result<bank_stores::Result<T>, bank_stores::Error> {
+    match opened {
+        Err(error) if error.is_retryable() => Err(error),
+        opened => Ok(opened),
+    }
 }
 
 fn redis(url: &str, shared: &Shared) -> Result<RedisOptions, Fatal> {
-    let options = RedisOptions::at(url).map_err(opening)?;
+    let options =
+        RedisOptions::at(url).and_then(|options| options.prefix(&shared.prefix)).map_err(opening)?;
     Ok(match &shared.authorities {
         Some(authorities) => options.root_certificates(authorities),
         None => options,
@@ -245,14 +256,13 @@ where
     F: Future<Output = Result<T, E>>,
     E: std::fmt::Display,
 {
-    let mut tries = 0;
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match attempt().await {
             Ok(found) => return Ok(found),
-            Err(error) if tries >= 300 => return Err(Fatal::new(format!("{reason}: {error}"))),
-            Err(_) => tries += 1,
+            Err(error) if Instant::now() >= deadline => return Err(Fatal::new(format!("{reason}: {error}"))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
 

@@ -16,7 +16,7 @@ use bank_gateway::{
 use bank_sdk::{Access, Principal};
 use bank_stores::limit::{Charge, LimitKey, LimitTable, NamedCharge, Verdict};
 use bank_stores::{Error, ErrorKind, Limits};
-use edge_tests::{Client, Edge, OneKey, Recorder, Request};
+use edge_tests::{Client, Edge, OneKey, Recorder, Request, patience};
 
 /// A store of limits in which no time passes.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ enum State {
     Here,
     Away,
     Silent,
+    /// It forgets verdicts.
+    Short,
+    /// It goes away behind the first call.
+    AwayNext,
 }
 
 impl Store {
@@ -59,6 +63,8 @@ impl Limits for Store {
             State::Here => {}
             State::Away => return Err(Error::new(ErrorKind::Unavailable, "the store is away")),
             State::Silent => std::future::pending().await,
+            State::Short => return Ok(Vec::new()),
+            State::AwayNext => self.is(State::Away),
         }
         let charges: Vec<Charge> = charges
             .iter()
@@ -151,9 +157,20 @@ fn without_the_store_requests_pass_or_are_refused_where_that_is_said() {
 }
 
 #[test]
-fn a_store_that_never_answers_ends_with_the_route_s_time() {
+fn a_store_that_does_not_answer_in_time_or_not_for_each_charge_is_away() {
     let (store, upstream) = (Store::new(), Recorder::start());
-    let (limits, url) = (SharedLimits::new(store.clone(), HALF), upstream.url());
+    let edge = gateway(&store, HALF, &upstream.url());
+    for state in [State::Silent, State::Short] {
+        store.is(state);
+        let who = if state == State::Silent { "ann" } else { "bea" };
+        assert_eq!(passed(&edge.client(), who, 8), 5, "{state:?}");
+    }
+}
+
+#[test]
+fn a_store_that_never_answers_ends_with_the_route_s_time_where_that_is_less() {
+    let (store, upstream) = (Store::new(), Recorder::start());
+    let (limits, url) = (SharedLimits::new(store.clone(), HALF).timeout(patience()), upstream.url());
     let edge = Edge::start(move |builder| {
         let times = Policy::new().times(Times::head(Duration::from_millis(300)));
         let route = everything().policy(times);
@@ -185,6 +202,29 @@ fn quotas_of_one_caller_are_taken_in_one_call_and_those_of_several_in_one_each()
     // Her own quota refuses her, and takes nothing from the tenant's.
     assert_eq!((ask(&client, "ann"), store.calls.load(Ordering::SeqCst)), (429, 7));
     assert_eq!((passed(&client, "bea", 2), store.calls.load(Ordering::SeqCst)), (1, 11));
+}
+
+#[test]
+fn what_the_store_has_counted_is_not_counted_again_where_it_goes_away_then() {
+    let (store, upstream) = (Store::new(), Recorder::start());
+    let (limits, url) = (SharedLimits::new(store.clone(), HALF), upstream.url());
+    let edge = Edge::start(move |builder| {
+        let policy = Policy::new().limit("tenant", Quota::per_hour(100), LimitBy::tenant());
+        ten_an_hour(builder)
+            .shared_limits(limits)
+            .route(everything().policy(policy), Upstream::at([url]).foreign())
+    });
+    let client = edge.client();
+    // More often than her share of ten would let pass.
+    for left in (0..10).rev() {
+        store.is(State::AwayNext);
+        let answer = client.send(request("ann"));
+        assert_eq!(answer.status, 200);
+        let told: Vec<_> =
+            answer.headers.iter().filter(|(name, _)| name == "ratelimit").map(|(_, value)| value).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with(&format!("\"default\";r={left};")), "{told:?}");
+    }
 }
 
 #[test]

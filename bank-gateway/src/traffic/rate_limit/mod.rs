@@ -159,6 +159,7 @@ impl LimitBy {
     fn named<T>(&self, exchange: &Exchange, name: impl FnOnce(&[&[u8]]) -> T) -> Option<T> {
         Some(match (self, exchange.facts.principal()) {
             (Self::Caller, Some(principal)) => {
+                // The same in every gateway, so that a kind keeps its place in the list of them.
                 let kind = [b'p', principal.kind as u8];
                 let tenant = principal.tenant.as_deref().unwrap_or_default();
                 name(&[&kind, tenant.as_bytes(), principal.subject.as_bytes()])
@@ -317,7 +318,7 @@ impl Step for RateLimit {
     fn before(&self, exchange: &mut Exchange, held: &mut Waiting) -> Result<Flow, Refusal> {
         match &self.shared {
             Some(shared) => Ok(shared.count(self, exchange, held)),
-            None => self.count_here(exchange, |one| one.limit.rate).map(|()| Flow::Pass),
+            None => self.count_here(self.counted.iter(), exchange, |one| one.limit.rate).map(|()| Flow::Pass),
         }
     }
 
@@ -332,8 +333,13 @@ impl Step for RateLimit {
 }
 
 impl RateLimit {
-    /// Counts in the buckets of this process, at these rates.
-    fn count_here(&self, exchange: &Exchange, rate: impl Fn(&Counted) -> Rate) -> Result<(), Refusal> {
+    /// Counts these in the buckets of this process, at these rates.
+    fn count_here<'c>(
+        &self,
+        counted: impl ExactSizeIterator<Item = &'c Counted> + Clone,
+        exchange: &Exchange,
+        rate: impl Fn(&Counted) -> Rate,
+    ) -> Result<(), Refusal> {
         let charge = |one: &Counted| {
             let key = one.by.key(&one.limit.scope, exchange)?;
             Some(Charge { key, rate: rate(one), cost: one.cost })
@@ -343,17 +349,19 @@ impl RateLimit {
             (Some(strangers), None) => strangers,
             _ => &self.buckets,
         };
-        if let [one] = &*self.counted {
+        if counted.len() == 1
+            && let Some(one) = counted.clone().next()
+        {
             let Some(charge) = charge(one) else { return Ok(()) };
             let verdict = buckets.take_one(came, &charge);
             return self.told([(one, verdict)], &exchange.facts);
         }
-        let charges: Vec<Charge> = self.counted.iter().filter_map(charge).collect();
+        let charges: Vec<Charge> = counted.clone().filter_map(charge).collect();
         if charges.is_empty() {
             return Ok(());
         }
         let decision = buckets.take(came, &charges);
-        let counted = self.counted.iter().filter(|one| charge(one).is_some());
+        let counted = counted.filter(|one| charge(one).is_some());
         self.told(counted.zip(decision.verdicts().iter().copied()), &exchange.facts)
     }
 

@@ -4,22 +4,26 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bank_sdk::Problem;
-use bank_stores::Limits;
-use bank_stores::limit::{NamedCharge, Rate};
+use bank_stores::limit::{NamedCharge, Rate, Verdict};
+use bank_stores::{Error, ErrorKind, Limits};
 
 use super::{Counted, RateLimit};
 use crate::exchange::Exchange;
 use crate::step::{Flow, Refusal, Waiting};
 
+/// How long a request waits for the store where nothing else is said.
+const TIMEOUT: Duration = Duration::from_millis(250);
+
 /// What becomes of requests while the shared store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenAway {
-    /// Each gateway counts by itself against its share of each quota, which is one in so many. All together let pass what the
-    /// quota says, and at most a burst more each time the store goes away or comes back.
+    /// Each gateway counts by itself against its share of each quota, which is one in so many, and lets one request pass at once at
+    /// least. A gateway that is cut off alone passes its share beside what the others take.
     Share(NonZeroU32),
     /// They pass, and nobody counts them.
     Pass,
@@ -33,14 +37,21 @@ pub enum WhenAway {
 pub struct SharedLimits {
     limits: Arc<dyn Limits>,
     when_away: WhenAway,
+    timeout: Duration,
     is_away: Arc<AtomicBool>,
 }
 
 impl SharedLimits {
-    /// Counts in `limits`. A request waits for the answer, so the store has to give up on its own within a time that callers can
-    /// bear, and at once when it knows that it is away.
+    /// Counts in `limits`. A request waits for the answer 250 ms at most; a store that knows that it is away says so at once.
     pub fn new(limits: Arc<dyn Limits>, when_away: WhenAway) -> Self {
-        Self { limits, when_away, is_away: Arc::default() }
+        Self { limits, when_away, timeout: TIMEOUT, is_away: Arc::default() }
+    }
+
+    /// For how long a request waits, at most, for each answer.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     /// Counts a request, when the store has answered.
@@ -59,31 +70,43 @@ impl SharedLimits {
         groups: Vec<Group>,
     ) -> (Exchange, Result<(), Refusal>) {
         for Group { name, of } in groups {
-            let counted = || of.iter().filter_map(|at| limit.counted.get(*at));
-            let charge = |one: &Counted| NamedCharge::new(&*one.limit.class, one.limit.rate, one.cost);
-            let charges: Vec<NamedCharge> = counted().map(charge).collect();
-            let counted = match self.limits.take(&name, &charges).await {
+            let counted: Vec<&Counted> = of.iter().filter_map(|at| limit.counted.get(*at)).collect();
+            let outcome = match self.take(&name, &counted).await {
                 Ok(verdicts) => {
                     self.answered();
-                    limit.told(counted().zip(verdicts), &exchange.facts)
+                    limit.told(counted.into_iter().zip(verdicts), &exchange.facts)
                 }
                 Err(error) => {
                     self.went_away(&error);
-                    let counted = self.without(&limit, &exchange);
-                    return (exchange, counted);
+                    self.without(&limit, &counted, &exchange)
                 }
             };
-            if counted.is_err() {
-                return (exchange, counted);
+            if outcome.is_err() {
+                return (exchange, outcome);
             }
         }
         (exchange, Ok(()))
     }
 
-    /// What becomes of a request that the store did not count.
-    fn without(&self, limit: &RateLimit, exchange: &Exchange) -> Result<(), Refusal> {
+    /// A verdict for each.
+    async fn take(&self, group: &str, counted: &[&Counted]) -> Result<Vec<Verdict>, Error> {
+        let charge = |one: &&Counted| NamedCharge::new(&*one.limit.class, one.limit.rate, one.cost);
+        let charges: Vec<NamedCharge> = counted.iter().map(charge).collect();
+        let taken = tokio::time::timeout(self.timeout, self.limits.take(group, &charges)).await;
+        let verdicts =
+            taken.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no answer in time")))?;
+        if verdicts.len() != charges.len() {
+            return Err(Error::new(ErrorKind::Damaged, "not a verdict for each charge"));
+        }
+        Ok(verdicts)
+    }
+
+    /// What becomes of a request whose quotas the store did not count.
+    fn without(&self, limit: &RateLimit, counted: &[&Counted], exchange: &Exchange) -> Result<(), Refusal> {
         match self.when_away {
-            WhenAway::Share(gateways) => limit.count_here(exchange, |one| share(one, gateways)),
+            WhenAway::Share(gateways) => {
+                limit.count_here(counted.iter().copied(), exchange, |one| share(one, gateways))
+            }
             WhenAway::Pass => Ok(()),
             WhenAway::Refuse => Err(Problem::unavailable().into()),
         }
@@ -91,13 +114,13 @@ impl SharedLimits {
 
     fn went_away(&self, error: &bank_stores::Error) {
         if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, when_away = ?self.when_away, "the shared limits do not answer");
+            tracing::warn!(%error, when_away = ?self.when_away, "the shared limits do not count");
         }
     }
 
     fn answered(&self) {
         if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
-            tracing::info!("the shared limits answer again");
+            tracing::info!("the shared limits count again");
         }
     }
 }
@@ -128,11 +151,11 @@ fn groups(counted: &[Counted], exchange: &Exchange) -> Vec<Group> {
     groups
 }
 
-/// The name of a group in the store, where nobody can read whom it counts for.
+/// The name of a group in the store, the same in every gateway. A hash bounds its length; whoever guesses an address can tell its name.
 fn hashed(parts: &[&[u8]]) -> String {
     let mut hash = Context::new(&SHA256);
     for part in parts {
-        hash.update(&part.len().to_le_bytes());
+        hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part);
     }
     hash.finish().as_ref()[..16].iter().fold(String::with_capacity(32), |mut name, byte| {
@@ -146,7 +169,6 @@ fn hashed(parts: &[&[u8]]) -> String {
 mod tests {
     use super::*;
     use crate::traffic::{LimitBy, Quota};
-    use std::time::Duration;
 
     #[test]
     fn the_shares_of_all_gateways_are_the_quota() {

@@ -84,8 +84,8 @@ impl Budget {
             return;
         }
         self.earn(u32::try_from(earned).unwrap_or(u32::MAX));
-        // Whole tokens only: the rest of the time counts for the next.
-        let counted = earned.saturating_mul(1_000_000) / u128::from(self.a_second);
+        // Whole tokens only: the rest of the time counts for the next, but for a part of a microsecond, of which many would be a token.
+        let counted = earned.saturating_mul(1_000_000).div_ceil(u128::from(self.a_second));
         self.filled += u64::try_from(counted).map_or(passed, Duration::from_micros);
     }
 }
@@ -139,6 +139,18 @@ mod tests {
     fn what_carries_something_costs_nothing() {
         let data = |length, flags| cost(&Head { length, kind: Head::DATA, flags, stream: 1 });
         assert_eq!((data(0, 0), data(31, 0), data(32, 0), data(0, 1), data(1, 1)), (1, 1, 0, 0, 0));
+    }
+
+    #[test]
+    fn parts_of_a_microsecond_never_become_a_token() {
+        let start = Instant::now();
+        let (mut budget, mut spent) = (Budget::new(1, 29, start), 0_u64);
+        // Each of its tokens takes 34,482 microseconds and a part, and is spent as soon as it is there.
+        for micros in 0..=3_000_000_u64 {
+            spent += u64::from(budget.spend(1, start + Duration::from_micros(micros)).is_ok());
+            assert!(spent <= 1 + micros * 29 / 1_000_000, "{spent} after {micros} us");
+        }
+        assert!(spent >= 86, "{spent}");
     }
 
     proptest! {

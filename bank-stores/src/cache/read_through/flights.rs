@@ -41,12 +41,13 @@ impl<V> Clone for Flight<V> {
 }
 
 impl<V> Flights<V> {
-    /// The look-up of `key`, and what to make of it where it begins now.
-    pub(super) fn join(&self, key: &str) -> (Flight<V>, Option<Begun<V>>) {
+    /// The look-up of `key`, and what to make of it where it begins now; then `begin` is called, with nobody beside.
+    pub(super) fn join(&self, key: &str, begin: impl FnOnce()) -> (Flight<V>, Option<Begun<V>>) {
         let mut under_way = lock(&self.0);
         if let Some((_, flight)) = under_way.flights.get(key) {
             return (flight.clone(), None);
         }
+        begin();
         let (outcome, receiver) = watch::channel(None);
         let flight = Flight(receiver);
         under_way.begun += 1;
@@ -67,11 +68,12 @@ impl<V> Flights<V> {
         begun.outcome.send_replace(Some(outcome));
     }
 
-    /// What is being looked up for `key` is for those who wait already, and for nobody else.
-    pub(super) fn detach(&self, key: &str, and: impl FnOnce()) {
+    /// Where `is_over` says so, what is being looked up for `key` is for those who wait already, and for nobody else.
+    pub(super) fn detach(&self, key: &str, is_over: impl FnOnce() -> bool) {
         let mut under_way = lock(&self.0);
-        under_way.flights.remove(key);
-        and();
+        if is_over() {
+            under_way.flights.remove(key);
+        }
     }
 
     pub(super) fn detach_all(&self, and: impl FnOnce()) {

@@ -38,14 +38,15 @@
 //! | many callers miss one key | one look-up, whose outcome all of them get |
 //! | the loader finds nothing | `None`, which is kept for a shorter time |
 //! | the loader fails | its error, which is not kept |
-//! | the shared cache is away | what the loader gives; copies in this process go on |
+//! | the shared cache is away, or does not answer | what the loader gives; copies in this process go on |
 //! | the value is invalidated while it is loaded | callers from before get what was loaded, which is not kept; later callers load anew |
 //!
 //! **Staleness.** A change is seen by other processes when the message of [`ReadThrough::invalidate`] reaches them. Where messages are
-//! lost, a copy in a process is at most [`local_ttl`](ReadThroughOptions::local_ttl) older than the shared value, which is at most
-//! [`ttl`](ReadThroughOptions::ttl) older than the store. So never keep a balance here.
+//! lost, a copy in a process is at most [`local_ttl`](ReadThroughOptions::local_ttl) older than the shared value, and that at most
+//! [`ttl`](ReadThroughOptions::ttl), and what the look-up took, older than the store. So never keep a balance here.
 //!
-//! Values are JSON in the shared cache, in the clear: a personal one is sealed by its own `Serialize`.
+//! Values are JSON in the shared cache, in the clear: a personal one is sealed by its own `Serialize`. Programs that read each other's
+//! values wrongly use different names.
 
 mod counts;
 mod flights;
@@ -53,6 +54,7 @@ mod options;
 mod wire;
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,10 +82,18 @@ pub trait Load<V>: Send + Sync + 'static {
 }
 
 /// What a loader found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Loaded<V> {
     value: Option<V>,
     version: u64,
+}
+
+impl<V> fmt::Debug for Loaded<V> {
+    /// Without the value, which may be personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Loaded");
+        debug.field("is_found", &self.value.is_some()).field("version", &self.version).finish()
+    }
 }
 
 impl<V> Loaded<V> {
@@ -92,9 +102,14 @@ impl<V> Loaded<V> {
         Self { value: Some(value), version }
     }
 
-    /// There is none.
+    /// There is none, and the store knows no version of that: it never was, say.
     pub fn nothing() -> Self {
-        Self { value: None, version: 0 }
+        Self::nothing_at(0)
+    }
+
+    /// There is none since this version, at which it was removed.
+    pub fn nothing_at(version: u64) -> Self {
+        Self { value: None, version }
     }
 }
 
@@ -124,6 +139,8 @@ struct State<V> {
     loader: Box<dyn Load<V>>,
     options: ReadThroughOptions,
     local: moka::sync::Cache<String, LocalCopy<V>>,
+    /// Before which version states of a key are over, as far as this process was told.
+    floors: moka::sync::Cache<String, u64>,
     flights: Flights<V>,
     counters: Counters,
     clock: Arc<dyn Clock>,
@@ -175,7 +192,8 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
         let state = Arc::new(State {
             cache,
             loader: Box::new(loader),
-            local: moka::sync::Cache::new(options.local_capacity),
+            local: bounded(&options, options.local_ttl),
+            floors: bounded(&options, options.ttl + options.load_timeout * 2),
             options,
             flights: Flights::default(),
             counters: Counters::default(),
@@ -198,8 +216,8 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
             let now = state.clock.elapsed();
             if now < copy.ends_at {
                 state.counters.hits.add();
-                if now >= copy.refresh_at && state.start(key).is_some() {
-                    state.counters.refreshes.add();
+                if now >= copy.refresh_at {
+                    state.refresh(key);
                 }
                 return Ok(copy.value);
             }
@@ -210,18 +228,24 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
 
     /// Forgets states of `key` that are older than `version`, here, in the shared cache, and in the other processes.
     ///
-    /// Call it after the change is committed. A caller that asks here afterwards gets the new state.
+    /// Call it after the change is committed. A caller that asks here afterwards gets the new state. Cancelling it leaves nothing
+    /// undone.
     ///
     /// # Errors
-    /// Those of the shared cache: then others may go on with what they have until its time is over.
+    /// Those of the shared cache: then other processes may go on with what they have until its time is over.
     pub async fn invalidate(&self, key: &str, version: u64) -> Result<()> {
-        let state = &self.state;
-        state.forget(key, version);
-        let removed = state.cache.remove(&state.shared_key(key), version, state.options.ttl).await;
-        // Somebody may have taken an old state from the shared cache before it was removed there.
-        state.forget(key, version);
-        let told = state.cache.publish(&state.options.name, wire::message(key, version)).await;
-        removed.and(told)
+        self.state.forget(key, version);
+        let (state, key) = (Arc::clone(&self.state), key.to_owned());
+        let telling = tokio::spawn(async move {
+            // Longer than a look-up of before may take to put an old state there.
+            let ttl = state.options.ttl + state.options.load_timeout * 2;
+            let removed = state.in_time(state.cache.remove(&state.shared_key(&key), version, ttl)).await;
+            let told = state.cache.publish(&state.options.name, wire::message(&key, version));
+            removed.and(state.in_time(told).await)
+        });
+        telling
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the cache's adapter panicked")))
     }
 
     /// How often what happened since this was made.
@@ -243,34 +267,39 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
 
     /// The look-up of the key that is under way, or one that begins now.
     fn join(self: &Arc<Self>, key: &str) -> Flight<V> {
-        let (flight, begun) = self.flights.join(key);
+        let (flight, begun) = self.flights.join(key, || {});
         if let Some(begun) = begun {
             tokio::spawn(Arc::clone(self).look_up(begun));
         }
         flight
     }
 
-    /// Begins a look-up, if none is under way.
-    fn start(self: &Arc<Self>, key: &str) -> Option<()> {
-        let begun = self.flights.join(key).1?;
-        tokio::spawn(Arc::clone(self).look_up(begun));
-        Some(())
+    /// Begins a look-up behind the copy, if none is under way. Callers that come next do not try.
+    fn refresh(self: &Arc<Self>, key: &str) {
+        let claim = || {
+            if let Some(copy) = self.local.get(key) {
+                self.local.insert(key.to_owned(), LocalCopy { refresh_at: copy.ends_at, ..copy });
+            }
+        };
+        if let Some(begun) = self.flights.join(key, claim).1 {
+            self.counters.refreshes.add();
+            tokio::spawn(Arc::clone(self).look_up(begun));
+        }
     }
 
     /// Asks the shared cache, and then the loader. What is found is kept if nobody invalidated the key meanwhile.
     async fn look_up(self: Arc<Self>, begun: flights::Begun<V>) {
-        let limit = self.options.load_timeout;
-        let found = tokio::time::timeout(limit, self.find(&begun.key)).await.unwrap_or_else(|_| {
-            let message = format!("nothing was loaded within {} ms", limit.as_millis());
-            Err(Error::new(ErrorKind::Unavailable, message))
-        });
-        match found {
-            Ok((found, keep)) => {
+        // What was true then may be over when it is told.
+        let asked_at = self.clock.elapsed();
+        match self.find(&begun.key).await {
+            Ok((found, newest)) => {
                 let value = found.value.map(Arc::new);
-                let copy = keep.then(|| self.copy(value.clone(), found.version));
+                let copy = self.copy(value.clone(), found.version, asked_at);
                 self.flights.land(begun, Ok(value), |key| {
-                    if let Some(copy) = copy {
+                    if newest && found.version >= self.floor(key) {
                         self.local.insert(key.to_owned(), copy);
+                    } else {
+                        self.local.invalidate(key);
                     }
                 });
             }
@@ -281,10 +310,12 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
         }
     }
 
-    /// What the shared cache or the loader has, and whether it may be kept: not where a newer state is known already.
+    /// What the shared cache or the loader has, and whether no newer state is known to the shared cache.
     async fn find(&self, key: &str) -> Result<(Loaded<V>, bool)> {
         let shared = self.shared_key(key);
-        match self.cache.get(&shared).await {
+        match self.in_time(self.cache.get(&shared)).await {
+            // It may have missed a removal, or have lost what was set.
+            Ok(Some(cached)) if cached.version < self.floor(key) => {}
             Ok(Some(cached)) => match wire::value(&cached.value) {
                 Some(value) => {
                     self.counters.shared_hits.add();
@@ -292,18 +323,23 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
                 }
                 // Written by a program with another idea of the values.
                 None => {
-                    tracing::warn!(cache = %self.options.name, "a shared value cannot be read; it is loaded anew")
+                    self.counters.shared_failures.add();
+                    tracing::debug!(cache = %self.options.name, "a shared value cannot be read; it is loaded anew");
                 }
             },
             Ok(None) => {}
             Err(error) => self.is_away(&error),
         }
         self.counters.loads.add();
-        let loaded = self.loader.load(key).await?;
+        let limit = self.options.load_timeout;
+        let loaded = tokio::time::timeout(limit, self.loader.load(key)).await.unwrap_or_else(|_| {
+            let message = format!("nothing was loaded within {} ms", limit.as_millis());
+            Err(Error::new(ErrorKind::Unavailable, message))
+        })?;
         let bytes = wire::bytes(loaded.value.as_ref())?;
         let ttl =
             self.jittered(if loaded.value.is_some() { self.options.ttl } else { self.options.negative_ttl });
-        let newest = match self.cache.set(&shared, bytes, loaded.version, ttl).await {
+        let newest = match self.in_time(self.cache.set(&shared, bytes, loaded.version, ttl)).await {
             Ok(newest) => newest,
             Err(error) => {
                 self.is_away(&error);
@@ -313,18 +349,23 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
         Ok((loaded, newest))
     }
 
+    /// A call to the shared cache, which may take a quarter of what the loader may: without an answer it is away.
+    async fn in_time<T: Send>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let silent = |_| Err(Error::new(ErrorKind::Unavailable, "the shared cache does not answer"));
+        tokio::time::timeout(self.options.load_timeout / 4, call).await.unwrap_or_else(silent)
+    }
+
     fn is_away(&self, error: &Error) {
         self.counters.shared_failures.add();
         tracing::debug!(cache = %self.options.name, %error, "the shared cache did not answer");
     }
 
-    fn copy(&self, value: Option<Arc<V>>, version: u64) -> LocalCopy<V> {
+    fn copy(&self, value: Option<Arc<V>>, version: u64, asked_at: Duration) -> LocalCopy<V> {
         let options = &self.options;
         let ttl =
             if value.is_some() { options.local_ttl } else { options.local_ttl.min(options.negative_ttl) };
         let ttl = self.jittered(ttl);
-        let now = self.clock.elapsed();
-        LocalCopy { value, version, refresh_at: now + ttl / 4 * 3, ends_at: now + ttl }
+        LocalCopy { value, version, refresh_at: asked_at + ttl / 4 * 3, ends_at: asked_at + ttl }
     }
 
     /// Up to a tenth less, so that what was loaded together does not end together.
@@ -342,11 +383,23 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
         }
     }
 
+    /// The oldest version that is not over: what this process was told, and what it has.
+    fn floor(&self, key: &str) -> u64 {
+        let told = self.floors.get(key).unwrap_or(0);
+        self.local.get(key).map_or(told, |copy| told.max(copy.version))
+    }
+
     fn forget(&self, key: &str, version: u64) {
         self.flights.detach(key, || {
+            // Who began after the first word of it has seen the new state.
+            let is_news = self.floors.get(key).is_none_or(|told| told < version);
+            if is_news {
+                self.floors.insert(key.to_owned(), version);
+            }
             if self.local.get(key).is_some_and(|copy| copy.version < version) {
                 self.local.invalidate(key);
             }
+            is_news
         });
     }
 
@@ -355,24 +408,44 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
     }
 }
 
+/// Room for as many entries as there may be copies, each for so long.
+fn bounded<T: Clone + Send + Sync + 'static>(
+    options: &ReadThroughOptions,
+    ttl: Duration,
+) -> moka::sync::Cache<String, T> {
+    moka::sync::Cache::builder().max_capacity(options.local_capacity).time_to_live(ttl).build()
+}
+
 /// Forgets what messages say, and everything where some may have been missed.
 async fn listen<V: Serialize + DeserializeOwned + Send + Sync + 'static>(state: Arc<State<V>>) {
+    let mut was_refused = false;
     loop {
-        if let Ok(mut subscription) = state.cache.subscribe(&state.options.name).await {
-            // What was copied before the subscription may have changed since.
-            state.forget_all();
-            while let Some(message) = subscription.next().await {
-                let told = match message {
-                    Message::Message(message) => wire::invalidated(&message),
-                    Message::Lost => None,
-                };
-                if let Some((key, version)) = told {
-                    state.counters.invalidations.add();
-                    state.forget(&key, version);
-                } else {
-                    state.counters.lost.add();
-                    state.forget_all();
+        match state.cache.subscribe(&state.options.name).await {
+            Ok(mut subscription) => {
+                was_refused = false;
+                // What was copied before the subscription may have changed since.
+                state.forget_all();
+                while let Some(message) = subscription.next().await {
+                    let told = match message {
+                        Message::Message(message) => wire::invalidated(&message),
+                        Message::Lost => None,
+                    };
+                    if let Some((key, version)) = told {
+                        state.counters.invalidations.add();
+                        state.forget(&key, version);
+                    } else {
+                        state.counters.lost.add();
+                        state.forget_all();
+                    }
                 }
+            }
+            Err(error) => {
+                state.counters.shared_failures.add();
+                if !was_refused {
+                    let name = &state.options.name;
+                    tracing::warn!(cache = %name, %error, "changes elsewhere are not heard of, for now");
+                }
+                was_refused = true;
             }
         }
         tokio::time::sleep(PAUSE).await;

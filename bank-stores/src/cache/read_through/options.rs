@@ -69,7 +69,7 @@ impl ReadThroughOptions {
         Self { local_capacity: copies, ..self }
     }
 
-    /// How long a look-up may take: the shared cache and the loader together.
+    /// How long the loader may take. A call to the shared cache may take a quarter of it.
     ///
     /// # Errors
     /// `Invalid`, field `load_timeout`: 1 ms to 365 days.

@@ -102,7 +102,7 @@ pub async fn floors_and_ceilings_hold_and_may_be_moved(ledger: &dyn Ledger) {
     assert_eq!((opened.ceiling, opened.floor, opened.balance), (Some(eur(5)), Some(eur(0)), eur(0)));
 }
 
-/// What an account was opened with may be changed: it is so from then on, wherever it is told of, and its opening stays what it was.
+/// What an account is like may be changed: it is so from then on, wherever it is told of, and its opening stays what it was.
 pub async fn an_account_is_changed(ledger: &dyn Ledger) {
     open(ledger, &[], 0).await;
     let owner = OwnerId::new("ann").expect("well formed");
