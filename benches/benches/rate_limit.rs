@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bank_benches::{Failure, gateways};
+use bank_gateway::step::Waiting;
 use bank_gateway::{Buckets, Exchange, RateLimit, Step as _};
 use bank_sdk::Principal;
 use bank_sdk::http::Body;
@@ -53,7 +54,7 @@ fn main() -> Result<(), Failure> {
                 exchange
             },
             |mut exchange| {
-                assert!(limit.before(&mut exchange, &mut ()).is_ok());
+                assert!(limit.before(&mut exchange, &mut Waiting::default()).is_ok());
                 exchange
             },
             BatchSize::SmallInput,

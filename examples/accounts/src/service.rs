@@ -21,7 +21,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// The service over `ledger`. Ids of deposits are derived from callers' keys with `derivation`, which must be the
+    /// The service over `ledger`. Ids are derived from callers' keys with `derivation`, which must be the
     /// same for every copy and for as long as the ledger lives.
     ///
     /// [`forget_events`](Self::forget_events) should run beside it.
