@@ -17,6 +17,7 @@ mod problem;
 pub mod serve;
 mod service;
 pub mod testing;
+pub mod text;
 
 pub use bank_stores as stores;
 pub use call::{Call, Reply};

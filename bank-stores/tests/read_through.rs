@@ -576,6 +576,16 @@ async fn no_more_copies_are_kept_than_said() {
 }
 
 #[tokio::test]
+async fn a_process_alone_keeps_copies_too() {
+    let store = Store::of("Ann", 1);
+    let names = ReadThrough::local(store.clone(), options());
+    assert_eq!((get(&names).await, get(&names).await, store.loads()), (is("Ann"), is("Ann"), 1));
+    store.holds("Anna", 2);
+    names.invalidate("ann", 2).await.unwrap();
+    assert_eq!(get(&names).await, is("Anna"));
+}
+
+#[tokio::test]
 async fn the_last_clone_ends_the_subscription() {
     let clock = ManualClock::default();
     let (shared, store) = (Shared::new(&clock), Store::of("Ann", 1));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bank_sdk::http::IDEMPOTENCY_REPLAYED;
+use bank_sdk::text::is_printable;
 use bank_sdk::{Call, List, Problem, Reply, page};
 use bank_stores::ledger::{self, AccountId, AsOf, OpenAccount, OwnerId};
 use bank_stores::{Consistency, ErrorKind, LedgerExt, Timestamp, random};
@@ -94,9 +95,9 @@ impl Accounts {
 }
 
 fn checked_name(name: &str) -> Result<&str, Problem> {
-    let name = name.trim();
-    if (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
-        return Ok(name);
+    let trimmed = name.trim();
+    if (1..=MAX_NAME).contains(&trimmed.chars().count()) && is_printable(name) {
+        return Ok(trimmed);
     }
     let wanted = format!("must have 1 to {MAX_NAME} printable characters");
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`name` {wanted}"))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bank_sdk::text::is_printable;
 use bank_sdk::{Call, Problem, Reply};
 use bank_stores::ledger::{AccountId, Floor, OpenAccount, Posting, PostingId, Receipt};
 use bank_stores::{Currency, Error, ErrorKind, LedgerExt};
@@ -64,7 +65,7 @@ fn house_account(purpose: &str, currency: Currency) -> Result<AccountId, Error> 
 }
 
 fn check_reference(reference: &str) -> Result<(), Problem> {
-    if reference.chars().count() <= MAX_REFERENCE && !reference.chars().any(char::is_control) {
+    if reference.chars().count() <= MAX_REFERENCE && is_printable(reference) {
         return Ok(());
     }
     Err(unprocessable("invalid_reference", "reference", "must have at most 140 printable characters"))

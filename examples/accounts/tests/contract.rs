@@ -146,7 +146,7 @@ async fn opening_with_a_key_opens_once() {
     let other = NewAccount::new(Currency::USD);
     let outcome = alice.call(endpoints::OPEN, &other).key(&key("k")).send().await;
     assert_eq!(refused(outcome), (422, "idempotency_key_reused".to_owned()));
-    for name in ["", " ", "a\u{0}b", &"x".repeat(51)] {
+    for name in ["", " ", "a\u{0}b", "\nRent", "to \u{202e}ecilA", &"x".repeat(51)] {
         let new = NewAccount::new(Currency::EUR).name(name);
         assert_eq!(refused(alice.call(endpoints::OPEN, &new).send().await), (422, "invalid_name".to_owned()));
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bank_sdk::text::is_printable;
 use bank_sdk::{Call, Problem};
 use bank_stores::items::{Change, Condition, Transaction};
 use bank_stores::{ErrorKind, ItemsExt, random};
@@ -82,7 +83,6 @@ fn taken() -> Problem {
 
 /// Names every field that is wrong, not only the first.
 fn check(user: &NewUser<'_>) -> Result<(), Problem> {
-    let printable = |text: &str| !text.chars().any(char::is_control);
     let checks = [
         (
             "username",
@@ -92,8 +92,8 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
         ("password", (10..=128).contains(&user.password.chars().count()), "must have 10 to 128 characters"),
         (
             "name",
-            (1..=80).contains(&user.name.chars().count()) && printable(user.name),
-            "must have 1 to 80 characters",
+            (1..=80).contains(&user.name.chars().count()) && is_printable(user.name),
+            "must have 1 to 80 printable characters",
         ),
         ("email", is_email(user.email), "must be an email address"),
     ];

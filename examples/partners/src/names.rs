@@ -1,12 +1,14 @@
 //! What customers are called, as far as it can be learnt quickly.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bank_sdk::client::Client;
+use bank_stores::cache::{Load, Loaded, ReadThrough, ReadThroughOptions};
+use bank_stores::{Error, ErrorKind, Result};
 use http::StatusCode;
 use identity::wire::CustomerPath;
-use moka::sync::Cache;
 use tokio::time::Instant;
 
 /// So many names are remembered, for this long.
@@ -17,48 +19,53 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// After identity did not answer, it is not asked for so long: one slow call may not become one for each notification.
 const RESPITE: Duration = Duration::from_secs(2);
 
-/// The names of customers.
+/// The names of customers. They stay in this process: a shared cache would hold them in the clear.
 #[derive(Clone, Debug)]
-pub(crate) struct Names {
-    client: Client,
-    known: Cache<String, Option<String>>,
-    /// Until when identity is not asked.
-    respite: Arc<Mutex<Option<Instant>>>,
-}
+pub(crate) struct Names(ReadThrough<String>);
 
 impl Names {
     pub(crate) fn new(client: Client) -> Self {
-        let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(FOR).build();
-        Self { client, known, respite: Arc::default() }
+        let options = ReadThroughOptions::new("names")
+            .and_then(|options| options.local_ttl(FOR)?.negative_ttl(FOR)?.load_timeout(PATIENCE * 2));
+        let options = options.expect("a plain name and minutes").local_capacity(REMEMBERED);
+        Self(ReadThrough::local(Profiles { client, respite: Mutex::default() }, options))
     }
 
     /// The customer's name, or nothing where it cannot be had now: a notification without a name is better than a late
     /// one.
     pub(crate) async fn of(&self, customer: &str) -> Option<String> {
-        if let Some(name) = self.known.get(customer) {
-            return name;
-        }
+        let name = self.0.get_or_load(customer).await.ok()??;
+        Some((*name).clone())
+    }
+}
+
+struct Profiles {
+    client: Client,
+    /// Until when identity is not asked.
+    respite: Mutex<Option<Instant>>,
+}
+
+#[async_trait]
+impl Load<String> for Profiles {
+    async fn load(&self, customer: &str) -> Result<Loaded<String>> {
+        let unavailable = || Error::new(ErrorKind::Unavailable, "names cannot be had now");
         if self.respite.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end)
         {
-            return None;
+            return Err(unavailable());
         }
         let path = CustomerPath { id: customer.to_owned() };
         match self.client.call(identity::endpoints::BY_ID, &path).timeout(PATIENCE).send().await {
-            Ok(found) => {
-                self.known.insert(customer.to_owned(), Some(found.name.clone()));
-                Some(found.name)
-            }
+            Ok(found) => Ok(Loaded::found(found.name, 1)),
             // Nobody's name: a partner's program, say.
             Err(error)
                 if error.problem().is_some_and(|problem| problem.status() == StatusCode::NOT_FOUND) =>
             {
-                self.known.insert(customer.to_owned(), None);
-                None
+                Ok(Loaded::nothing())
             }
             Err(error) => {
                 tracing::warn!(%error, "names cannot be had now");
                 *self.respite.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + RESPITE);
-                None
+                Err(unavailable())
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bank_sdk::text::is_printable;
 use bank_sdk::{Call, Problem, Reply};
 use bank_stores::items::{Change, Condition, Transaction};
 use bank_stores::ledger::AccountId;
@@ -129,7 +130,7 @@ fn check(transfer: &NewTransfer) -> Result<(), Problem> {
         return Err(unprocessable("invalid_account", "to", "must be an account's id"));
     }
     let reference = reference.as_deref().unwrap_or_default();
-    if reference.chars().count() > MAX_REFERENCE || reference.chars().any(char::is_control) {
+    if reference.chars().count() > MAX_REFERENCE || !is_printable(reference) {
         return Err(unprocessable(
             "invalid_reference",
             "reference",

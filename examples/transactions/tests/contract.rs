@@ -162,6 +162,7 @@ async fn what_is_wrong_with_a_request_is_named() {
         (transfer(&alice, &"x".repeat(129), 1), "invalid_account"),
         (with(&"é".repeat(141)), "invalid_reference"),
         (with("a\nb"), "invalid_reference"),
+        (with("to \u{202e}ecilA"), "invalid_reference"),
     ];
     for (new, code) in cases {
         let answer = copy.raw("cus_alice", "k", &new).await;

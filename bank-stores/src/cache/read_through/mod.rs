@@ -48,6 +48,7 @@
 //! Values are JSON in the shared cache, in the clear: a personal one is sealed by its own `Serialize`. Programs that read each other's
 //! values wrongly use different names.
 
+mod alone;
 mod counts;
 mod flights;
 mod options;
@@ -116,13 +117,13 @@ impl<V> Loaded<V> {
 /// A read-through cache of one kind of values. Clones share it.
 pub struct ReadThrough<V> {
     state: Arc<State<V>>,
-    /// Ends the task that receives messages with the last clone.
-    _listener: Arc<Listener>,
+    /// Ends the task that receives messages with the last clone; none where there is nobody else.
+    _listener: Option<Arc<Listener>>,
 }
 
 impl<V> Clone for ReadThrough<V> {
     fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state), _listener: Arc::clone(&self._listener) }
+        Self { state: Arc::clone(&self.state), _listener: self._listener.clone() }
     }
 }
 
@@ -178,7 +179,13 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
         )
     }
 
-    /// The same with the clock and the randomness that are given.
+    /// Values of `loader` in this process alone: no other process is told of what is invalidated here.
+    pub fn local(loader: impl Load<V>, options: ReadThroughOptions) -> Self {
+        let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom::new()));
+        Self { state: State::new(Arc::new(alone::Alone), loader, options, clock, random), _listener: None }
+    }
+
+    /// As [`new`](Self::new), with the clock and the randomness that are given.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -189,19 +196,9 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        let state = Arc::new(State {
-            cache,
-            loader: Box::new(loader),
-            local: bounded(&options, options.local_ttl),
-            floors: bounded(&options, options.ttl + options.load_timeout * 2),
-            options,
-            flights: Flights::default(),
-            counters: Counters::default(),
-            clock,
-            random,
-        });
+        let state = State::new(cache, loader, options, clock, random);
         let listener = tokio::spawn(listen(Arc::clone(&state)));
-        Self { state, _listener: Arc::new(Listener(listener.abort_handle())) }
+        Self { state, _listener: Some(Arc::new(Listener(listener.abort_handle()))) }
     }
 
     /// The value of `key`: a copy, or what is looked up now; `None` where there is none.
@@ -261,6 +258,26 @@ impl<V> fmt::Debug for ReadThrough<V> {
 }
 
 impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
+    fn new(
+        cache: Arc<dyn Cache>,
+        loader: impl Load<V>,
+        options: ReadThroughOptions,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            cache,
+            loader: Box::new(loader),
+            local: bounded(&options, options.local_ttl),
+            floors: bounded(&options, options.ttl + options.load_timeout * 2),
+            options,
+            flights: Flights::default(),
+            counters: Counters::default(),
+            clock,
+            random,
+        })
+    }
+
     fn shared_key(&self, key: &str) -> String {
         format!("{}/{key}", self.options.name)
     }
