@@ -171,6 +171,13 @@ impl<I, O> Endpoint<I, O> {
         self
     }
 
+    /// The call may carry an `Idempotency-Key`, and may be repeated with it: for what does little harm when it is done twice.
+    #[must_use]
+    pub const fn optional_idempotency_key(mut self) -> Self {
+        self.spec.idempotency = Idempotency::OptionalKey;
+        self
+    }
+
     /// The call is idempotent (RFC 9110 §9.2.2): done twice is done once. For example, its input carries an id of its own.
     #[must_use]
     pub const fn idempotent(mut self) -> Self {

@@ -76,7 +76,7 @@ impl<T: Transport> Retry<T> {
         let class = sending.idempotency().unwrap_or(self.class);
         match class {
             Idempotency::Safe => sending.request.method().is_safe(),
-            Idempotency::Key => sending.request.headers().contains_key(IDEMPOTENCY_KEY),
+            class if class.has_key() => sending.request.headers().contains_key(IDEMPOTENCY_KEY),
             class => class.may_repeat(),
         }
     }

@@ -158,8 +158,9 @@ fn repetition(endpoint: &EndpointDeclaration, faults: &mut Vec<String>) {
             "is declared safe, which only GET is; say .idempotency_key(), .idempotent() or nothing"
                 .to_owned(),
         ),
-        Idempotency::Key if is_get => {
-            faults.push("is a GET and needs no idempotency key; remove .idempotency_key()".to_owned());
+        class if class.has_key() && is_get => {
+            let name = if class == Idempotency::Key { "idempotency_key" } else { "optional_idempotency_key" };
+            faults.push(format!("is a GET and needs no idempotency key; remove .{name}()"));
         }
         _ => {}
     }
@@ -281,6 +282,7 @@ mod tests {
             (get("/v1/x").access(Access::Internal { callers: vec![" ".to_owned()] }), "proper name"),
             (get("/v1/x").access(Access::Login), "must be a POST"),
             (get("/v1/x").idempotency(Idempotency::Key), "remove .idempotency_key()"),
+            (get("/v1/x").idempotency(Idempotency::OptionalKey), "remove .optional_idempotency_key()"),
             (post().idempotency(Idempotency::Safe), "only GET is"),
             (get("/v1/x").limit_class(""), ".limit_class(…)"),
             (get("/v1/x").timeout(Duration::ZERO), ".timeout(…)"),

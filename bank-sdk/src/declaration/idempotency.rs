@@ -16,13 +16,21 @@ pub enum Idempotency {
     Idempotent,
     /// With its `Idempotency-Key`, which it must carry.
     Key,
+    /// With its `Idempotency-Key`, where it carries one.
+    OptionalKey,
     /// Never.
     #[default]
     None,
 }
 
 impl Idempotency {
-    /// Whether a call whose outcome is unknown may be sent again.
+    /// Whether a call may carry an `Idempotency-Key` that means something.
+    #[must_use]
+    pub const fn has_key(self) -> bool {
+        matches!(self, Self::Key | Self::OptionalKey)
+    }
+
+    /// Whether a call whose outcome is unknown may be sent again; with the same key, where it has one to carry.
     #[must_use]
     pub const fn may_repeat(self) -> bool {
         !matches!(self, Self::None)

@@ -60,9 +60,9 @@ fn refer<'a>(names: impl Iterator<Item = &'a str>) -> Value {
 }
 
 /// The parameter of a call that needs a key.
-pub(super) fn idempotency_key() -> Value {
+pub(super) fn idempotency_key(required: bool) -> Value {
     json!({
-        "name": "Idempotency-Key", "in": "header", "required": true,
+        "name": "Idempotency-Key", "in": "header", "required": required,
         "description": "Made by the caller before the first try and repeated on every retry: 1 to 128 visible ASCII \
                         characters, in quotes or as a bare token.",
         "schema": {

@@ -50,8 +50,8 @@ pub(super) fn operation(
             json!({ "name": name, "in": "query", "required": needed, "schema": without_null(schema) })
         }));
     }
-    if endpoint.idempotency == Idempotency::Key {
-        parameters.push(headers::idempotency_key());
+    if endpoint.idempotency.has_key() {
+        parameters.push(headers::idempotency_key(endpoint.idempotency == Idempotency::Key));
     }
     security(endpoint, around.security, &mut operation, &mut parameters);
     if !parameters.is_empty() {
@@ -130,7 +130,7 @@ fn security(
 }
 
 fn responses(endpoint: &EndpointDeclaration, around: &Around<'_>, shared: &mut Responses) -> Value {
-    let has_key = endpoint.idempotency == Idempotency::Key;
+    let has_key = endpoint.idempotency.has_key();
     let mut success = json!({ "description": "success", "headers": headers::of_success(has_key) });
     if endpoint.status != 204 {
         for media_type in &endpoint.produces {

@@ -19,7 +19,7 @@ impl Api {
     /// | Member | Like |
     /// | --- | --- |
     /// | `x-bank-access` (needed) | [`Access`], for example `{"who": "authenticated", "scopes": ["notes:read"]}` |
-    /// | `x-bank-idempotency` | [`Idempotency`]; by default what HTTP says of the method, and `key` where `Idempotency-Key` is required |
+    /// | `x-bank-idempotency` | [`Idempotency`]; by default what HTTP says of the method, `key` where `Idempotency-Key` is required, and `optional_key` where it may be given |
     /// | `x-bank-limit-class`, `x-bank-body-limit` | the fields of [`EndpointDeclaration`] |
     /// | `x-bank-timeout-ms`, `x-bank-idle-timeout-ms`, `x-bank-whole-timeout-ms` | the same |
     /// | `x-bank-long-poll`, `x-bank-stream`, `x-bank-upgrade` | the same |

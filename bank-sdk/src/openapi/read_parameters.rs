@@ -26,6 +26,8 @@ pub(super) fn input(
             "header" if name.eq_ignore_ascii_case(IDEMPOTENCY_KEY.as_str()) => {
                 if required {
                     endpoint.idempotency = Idempotency::Key;
+                } else if endpoint.idempotency == Idempotency::None {
+                    endpoint.idempotency = Idempotency::OptionalKey;
                 }
                 continue;
             }

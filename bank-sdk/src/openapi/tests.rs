@@ -64,6 +64,8 @@ fn bank() -> Api {
         .whole_timeout(Duration::from_secs(60));
     const CAPTURE: Endpoint<Capture, Empty> =
         Endpoint::post("/v1/holds/{id}/capture").authenticated().idempotency_key().body_limit(2_000);
+    const OPEN: Endpoint<Empty, Empty> =
+        Endpoint::post("/v1/accounts").authenticated().optional_idempotency_key();
     const SIGN_IN: Endpoint<Empty, Empty> =
         Endpoint::post("/v1/sessions").login().limit_class("login").created();
     const SIGN_OUT: Endpoint<Empty, Empty> =
@@ -79,6 +81,7 @@ fn bank() -> Api {
         .endpoint(PAY.declare())
         .endpoint(STATEMENT.declare())
         .endpoint(CAPTURE.declare())
+        .endpoint(OPEN.declare())
         .endpoint(SIGN_IN.declare())
         .endpoint(SIGN_OUT.declare())
         .endpoint(EVENTS.declare())
@@ -118,6 +121,16 @@ fn assert_same(one: &Value, other: &Value, at: &str) {
 fn operation_of(method: &str, path: &str) -> (Value, Value) {
     let document = described(&[bank()]);
     (document["paths"][path][method].clone(), document)
+}
+
+#[test]
+fn a_key_that_may_be_left_out_is_described_as_one() {
+    for (path, required) in [("/v1/accounts", false), ("/v1/transfers", true)] {
+        let (operation, _) = operation_of("post", path);
+        let parameters = operation["parameters"].as_array().unwrap();
+        let key = parameters.iter().find(|parameter| parameter["name"] == "Idempotency-Key").unwrap();
+        assert_eq!(key["required"], required, "{path}");
+    }
 }
 
 #[test]

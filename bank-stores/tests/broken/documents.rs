@@ -72,6 +72,18 @@ impl Broken {
         self.count.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Writes over whatever there is.
+    async fn overwrite(&self, collection: &str, id: &str, mut write: DocumentWrite) -> Result<Written> {
+        loop {
+            let held = self.inner.get(collection, id, Consistency::Current).await?;
+            write.change = at_version(write.change, held.map_or(0, |held| held.version));
+            match self.inner.write_one(collection, write.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && error.field() != Some("write") => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn write_broken(&self, collection: &str, mut write: DocumentWrite) -> Result<Written> {
         let id = write.change.id().to_owned();
         match self.fault {
@@ -81,19 +93,24 @@ impl Broken {
                 }
             }
             Fault::Doubles => write.write = format!("{}.{}", write.write, self.next()).into(),
-            Fault::IgnoresVersions | Fault::ChecksThenWrites => {
+            Fault::IgnoresVersions => {
                 let held = self.inner.get(collection, &id, Consistency::Current).await?;
+                if let Some(held) = held {
+                    write.change = at_version(write.change, held.version);
+                }
+            }
+            Fault::ChecksThenWrites => {
                 if let DocumentChange::Replace { version, .. } | DocumentChange::Delete { version, .. } =
-                    &mut write.change
+                    &write.change
                 {
-                    let held = held.map_or(0, |held| held.version);
-                    if self.fault == Fault::ChecksThenWrites && held != *version {
+                    let held = self.inner.get(collection, &id, Consistency::Current).await?;
+                    if held.is_none_or(|held| held.version != *version) {
                         return Err(Error::new(ErrorKind::Conflict, "another version"));
                     }
                     // Somebody else has looked meanwhile; who stays alone goes on.
                     let _ = tokio::time::timeout(Duration::from_millis(100), self.looked.wait()).await;
-                    let now = self.inner.get(collection, &id, Consistency::Current).await?;
-                    *version = now.map_or(held, |now| now.version);
+                    // What was seen is believed, whoever came between.
+                    return self.overwrite(collection, &id, write).await;
                 }
             }
             Fault::ExpiredKeepKeys => {
@@ -119,6 +136,14 @@ impl Broken {
             (_, outcome) => outcome,
         }
     }
+}
+
+/// The same change of a document of another version.
+fn at_version(mut change: DocumentChange, other: u64) -> DocumentChange {
+    if let DocumentChange::Replace { version, .. } | DocumentChange::Delete { version, .. } = &mut change {
+        *version = other;
+    }
+    change
 }
 
 #[async_trait]

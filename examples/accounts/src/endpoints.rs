@@ -33,11 +33,12 @@ pub fn api() -> Api {
         .endpoint(EVENTS.declare())
 }
 
-/// Opens an account for the caller. An `Idempotency-Key` is welcome and not required: opening moves no money.
+/// Opens an account for the caller. An `Idempotency-Key` is not required, since opening moves no money.
 pub const OPEN: Endpoint<NewAccount, Account> = Endpoint::post("/v1/accounts")
     .summary("Opens an account")
     .scope("accounts:write")
     .created()
+    .optional_idempotency_key()
     .problems(&[(422, "invalid_name"), (422, "idempotency_key_reused")]);
 
 /// The caller's accounts, in the order they were opened.

@@ -35,15 +35,13 @@ export function tryForm({ method, path, operation, parameters, resolve }) {
   };
 
   const isKey = (parameter) => parameter.in === 'header' && parameter.name.toLowerCase() === 'idempotency-key';
-  const wantsKey =
-    parameters.some(isKey) ||
-    Object.entries(operation).some(([name, value]) => /^x-bank-idempoten/.test(name) && value && value !== 'none');
+  const key = parameters.find(isKey);
   const fields = parameters
     .filter((parameter) => ['path', 'query', 'header'].includes(parameter.in) && !isKey(parameter))
     .map((parameter) =>
       add(parameter, parameter.example ?? (parameter.required ? resolve(parameter.schema)?.examples?.[0] : undefined)),
     );
-  if (wantsKey) fields.push(add({ in: 'header', name: 'Idempotency-Key', required: true }, `"${crypto.randomUUID()}"`));
+  if (key) fields.push(add(key, `"${crypto.randomUUID()}"`));
 
   const [type, media] = Object.entries(resolve(operation.requestBody)?.content ?? {})[0] ?? [];
   let body = null;

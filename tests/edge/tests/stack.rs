@@ -296,6 +296,7 @@ async fn s21_retry_stands_alone_and_repeats_only_what_may_be_repeated() {
         (Idempotency::Safe, "GET", &[500], 1, 500),
         (Idempotency::Safe, "POST", &[503], 1, 503),
         (Idempotency::Key, "POST", &[503], 2, 200),
+        (Idempotency::OptionalKey, "POST", &[503], 2, 200),
         (Idempotency::None, "POST", &[503], 1, 503),
     ] {
         let (counted, inner) = answering(statuses);
@@ -306,10 +307,12 @@ async fn s21_retry_stands_alone_and_repeats_only_what_may_be_repeated() {
             "{class:?} {method} {statuses:?}"
         );
     }
-    let (counted, inner) = answering(&[503]);
-    let unkeyed = Request::post("/").body(Body::from("once")).unwrap();
-    assert_eq!(sent(Retry::around(transport(inner)).of(Idempotency::Key), unkeyed).await, 503);
-    assert_eq!(counted.load(Ordering::SeqCst), 1, "without its key it is not repeated");
+    for class in [Idempotency::Key, Idempotency::OptionalKey] {
+        let (counted, inner) = answering(&[503]);
+        let unkeyed = Request::post("/").body(Body::from("once")).unwrap();
+        assert_eq!(sent(Retry::around(transport(inner)).of(class), unkeyed).await, 503);
+        assert_eq!(counted.load(Ordering::SeqCst), 1, "without its key it is not repeated");
+    }
 }
 
 #[tokio::test(start_paused = true)]
