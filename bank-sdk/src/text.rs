@@ -3,7 +3,7 @@
 /// Whether all of a text is shown as it is written: no control characters, and nothing unseen that ends lines, hides, or turns the
 /// direction of what stands around it (Unicode TR #36, §3), so that a name or a reference cannot show another one.
 ///
-/// The joiners that scripts and emoji are written with are fine.
+/// The joiners that scripts and emoji are written with are fine; flags of regions, such as Scotland's, are not.
 ///
 /// ```
 /// use bank_sdk::text::is_printable;
@@ -25,7 +25,9 @@ pub fn is_printable(text: &str) -> bool {
                 // Of no width: a space, a soft hyphen, what joins words, and what annotates.
                 | '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
                 | '\u{fff9}'..='\u{fffb}'
-                // A second alphabet that nobody sees.
+                // Letters that are blank.
+                | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
+                // A second alphabet that nobody sees, in which the flags of a few regions are written.
                 | '\u{e0000}'..='\u{e007f}'
             )
     })
@@ -37,8 +39,18 @@ mod tests {
 
     #[test]
     fn what_changes_how_others_are_shown_is_not_printable() {
-        for text in ["", "Ann", "São Paulo", "שלום", "مرحبا", "नमस्ते", "👩‍👩‍👧", "e\u{301}", "می\u{200c}خواهم"]
-        {
+        for text in [
+            "",
+            "Ann",
+            "São Paulo",
+            "שלום",
+            "مرحبا",
+            "नमस्ते",
+            "👩‍👩‍👧",
+            "e\u{301}",
+            "می\u{200c}خواهم",
+            "葛\u{e0100}",
+        ] {
             assert!(is_printable(text), "{text:?}");
         }
         for hidden in [
@@ -55,6 +67,7 @@ mod tests {
             '\u{2066}',
             '\u{feff}',
             '\u{e0041}',
+            '\u{3164}',
         ] {
             assert!(!is_printable(&format!("a{hidden}b")), "{hidden:?}");
         }

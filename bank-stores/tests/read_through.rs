@@ -433,7 +433,7 @@ async fn without_the_shared_cache_the_loader_answers_and_copies_go_on() {
         assert_eq!(get(&names).await, is("Ann"));
     }
     assert_eq!(store.loads(), 1);
-    assert!(names.counts().shared_failures >= 2, "{:?}", names.counts());
+    assert!(names.counts().shared_failures >= 1, "{:?}", names.counts());
     assert_eq!(names.invalidate("ann", 2).await.unwrap_err().kind(), ErrorKind::Unavailable);
     store.holds("Anna", 2);
     assert_eq!(get(&names).await, is("Anna"));

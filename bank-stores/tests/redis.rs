@@ -7,6 +7,8 @@
 mod server;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bank_stores::cache::{Message, Subscription};
@@ -124,6 +126,50 @@ async fn a_silent_server_is_away_also_to_callers_who_wait_for_less_than_the_conn
         tokio::time::timeout(Duration::from_secs(60), cache.get("k")).await.expect("at once").unwrap_err();
     assert!(error.message().contains("is away since"), "{error}");
     server.signal("-CONT");
+}
+
+/// A way to a server on which the connections of before lead nowhere from some time on, without an end: as to a machine that vanished.
+async fn way_to(port: u16) -> (u16, Arc<AtomicBool>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (own, vanished) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+    let told = vanished.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (told, was_before) = (told.clone(), !told.load(Ordering::SeqCst));
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let vanishes = async {
+                    while !(was_before && told.load(Ordering::SeqCst)) {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    // Both ends stay open.
+                    () = vanishes => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (own, vanished)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_wait_for_little_are_led_past_a_connection_that_leads_nowhere() {
+    let Some(server) = Server::start(&[]) else { return };
+    let (port, vanished) = way_to(server.port).await;
+    let options = RedisOptions::new(&format!("redis://127.0.0.1:{port}")).unwrap();
+    let cache = RedisCache::open(options.pause(Duration::from_millis(50))).await.unwrap();
+    cache.get("k").await.unwrap();
+    vanished.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Sooner than the connection itself would notice, each time.
+    assert!(tokio::time::timeout(Duration::from_millis(250), cache.get("k")).await.is_err());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !matches!(tokio::time::timeout(Duration::from_millis(250), cache.get("k")).await, Ok(Ok(None))) {
+        assert!(Instant::now() < deadline, "no other connection is made");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,6 +20,8 @@ struct State {
     failures: u32,
     /// Since when it is away, and when somebody looks again.
     away: Option<(Instant, Instant)>,
+    /// When it answered last.
+    answered: Option<Instant>,
 }
 
 impl Breaker {
@@ -45,9 +47,17 @@ impl Breaker {
     pub(super) fn answered(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = 0;
+        state.answered = Some(Instant::now());
         if let Some((since, _)) = state.away.take() {
             tracing::info!(away_ms = since.elapsed().as_millis() as u64, "Redis answers again");
         }
+    }
+
+    /// A call that was made then was dropped without an answer; says whether the server is taken for away. Where others had answers
+    /// meanwhile, that says nothing.
+    pub(super) fn dropped(&self, since: Instant) -> bool {
+        let answered = self.state.lock().unwrap_or_else(PoisonError::into_inner).answered;
+        answered.is_none_or(|answered| answered < since) && self.failed(&"no answer")
     }
 
     /// It has not; says whether it is taken for away.
@@ -86,5 +96,11 @@ mod tests {
         assert_eq!((breaker.enter(), breaker.enter()), (Ok(()), Err(Duration::from_millis(200))));
         breaker.answered();
         assert_eq!((breaker.enter(), breaker.enter()), (Ok(()), Ok(())));
+        // Calls of before the answer prove nothing, however late they are dropped.
+        let before = Instant::now() - Duration::from_millis(1);
+        assert!((0..FAILURES * 2).all(|_| !breaker.dropped(before)));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let dropped: Vec<_> = (0..FAILURES).map(|_| breaker.dropped(Instant::now())).collect();
+        assert_eq!(dropped, [false, false, true]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -82,13 +82,16 @@ impl Wire {
 pub(super) struct Connection {
     options: RedisOptions,
     wire: RwLock<Wire>,
+    /// When another wire was made last.
+    replaced: Mutex<Option<Instant>>,
     breaker: Breaker,
 }
 
 impl Connection {
     pub(super) async fn open(options: &RedisOptions) -> Result<Self> {
         let wire = RwLock::new(Wire::for_calls(options).await?);
-        Ok(Self { wire, breaker: Breaker::new(options.pause), options: options.clone() })
+        let (replaced, breaker) = (Mutex::default(), Breaker::new(options.pause));
+        Ok(Self { wire, replaced, breaker, options: options.clone() })
     }
 
     pub(super) const fn is_cluster(&self) -> bool {
@@ -100,11 +103,16 @@ impl Connection {
     }
 
     /// Another connection in the place of one that does not notice by itself that it leads nowhere: to a machine that is gone, or to one
-    /// that is the primary no more. A cluster's does.
+    /// that is the primary no more. A cluster's does. It is not made while the last one may still be on its way to the first answer.
     fn replace(&self) {
-        if self.is_cluster() {
+        let now = Instant::now();
+        let patience = self.options.connect_timeout + self.options.response_timeout;
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_cluster() || replaced.is_some_and(|last| now.duration_since(last) < patience) {
             return;
         }
+        *replaced = Some(now);
+        drop(replaced);
         let fresh = || {
             let config = config(&self.options).set_number_of_retries(0);
             ConnectionManager::new_lazy_with_config(client(&self.options)?, config).map_err(opening)
@@ -145,7 +153,7 @@ impl Connection {
             let message = format!("Redis is away since {} ms", away.as_millis());
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
-        let mut waiting = Waiting { breaker: &self.breaker, since: Instant::now(), is_over: false };
+        let mut waiting = Waiting { connection: self, since: Instant::now(), is_over: false };
         let answer = match self.wire() {
             Wire::One(mut manager) => command.query_async(&mut manager).await,
             Wire::Cluster(mut cluster) => command.query_async(&mut cluster).await,
@@ -164,9 +172,10 @@ impl Connection {
     }
 }
 
-/// A call that waits. A caller with less patience than the connection drops it: without an answer for so long the server is away, too.
+/// A call that waits. A caller with less patience than the connection drops it: where nobody had an answer for so long the server is
+/// away, too.
 struct Waiting<'a> {
-    breaker: &'a Breaker,
+    connection: &'a Connection,
     since: Instant,
     is_over: bool,
 }
@@ -176,8 +185,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.is_over && self.since.elapsed() >= PATIENCE {
-            self.breaker.failed(&"no answer");
+        let waited = !self.is_over && self.since.elapsed() >= PATIENCE;
+        if waited && self.connection.breaker.dropped(self.since) {
+            self.connection.replace();
         }
     }
 }
@@ -261,7 +271,11 @@ impl AsyncDNSResolver for OnThisMachine {
 /// A machine that vanished is noticed within seconds, also by a connection on which nothing is sent.
 pub(super) fn tcp() -> TcpSettings {
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2));
-    TcpSettings::default().set_nodelay(true).set_keepalive(probes)
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    // Probes are not sent while something is unacknowledged.
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(Duration::from_secs(5));
+    settings
 }
 
 fn certificates(path: &Path) -> Result<TlsCertificates> {

@@ -22,7 +22,7 @@ pub(crate) struct Facts {
     pub(crate) currency: Currency,
 }
 
-/// The facts of accounts, read once. What does not exist is not remembered: it may be opened later.
+/// The facts of accounts, read seldom. What does not exist is not remembered: it may be opened later.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory(ReadThrough<Facts>);
 

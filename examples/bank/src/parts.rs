@@ -237,6 +237,8 @@ fn unless_away<T>(opened: bank_stores::Result<T>) -> Result<bank_stores::Result<
 fn redis(url: &str, shared: &Shared) -> Result<RedisOptions, Fatal> {
     let options =
         RedisOptions::at(url).and_then(|options| options.prefix(&shared.prefix)).map_err(opening)?;
+    // Whoever waits for it is a customer.
+    let options = options.response_timeout(Duration::from_millis(250));
     Ok(match &shared.authorities {
         Some(authorities) => options.root_certificates(authorities),
         None => options,

@@ -47,7 +47,8 @@ impl SharedLimits {
         Self { limits, when_away, timeout: TIMEOUT, is_away: Arc::default() }
     }
 
-    /// For how long a request waits, at most, for each answer.
+    /// For how long a request waits, at most, for each answer. Give 100 ms at least: with less, a store cannot tell a silent server
+    /// from a slow one.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -69,15 +70,21 @@ impl SharedLimits {
         exchange: Exchange,
         groups: Vec<Group>,
     ) -> (Exchange, Result<(), Refusal>) {
+        let mut is_away = false;
         for Group { name, of } in groups {
             let counted: Vec<&Counted> = of.iter().filter_map(|at| limit.counted.get(*at)).collect();
-            let outcome = match self.take(&name, &counted).await {
-                Ok(verdicts) => {
+            // A request waits for a store that does not answer once.
+            let taken = if is_away { None } else { Some(self.take(&name, &counted).await) };
+            let outcome = match taken {
+                Some(Ok(verdicts)) => {
                     self.answered();
                     limit.told(counted.into_iter().zip(verdicts), &exchange.facts)
                 }
-                Err(error) => {
-                    self.went_away(&error);
+                failed => {
+                    if let Some(Err(error)) = failed {
+                        self.went_away(&error);
+                    }
+                    is_away = true;
                     self.without(&limit, &counted, &exchange)
                 }
             };

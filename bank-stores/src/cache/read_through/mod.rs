@@ -60,6 +60,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use moka::policy::EvictionPolicy;
+use moka::sync::CacheBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
@@ -72,6 +74,10 @@ use self::flights::{Flight, Flights};
 use super::{Cache, Message};
 use crate::{Clock, Error, ErrorKind, Random, Result, SystemClock, SystemRandom};
 
+/// With less patience, an adapter could not tell a silent server from a slow one.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// So many invalidated keys are remembered, at least.
+const FLOORS: u64 = 1_000;
 /// After a refresh failed the next one waits so long, and so does the next attempt to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -268,8 +274,12 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
         Arc::new(Self {
             cache,
             loader: Box::new(loader),
-            local: bounded(&options, options.local_ttl),
-            floors: bounded(&options, options.ttl + options.load_timeout * 2),
+            local: bounded(options.local_capacity).time_to_live(options.local_ttl).build(),
+            // The newest of them count: those of which somebody has just been told.
+            floors: bounded(options.local_capacity.max(FLOORS))
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_live(options.ttl + options.load_timeout * 2)
+                .build(),
             options,
             flights: Flights::default(),
             counters: Counters::default(),
@@ -330,6 +340,7 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
     /// What the shared cache or the loader has, and whether no newer state is known to the shared cache.
     async fn find(&self, key: &str) -> Result<(Loaded<V>, bool)> {
         let shared = self.shared_key(key);
+        let mut is_there = true;
         match self.in_time(self.cache.get(&shared)).await {
             // It may have missed a removal, or have lost what was set.
             Ok(Some(cached)) if cached.version < self.floor(key) => {}
@@ -345,7 +356,10 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
                 }
             },
             Ok(None) => {}
-            Err(error) => self.is_away(&error),
+            Err(error) => {
+                is_there = false;
+                self.is_away(&error);
+            }
         }
         self.counters.loads.add();
         let limit = self.options.load_timeout;
@@ -353,6 +367,10 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
             let message = format!("nothing was loaded within {} ms", limit.as_millis());
             Err(Error::new(ErrorKind::Unavailable, message))
         })?;
+        // Whoever waits for the value does not wait for a silent cache twice.
+        if !is_there {
+            return Ok((loaded, true));
+        }
         let bytes = wire::bytes(loaded.value.as_ref())?;
         let ttl =
             self.jittered(if loaded.value.is_some() { self.options.ttl } else { self.options.negative_ttl });
@@ -369,7 +387,8 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
     /// A call to the shared cache, which may take a quarter of what the loader may: without an answer it is away.
     async fn in_time<T: Send>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let silent = |_| Err(Error::new(ErrorKind::Unavailable, "the shared cache does not answer"));
-        tokio::time::timeout(self.options.load_timeout / 4, call).await.unwrap_or_else(silent)
+        let limit = (self.options.load_timeout / 4).max(SHORTEST);
+        tokio::time::timeout(limit, call).await.unwrap_or_else(silent)
     }
 
     fn is_away(&self, error: &Error) {
@@ -425,12 +444,10 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
     }
 }
 
-/// Room for as many entries as there may be copies, each for so long.
 fn bounded<T: Clone + Send + Sync + 'static>(
-    options: &ReadThroughOptions,
-    ttl: Duration,
-) -> moka::sync::Cache<String, T> {
-    moka::sync::Cache::builder().max_capacity(options.local_capacity).time_to_live(ttl).build()
+    entries: u64,
+) -> CacheBuilder<String, T, moka::sync::Cache<String, T>> {
+    moka::sync::Cache::builder().max_capacity(entries)
 }
 
 /// Forgets what messages say, and everything where some may have been missed.

@@ -21,7 +21,7 @@ pub struct ReadThroughOptions {
 
 impl ReadThroughOptions {
     /// Values that are kept under `name`, in the shared cache for ten minutes, in the process for ten seconds, and five seconds where
-    /// there is no value; 10,000 copies in the process; a look-up takes at most five seconds.
+    /// there is no value; 10,000 copies in the process; the loader may take five seconds.
     ///
     /// # Errors
     /// `Invalid`, field `name`: 1 to 64 characters of `a-z A-Z 0-9 _ -`.
@@ -69,7 +69,8 @@ impl ReadThroughOptions {
         Self { local_capacity: copies, ..self }
     }
 
-    /// How long the loader may take. A call to the shared cache may take a quarter of it.
+    /// How long the loader may take. A call to the shared cache may take a quarter of it, and
+    /// 100 ms at least.
     ///
     /// # Errors
     /// `Invalid`, field `load_timeout`: 1 ms to 365 days.
