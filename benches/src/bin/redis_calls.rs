@@ -35,12 +35,21 @@ Options:
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The first is what all others are compared with.
-const WAYS: [Way; 6] =
-    [Way::DriverGet, Way::CacheGet, Way::CacheSet, Way::Take(1), Way::Take(2), Way::Take(4)];
+const WAYS: [Way; 7] = [
+    Way::DriverGet,
+    Way::DriverGetApart,
+    Way::CacheGet,
+    Way::CacheSet,
+    Way::Take(1),
+    Way::Take(2),
+    Way::Take(4),
+];
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
     DriverGet,
+    /// Each caller over a connection of its own.
+    DriverGetApart,
     CacheGet,
     CacheSet,
     /// From so many buckets of one group.
@@ -49,6 +58,7 @@ enum Way {
 
 struct Roles {
     driver: ConnectionManager,
+    apart: Vec<ConnectionManager>,
     cache: RedisCache,
     limits: RedisLimits,
 }
@@ -86,8 +96,13 @@ async fn run(mut arguments: Arguments) -> Result<bool, Failure> {
     }
     let url = format!("redis://127.0.0.1:{port}");
     let options = || RedisOptions::new(&url);
+    let mut apart = Vec::with_capacity(in_flight);
+    for _ in 0..in_flight {
+        apart.push(ConnectionManager::new(redis::Client::open(&*url)?).await?);
+    }
     let roles = Arc::new(Roles {
         driver: ConnectionManager::new(redis::Client::open(&*url)?).await?,
+        apart,
         cache: RedisCache::open(options()?).await?,
         limits: RedisLimits::open(options()?).await?,
     });
@@ -143,10 +158,12 @@ async fn turn(
             let count = if let Way::Take(count) = way { count } else { 0 };
             let charges: Vec<_> =
                 (0..count).map(|at| NamedCharge::new(format!("class{at}"), rate, 1)).collect();
-            let (group, mut driver) = (format!("customer:{caller}"), roles.driver.clone());
+            let apart = matches!(way, Way::DriverGetApart);
+            let mut driver = if apart { roles.apart[caller].clone() } else { roles.driver.clone() };
+            let group = format!("customer:{caller}");
             while start.elapsed() < time {
                 match way {
-                    Way::DriverGet => {
+                    Way::DriverGet | Way::DriverGetApart => {
                         redis::cmd("GET").arg("key").query_async::<Vec<u8>>(&mut driver).await?;
                     }
                     Way::CacheGet => drop(roles.cache.get("key").await?),
