@@ -99,18 +99,29 @@ impl SharedSection {
         if self.limits.is_none() && (self.gateways.is_some() || self.when_limits_are_away.is_some()) {
             return Err(Fatal::new("[shared] says how gateways count together, but not where: add `limits`"));
         }
-        if self.authorities.is_some() && self.limits.is_none() && self.cache.is_none() {
-            return Err(Fatal::new("[shared] names authorities, but neither `cache` nor `limits`"));
+        let is_used = self.limits.is_some() || self.cache.is_some();
+        if !is_used && (self.authorities.is_some() || self.prefix.is_some()) {
+            return Err(Fatal::new(
+                "[shared] names `authorities` or a `prefix`, but neither `cache` nor `limits`",
+            ));
         }
-        let gateways = self.gateways.unwrap_or(1);
-        let gateways = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MAX_GATEWAYS);
-        let gateways = gateways.ok_or_else(|| {
-            Fatal::new(format!("[shared] gateways: give 1 to {MAX_GATEWAYS}, how many gateways there are"))
-        })?;
-        let when_away = match self.when_limits_are_away.unwrap_or(LimitsAway::Share) {
-            LimitsAway::Share => WhenAway::Share(gateways),
-            LimitsAway::Pass => WhenAway::Pass,
-            LimitsAway::Refuse => WhenAway::Refuse,
+        let gateways = self.gateways.map(|gateways| {
+            let number = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MAX_GATEWAYS);
+            number.ok_or_else(|| {
+                Fatal::new(format!("[shared] gateways = {gateways}: give 1 to {MAX_GATEWAYS}"))
+            })
+        });
+        let when_away = match (self.when_limits_are_away.unwrap_or(LimitsAway::Share), gateways.transpose()?)
+        {
+            (LimitsAway::Share, Some(gateways)) => WhenAway::Share(gateways),
+            // Without their number each would let pass all of a quota.
+            (LimitsAway::Share, None) if self.limits.is_some() => {
+                return Err(Fatal::new(
+                    "[shared] limits: say how many `gateways` there are, which share a quota",
+                ));
+            }
+            (LimitsAway::Share | LimitsAway::Refuse, _) => WhenAway::Refuse,
+            (LimitsAway::Pass, _) => WhenAway::Pass,
         };
         let prefix = self.prefix.unwrap_or_else(|| "bank".to_owned());
         Ok(Shared {
@@ -330,16 +341,17 @@ mod tests {
             |text: &str| toml::from_str::<File>(&format!("[shared]\n{text}")).unwrap().shared.checked();
         let limits = "limits = \"redis://127.0.0.1\"\n";
         let gateways = |number| NonZeroU32::new(number).map(WhenAway::Share);
-        assert_eq!(Some(shared(limits).unwrap().when_away), gateways(1));
         assert_eq!(Some(shared(&format!("{limits}gateways = 3")).unwrap().when_away), gateways(3));
         let refuse = format!("{limits}when_limits_are_away = \"refuse\"");
         assert_eq!(shared(&refuse).unwrap().when_away, WhenAway::Refuse);
         for (text, said) in [
             ("gateways = 2".to_owned(), "add `limits`"),
             ("when_limits_are_away = \"pass\"".to_owned(), "add `limits`"),
+            (limits.to_owned(), "say how many `gateways`"),
             (format!("{limits}gateways = 0"), "give 1 to 1000"),
             (format!("{limits}gateways = 1001"), "give 1 to 1000"),
             ("authorities = \"ca.pem\"".to_owned(), "neither `cache` nor `limits`"),
+            ("prefix = \"north\"".to_owned(), "neither `cache` nor `limits`"),
         ] {
             let refused = shared(&text).unwrap_err().to_string();
             assert!(refused.contains(said), "{refused}");
