@@ -85,6 +85,7 @@ impl<T: Transport> Retry<T> {
 impl<T: Transport> Transport for Retry<T> {
     async fn send(&self, sending: &mut Sending) -> Result<Response<Body>, Failure> {
         let replay = self.may_repeat(sending).then(|| Replay::keep(&mut sending.request, self.options.body));
+        let safe = sending.request.method().is_safe();
         self.budget.deposit();
         let mut last = None;
         for tries in 1..=self.options.tries.max(1) {
@@ -98,8 +99,8 @@ impl<T: Transport> Transport for Retry<T> {
                     // Nobody is left to ask: what the last one said stands.
                     return last;
                 }
-                // What an earlier try may have done stays unknown, whatever became of the later ones.
-                (Err(failure), Some(Err(last))) if is_unsent(&failure) && !is_unsent(&last) => Err(last),
+                // What an earlier try may have done stays unknown, whatever became of the later ones. One that reads does nothing.
+                (Err(failure), Some(Err(last))) if !safe && is_unsent(&failure) && !is_unsent(&last) => Err(last),
                 (sent, _) => sent,
             };
             if tries >= self.options.tries || !self.goes_again(&sent, sending, replay.as_ref()) {

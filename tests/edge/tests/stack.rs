@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -422,6 +422,37 @@ async fn forward_stands_alone() {
     assert_eq!(sent(forward(&vanishing.url()).unwrap(), get("/")).await, 502, "it may have had its effect");
     assert_eq!(sent(forward("http://127.0.0.1:1").unwrap(), get("/")).await, 503, "nothing was sent");
     assert!(forward("https://127.0.0.1:1").is_err());
+}
+
+/// A service that answers once, over a connection that it keeps, and is gone when it is asked again.
+fn that_ends() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; 4_096];
+        assert!(stream.read(&mut bytes).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        assert!(stream.read(&mut bytes).unwrap() > 0);
+        drop(listener);
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_may_have_had_an_effect_is_left_open_by_a_service_that_ends() {
+    for (method, status) in [("GET", 503), ("HEAD", 503), ("POST", 502), ("PUT", 502)] {
+        let forward = Forward::to(&that_ends().parse().unwrap(), ConnectOptions::default()).unwrap();
+        let service = Outbound::new(Retry::around(forward).of(Idempotency::Key));
+        let request = || {
+            let request = Request::builder().method(method).uri("/").header("idempotency-key", "\"k\"");
+            request.body(Body::empty()).unwrap()
+        };
+        for expected in [200, status] {
+            let answer = service.clone().oneshot(request()).await.unwrap();
+            assert_eq!(answer.status(), expected, "{method}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
