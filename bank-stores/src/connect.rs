@@ -6,7 +6,12 @@
 //! | `memory:` | yes, in a temporary file | the same | the same | yes | yes |
 //! | `postgres://USER@HOST/DATABASE` | yes, with the feature `aurora` | | | | |
 //! | `redis://HOST`, `redis-cluster://HOST,HOST` | | | | yes, with the feature `redis` | the same |
-//! | `dynamodb:`, `mongodb://` | | later | later | | |
+//! | `dynamodb:TABLE` | | yes, with the feature `dynamodb` | | | yes, as items |
+//! | `mongodb://HOST/DATABASE` | | | yes, with the feature `mongodb` | | |
+//!
+//! Behind `?` stand options, such as `dynamodb:TABLE?region=eu-central-1`; the stores' options tell which there are.
+
+#![allow(unreachable_patterns, reason = "which patterns there are depends on the features")]
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,12 +23,9 @@ pub async fn ledger(url: &str) -> Result<Arc<dyn Ledger>> {
     match Target::parse(url, Role::Ledger)? {
         #[cfg(feature = "embedded")]
         Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteLedger::open(options).await?)),
-        #[cfg(feature = "embedded")]
-        Target::Memory => Err(unfit(url, Role::Ledger)),
         #[cfg(feature = "aurora")]
         Target::Aurora(options) => Ok(Arc::new(crate::aurora::AuroraLedger::open(*options).await?)),
-        #[cfg(feature = "redis")]
-        Target::Redis(_) => Err(unfit(url, Role::Ledger)),
+        _ => Err(unfit(url, Role::Ledger)),
     }
 }
 
@@ -32,12 +34,9 @@ pub async fn items(url: &str) -> Result<Arc<dyn Items>> {
     match Target::parse(url, Role::Items)? {
         #[cfg(feature = "embedded")]
         Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteItems::open(options).await?)),
-        #[cfg(feature = "embedded")]
-        Target::Memory => Err(unfit(url, Role::Items)),
-        #[cfg(feature = "aurora")]
-        Target::Aurora(_) => Err(unfit(url, Role::Items)),
-        #[cfg(feature = "redis")]
-        Target::Redis(_) => Err(unfit(url, Role::Items)),
+        #[cfg(feature = "dynamodb")]
+        Target::Dynamo(options) => Ok(Arc::new(crate::dynamodb::DynamoItems::open(*options).await?)),
+        _ => Err(unfit(url, Role::Items)),
     }
 }
 
@@ -46,12 +45,9 @@ pub async fn documents(url: &str) -> Result<Arc<dyn Documents>> {
     match Target::parse(url, Role::Documents)? {
         #[cfg(feature = "embedded")]
         Target::Sqlite(options) => Ok(Arc::new(crate::embedded::SqliteDocuments::open(options).await?)),
-        #[cfg(feature = "embedded")]
-        Target::Memory => Err(unfit(url, Role::Documents)),
-        #[cfg(feature = "aurora")]
-        Target::Aurora(_) => Err(unfit(url, Role::Documents)),
-        #[cfg(feature = "redis")]
-        Target::Redis(_) => Err(unfit(url, Role::Documents)),
+        #[cfg(feature = "mongodb")]
+        Target::Mongo(options) => Ok(Arc::new(crate::mongodb::MongoDocuments::open(*options).await?)),
+        _ => Err(unfit(url, Role::Documents)),
     }
 }
 
@@ -59,13 +55,10 @@ pub async fn documents(url: &str) -> Result<Arc<dyn Documents>> {
 pub async fn cache(url: &str) -> Result<Arc<dyn Cache>> {
     match Target::parse(url, Role::Cache)? {
         #[cfg(feature = "embedded")]
-        Target::Sqlite(_) => Err(unfit(url, Role::Cache)),
-        #[cfg(feature = "embedded")]
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryCache::new())),
-        #[cfg(feature = "aurora")]
-        Target::Aurora(_) => Err(unfit(url, Role::Cache)),
         #[cfg(feature = "redis")]
         Target::Redis(options) => Ok(Arc::new(crate::redis::RedisCache::open(*options).await?)),
+        _ => Err(unfit(url, Role::Cache)),
     }
 }
 
@@ -73,30 +66,25 @@ pub async fn cache(url: &str) -> Result<Arc<dyn Cache>> {
 pub async fn limits(url: &str) -> Result<Arc<dyn Limits>> {
     match Target::parse(url, Role::Limits)? {
         #[cfg(feature = "embedded")]
-        Target::Sqlite(_) => Err(unfit(url, Role::Limits)),
-        #[cfg(feature = "embedded")]
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryLimits::new())),
-        #[cfg(feature = "aurora")]
-        Target::Aurora(_) => Err(unfit(url, Role::Limits)),
         #[cfg(feature = "redis")]
         Target::Redis(options) => Ok(Arc::new(crate::redis::RedisLimits::open(*options).await?)),
+        _ => Err(unfit(url, Role::Limits)),
     }
 }
 
-/// Connects to claims: in memory, or as items of a store, which is as strong as they come.
+/// Connects to claims: in memory, on Redis, or as items of a store, which is as strong as they come.
 pub async fn once(url: &str) -> Result<Arc<dyn Once>> {
     match Target::parse(url, Role::Once)? {
         #[cfg(feature = "embedded")]
-        Target::Sqlite(options) => {
-            let items = crate::embedded::SqliteItems::open(options).await?;
-            Ok(Arc::new(crate::once::ItemsOnce::new(Arc::new(items), "once")))
-        }
-        #[cfg(feature = "embedded")]
         Target::Memory => Ok(Arc::new(crate::embedded::MemoryOnce::new())),
-        #[cfg(feature = "aurora")]
-        Target::Aurora(_) => Err(unfit(url, Role::Once)),
         #[cfg(feature = "redis")]
         Target::Redis(options) => Ok(Arc::new(crate::redis::RedisOnce::open(*options).await?)),
+        #[cfg(feature = "embedded")]
+        Target::Sqlite(_) => Ok(Arc::new(crate::once::ItemsOnce::new(items(url).await?, "once"))),
+        #[cfg(feature = "dynamodb")]
+        Target::Dynamo(_) => Ok(Arc::new(crate::once::ItemsOnce::new(items(url).await?, "once"))),
+        _ => Err(unfit(url, Role::Once)),
     }
 }
 
@@ -121,7 +109,6 @@ enum Role {
     Once,
 }
 
-#[cfg(any(feature = "embedded", feature = "aurora", feature = "redis"))]
 impl Role {
     fn name(self) -> &'static str {
         match self {
@@ -135,11 +122,17 @@ impl Role {
     }
 }
 
+/// What a URL stands for, among what was compiled in.
+#[non_exhaustive]
 enum Target {
-    #[cfg(feature = "redis")]
-    Redis(Box<crate::redis::RedisOptions>),
     #[cfg(feature = "aurora")]
     Aurora(Box<crate::aurora::AuroraOptions>),
+    #[cfg(feature = "dynamodb")]
+    Dynamo(Box<crate::dynamodb::DynamoOptions>),
+    #[cfg(feature = "mongodb")]
+    Mongo(Box<crate::mongodb::MongoOptions>),
+    #[cfg(feature = "redis")]
+    Redis(Box<crate::redis::RedisOptions>),
     #[cfg(feature = "embedded")]
     Sqlite(crate::embedded::SqliteOptions),
     #[cfg(feature = "embedded")]
@@ -155,31 +148,27 @@ impl Target {
             "postgres" | "postgresql" => {
                 return crate::aurora::AuroraOptions::new(url).map(Box::new).map(Self::Aurora);
             }
-            #[cfg(not(feature = "aurora"))]
-            "postgres" | "postgresql" => {
-                let message = format!("`{scheme}:` needs the feature `aurora` of bank-stores");
-                return Err(Error::invalid("url", message));
+            #[cfg(feature = "dynamodb")]
+            "dynamodb" => return crate::dynamodb::DynamoOptions::at(url).map(Box::new).map(Self::Dynamo),
+            #[cfg(feature = "mongodb")]
+            "mongodb" | "mongodb+srv" => {
+                return crate::mongodb::MongoOptions::new(url).map(Box::new).map(Self::Mongo);
             }
-            "dynamodb" => "dynamodb",
             #[cfg(feature = "redis")]
             "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
                 return crate::redis::RedisOptions::at(url).map(Box::new).map(Self::Redis);
             }
-            #[cfg(not(feature = "redis"))]
-            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => {
-                let message = format!("`{scheme}:` needs the feature `redis` of bank-stores");
-                return Err(Error::invalid("url", message));
-            }
+            "postgres" | "postgresql" => "aurora",
+            "dynamodb" => "dynamodb",
             "mongodb" | "mongodb+srv" => "mongodb",
+            "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => "redis",
             _ => {
-                let message = "a store's URL is `sqlite:PATH`, `memory:`, `postgres://USER@HOST/DATABASE` or `redis://HOST`";
+                let message = "a store's URL is `sqlite:PATH`, `memory:`, `postgres://USER@HOST/DATABASE`, `dynamodb:TABLE`, \
+                               `mongodb://HOST/DATABASE` or `redis://HOST`";
                 return Err(Error::invalid("url", message));
             }
         };
-        let message = format!(
-            "`{scheme}:` needs the adapter `{feature}`, which this version of bank-stores has not yet"
-        );
-        Err(Error::invalid("url", message))
+        Err(Error::invalid("url", format!("`{scheme}:` needs the feature `{feature}` of bank-stores")))
     }
 
     #[cfg(feature = "embedded")]
@@ -213,7 +202,6 @@ impl Target {
 }
 
 /// The path is left out: it may say more than a log should.
-#[cfg(any(feature = "embedded", feature = "aurora", feature = "redis"))]
 fn unfit(url: &str, role: Role) -> Error {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     let message = format!("`{scheme}:` is not a store for {}", role.name());
@@ -239,17 +227,21 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_served_says_why() {
-        let message = |url: &str| Target::parse(url, Role::Ledger).err().unwrap().to_string();
-        #[cfg(not(feature = "aurora"))]
-        assert!(message("postgres://db/bank").contains("aurora"));
-        #[cfg(feature = "aurora")]
-        assert!(Target::parse("postgres://db/bank", Role::Ledger).is_ok());
-        #[cfg(not(feature = "redis"))]
-        assert!(message("redis://cache").contains("feature `redis`"));
-        #[cfg(feature = "redis")]
-        assert!(Target::parse("redis-cluster://a,b", Role::Cache).is_ok());
-        assert!(message("mongodb://db").contains("mongodb"));
-        assert!(message("data.db").contains("sqlite:PATH"));
+        let message = |url: &str| Target::parse(url, Role::Ledger).err().map(|error| error.to_string());
+        for (url, feature, compiled) in [
+            ("postgres://db/bank", "aurora", cfg!(feature = "aurora")),
+            ("dynamodb:bank", "dynamodb", cfg!(feature = "dynamodb")),
+            ("mongodb://db/bank", "mongodb", cfg!(feature = "mongodb")),
+            ("redis-cluster://a,b", "redis", cfg!(feature = "redis")),
+        ] {
+            match message(url) {
+                None => assert!(compiled, "{url}"),
+                Some(message) => {
+                    assert!(!compiled && message.contains(&format!("feature `{feature}`")), "{message}")
+                }
+            }
+        }
+        assert!(message("data.db").unwrap().contains("sqlite:PATH"));
     }
 
     #[cfg(feature = "embedded")]

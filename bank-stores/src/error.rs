@@ -177,7 +177,13 @@ impl StdError for Error {
 }
 
 /// A row that does not read as what was written: only a foreign hand or a failing disk does that.
-#[cfg(any(feature = "embedded", feature = "aurora", feature = "redis"))]
+#[cfg(any(
+    feature = "aurora",
+    feature = "dynamodb",
+    feature = "embedded",
+    feature = "mongodb",
+    feature = "redis"
+))]
 pub(crate) fn damaged(source: Error) -> Error {
     Error::new(ErrorKind::Damaged, "the store holds a row that cannot be read").with_source(source)
 }

@@ -94,7 +94,7 @@ pub fn text(prefix: &str, bytes: [u8; 16]) -> String {
 
 /// Another version of an item or a document: drawn at random, so that none comes again after a delete, or after an older copy of the
 /// store was put back. 63 bits, as it has to fit a signed column, and never 0.
-#[cfg(feature = "embedded")]
+#[cfg(any(feature = "dynamodb", feature = "embedded", feature = "mongodb"))]
 pub(crate) fn version() -> u64 {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes);

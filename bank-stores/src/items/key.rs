@@ -162,6 +162,14 @@ impl Query {
     /// Checks what can be checked without the store; adapters call it first.
     pub fn validate(&self) -> Result<()> {
         check("partition", &self.partition)?;
+        let longest = match &self.range {
+            SortRange::All => 0,
+            SortRange::Prefix(prefix) => prefix.len(),
+            SortRange::Between(from, to) => from.len().max(to.len()),
+        };
+        if longest > MAX_KEY {
+            return Err(Error::invalid("range", format!("a range has texts of at most {MAX_KEY} bytes")));
+        }
         self.page.validate()
     }
 

@@ -94,7 +94,7 @@ pub fn check_limit(limit: u32) -> Result<()> {
 }
 
 /// The name of an epoch that nobody has: a position that names it was given by who began it.
-#[cfg(any(feature = "embedded", feature = "aurora"))]
+#[cfg(any(feature = "aurora", feature = "dynamodb", feature = "embedded"))]
 pub(crate) fn new_epoch() -> i64 {
     use crate::{Random as _, SystemRandom};
 
