@@ -30,6 +30,7 @@ pub mod redis;
 #[cfg(feature = "schema")]
 mod schema;
 #[cfg(feature = "seal")]
+#[path = "seal.rs"]
 pub mod seal;
 
 mod canonical;

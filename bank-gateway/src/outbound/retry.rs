@@ -100,7 +100,9 @@ impl<T: Transport> Transport for Retry<T> {
                     return last;
                 }
                 // What an earlier try may have done stays unknown, whatever became of the later ones. One that reads does nothing.
-                (Err(failure), Some(Err(last))) if !safe && is_unsent(&failure) && !is_unsent(&last) => Err(last),
+                (Err(failure), Some(Err(last))) if !safe && is_unsent(&failure) && !is_unsent(&last) => {
+                    Err(last)
+                }
                 (sent, _) => sent,
             };
             if tries >= self.options.tries || !self.goes_again(&sent, sending, replay.as_ref()) {

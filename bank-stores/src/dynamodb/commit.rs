@@ -118,12 +118,9 @@ impl DynamoItems {
         loop {
             let sent =
                 self.client.transact_write_items().set_transact_items(Some(actions.clone())).send().await;
-            let error = match sent {
-                Ok(_) => {
-                    let committed = Committed::new(sending.transaction.id.clone(), sending.versions.clone());
-                    return Ok(Ended::Committed(committed));
-                }
-                Err(error) => error,
+            let Err(error) = sent else {
+                let committed = Committed::new(sending.transaction.id.clone(), sending.versions.clone());
+                return Ok(Ended::Committed(committed));
             };
             match &error {
                 SdkError::ServiceError(refused)

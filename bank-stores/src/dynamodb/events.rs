@@ -254,9 +254,8 @@ impl DynamoItems {
                 };
                 put.expression_attribute_values(":n", number(instead.unwrap_or(position).number())).send()
             };
-            let error = match call("PutItem", Effect::None, self.deadline(), put).await? {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = call("PutItem", Effect::None, self.deadline(), put).await? else {
+                return Ok(());
             };
             let kept = match error.as_service_error() {
                 Some(

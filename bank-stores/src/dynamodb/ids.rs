@@ -79,9 +79,8 @@ impl DynamoItems {
             put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
         };
         // Where its writer is just committing, it is asked again. It may be asked twice: it says the same then.
-        let error = match call("PutItem", Effect::None, self.deadline(), put).await? {
-            Ok(_) => return Ok(Settled::Never),
-            Err(error) => error,
+        let Err(error) = call("PutItem", Effect::None, self.deadline(), put).await? else {
+            return Ok(Settled::Never);
         };
         match error.as_service_error() {
             Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(

@@ -2,19 +2,23 @@
 //! effect once, in an order that explains the items. Consumers lose nothing, whoever forgets events beside them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bank_stores::conformance::items_model::ItemsModel;
 use bank_stores::conformance::seed;
-use bank_stores::embedded::{SqliteItems, SqliteOptions};
-use bank_stores::items::{Change, Committed, Condition, Key, Query, Settled, Transaction};
-use bank_stores::outbox::{Edge, NewEvent, ShardId};
-use bank_stores::{Clock as _, Consistency, Items, ItemsExt, Outbox, PageRequest, SystemClock, Timestamp};
-use serde_json::json;
+use bank_stores::items::{Change, Committed, Condition, Key, Query, Settled, Transaction, WriteId};
+use bank_stores::outbox::{Edge, NewEvent, Position, ShardId};
+use bank_stores::{
+    Clock as _, Consistency, ErrorKind, Items, ItemsExt as _, Outbox as _, PageRequest, SystemClock,
+    Timestamp,
+};
+use serde_json::{Value, json};
 
-use crate::lives::{LIVES, TASKS, Task, live, say, work};
+use crate::lives::{Engine, History, TASKS, Task, is_away, opened, pause, say, work};
 
 const SORTS: [&str; 3] = ["a", "b", "c"];
+/// All events are in one stream, so that their order has to explain all items.
 const SHARD: ShardId = ShardId::new(0);
 /// The consumers: one in the children, and the parent, which keeps what it has not read from being forgotten.
 const FOLLOWER: &str = "follower";
@@ -47,11 +51,12 @@ fn sent_as(id: &str) -> Transaction {
     transaction(name, step.parse().unwrap(), &seen)
 }
 
-async fn write(items: &SqliteItems, mut task: Task) {
+async fn write<E: Engine<Store: Items>>(items: &E::Store, mut task: Task) {
+    let keys = SORTS.map(|sort| Key::new("p", sort));
     loop {
         let mut seen = Vec::new();
-        for sort in SORTS {
-            let read = items.get(&Key::new("p", sort), Consistency::Current).await.unwrap();
+        for key in &keys {
+            let read = E::answer(|| items.get(key, Consistency::Current)).await;
             seen.push(read.map(|item| item.version));
         }
         // Its name is another one each time: it is one of so many.
@@ -60,124 +65,172 @@ async fn write(items: &SqliteItems, mut task: Task) {
         say(&json!({ "sent": id.as_str() }));
         match items.commit_one(transaction).await {
             Ok(done) => say(&json!({ "done": id.as_str(), "versions": done.versions })),
-            Err(error) => say(&json!({ "refused": id.as_str(), "kind": error.kind().as_str() })),
+            Err(error) => {
+                // Where the answer got lost, the parent looks the id up.
+                let name = if error.kind() == ErrorKind::Indeterminate { "lost" } else { "refused" };
+                say(&json!({ name: id.as_str(), "kind": error.kind().as_str() }));
+                if is_away(&error) {
+                    pause().await;
+                }
+            }
         }
     }
 }
 
 /// Takes events from the position that is kept in the store, and forgets all that every consumer has taken.
-async fn follow(items: &SqliteItems, mut task: Task) {
-    let mut after = match items.positions(FOLLOWER).await.unwrap().first() {
+async fn follow<E: Engine<Store: Items>>(items: &E::Store, mut task: Task) {
+    let mut after = match E::answer(|| items.positions(FOLLOWER)).await.first() {
         Some(kept) => *kept,
-        None => items.edge(SHARD, Edge::Oldest).await.unwrap(),
+        None => E::answer(|| items.edge(SHARD, Edge::Oldest)).await,
     };
     loop {
-        let read = items.events(&after, 20, Duration::from_secs(1)).await.unwrap();
+        let read = E::answer(|| items.events(&after, 20, Duration::from_secs(1))).await;
         let ids: Vec<&str> = read.events.iter().map(|event| event.id.as_str()).collect();
-        say(&json!({ "taken": ids, "after": after.number() }));
+        say(&json!({ "taken": ids }));
         after = read.next;
-        items.consumed(FOLLOWER, &after).await.unwrap();
+        E::answer(|| items.consumed(FOLLOWER, &after)).await;
         say(&json!({ "consumed": after.number() }));
         if task.numbers.below(4) == 0 {
-            items.forget_events(Timestamp::from_micros(i64::MAX)).await.unwrap();
+            E::answer(|| items.forget_events(Timestamp::from_micros(i64::MAX))).await;
         }
     }
 }
 
-/// What the other test starts and kills; alone it does nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_life_of_items() {
-    let open = async |path| std::sync::Arc::new(SqliteItems::open(SqliteOptions::new(path)).await.unwrap());
-    work(open, |items, task| async move {
-        if task.name.ends_with(".0") { follow(&items, task).await } else { write(&items, task).await }
+/// In a child.
+pub(crate) async fn live_on<E: Engine<Store: Items>>() {
+    let open = async |place: String| opened::<E>(&place).await;
+    work(open, |items: Arc<E::Store>, task| async move {
+        if task.name.ends_with(".0") {
+            follow::<E>(&items, task).await;
+        } else {
+            write::<E>(&items, task).await;
+        }
     })
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_writer_leaves_what_it_acknowledged_and_no_half_of_the_rest() {
-    let seed = seed();
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("items.db");
-    let open = async || SqliteItems::open(SqliteOptions::new(&path)).await.unwrap();
-    let items = open().await;
-    let oldest = items.edge(SHARD, Edge::Oldest).await.unwrap();
-    items.consumed(JUDGE, &oldest).await.unwrap();
-    items.close().await;
+/// What a history has told so far.
+#[derive(Debug, Default)]
+struct Told {
+    /// How each transaction was answered, if it was.
+    answers: HashMap<String, Option<Value>>,
+    /// The ids of the events, in their order.
+    followed: Vec<String>,
+    /// So many of them have been taken by the consumer in the children.
+    taken: usize,
+    /// The number of the newest position that it has kept.
+    consumed: u64,
+}
 
-    let mut told: HashMap<String, Option<serde_json::Value>> = HashMap::new();
-    let mut followed: Vec<String> = Vec::new();
-    for life in 0..LIVES {
-        let (mut taken, mut consumed) = (Vec::new(), 0);
-        for line in live("items::a_life_of_items", &path, life).await {
+impl Told {
+    /// Takes in what a child has said; gives the events that its consumer has taken.
+    fn include(&mut self, lines: Vec<Value>) -> Vec<String> {
+        let mut taken = Vec::new();
+        for line in lines {
             let text = |name: &str| line[name].as_str().map(str::to_owned);
-            if let Some(id) = text("sent") {
-                told.entry(id).or_default();
+            if let Some(id) = text("sent").or_else(|| text("lost")) {
+                self.answers.entry(id).or_default();
             } else if let Some(id) = text("done").or_else(|| text("refused")) {
-                told.insert(id, Some(line));
+                self.answers.insert(id, Some(line));
             } else if let Some(number) = line["consumed"].as_u64() {
-                consumed = number;
+                self.consumed = number;
             } else {
-                taken.push(line);
+                let ids = line["taken"].as_array().unwrap();
+                taken.extend(ids.iter().map(|id| id.as_str().unwrap().to_owned()));
             }
         }
-        // The judge follows from life to life by the position that it kept.
-        let items = open().await;
-        let mut after = items.positions(JUDGE).await.unwrap()[0];
+        taken
+    }
+
+    /// Reads on from `after` to the newest event; gives the position behind it.
+    async fn follow<E: Engine<Store: Items>>(&mut self, items: &E::Store, mut after: Position) -> Position {
         loop {
-            let read = items.events(&after, 100, Duration::ZERO).await.unwrap();
+            let read = E::answer(|| items.events(&after, 100, Duration::ZERO)).await;
             after = read.next;
             if read.events.is_empty() {
-                break;
+                return after;
             }
-            followed.extend(read.events.into_iter().map(|event| event.id));
-        }
-        items.consumed(JUDGE, &after).await.unwrap();
-        let kept = items.positions(FOLLOWER).await.unwrap().first().map_or(0, |kept| kept.number());
-        assert!(kept >= consumed, "{consumed} was kept and is {kept} after life {life} of seed {seed}");
-        for line in taken {
-            let after = line["after"].as_u64().unwrap() as usize;
-            let ids: Vec<&str> =
-                line["taken"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
-            assert_eq!(
-                followed[after..after + ids.len()],
-                ids,
-                "a follower of seed {seed} saw another order"
-            );
-        }
-        items.close().await;
-    }
-    let items = open().await;
-    let mut committed: HashMap<String, Committed> = HashMap::new();
-    let mut acknowledged = 0;
-    for (id, told) in &told {
-        let settled = items.settle(&id.as_str().into()).await.unwrap();
-        match (&settled, told.as_ref().map(|line| &line["versions"])) {
-            (Settled::Committed(done), Some(versions)) if *versions == json!(done.versions) => {
-                acknowledged += 1;
-            }
-            (Settled::Committed(_), None) | (Settled::Never, None) => {}
-            (Settled::Never, Some(versions)) if versions.is_null() => {}
-            _ => panic!("{id} of seed {seed} is {settled:?}, and was told {told:?}"),
-        }
-        if let Settled::Committed(done) = settled {
-            committed.insert(id.clone(), done);
+            self.followed.extend(read.events.into_iter().map(|event| event.id));
         }
     }
-    assert!(acknowledged > LIVES * TASKS, "only {acknowledged} were acknowledged");
+
+    /// What a life's consumer has taken stands together among all events, and begins where it was before or earlier.
+    fn check_taken(&mut self, taken: &[String]) {
+        let Some(first) = taken.first() else { return };
+        let start = self.followed.iter().position(|id| id == first);
+        let start = start.unwrap_or_else(|| panic!("{first} was taken by the follower, and by nobody else"));
+        assert!(
+            start <= self.taken,
+            "the follower was never told of {:?}",
+            &self.followed[self.taken..start]
+        );
+        let end = start + taken.len();
+        assert_eq!(self.followed.get(start..end), Some(taken), "the follower saw another order");
+        self.taken = self.taken.max(end);
+    }
+
+    /// Settles each transaction: what was answered holds. Gives those that took effect, and how many were acknowledged.
+    async fn settle<E: Engine<Store: Items>>(&self, items: &E::Store) -> (HashMap<String, Committed>, u64) {
+        let (mut committed, mut acknowledged) = (HashMap::new(), 0);
+        for (id, told) in &self.answers {
+            let write = WriteId::from(id);
+            let settled = E::answer(|| items.settle(&write)).await;
+            match (&settled, told.as_ref().map(|line| &line["versions"])) {
+                (Settled::Committed(done), Some(versions)) if *versions == json!(done.versions) => {
+                    acknowledged += 1;
+                }
+                (Settled::Committed(_), None) | (Settled::Never, None) => {}
+                (Settled::Never, Some(versions)) if versions.is_null() => {}
+                _ => panic!("{id} is {settled:?}, and was told {told:?}"),
+            }
+            if let Settled::Committed(done) = settled {
+                committed.insert(id.clone(), done);
+            }
+        }
+        (committed, acknowledged)
+    }
+}
+
+/// In the parent: lets children live, and judges what they said.
+pub(crate) async fn judge<E: Engine<Store: Items>>(history: &History, child: &'static str) {
+    println!("seed {}", seed());
+    let items = opened::<E>(&history.place).await;
+    let oldest = E::answer(|| items.edge(SHARD, Edge::Oldest)).await;
+    E::answer(|| items.consumed(JUDGE, &oldest)).await;
+    E::close(&items).await;
+
+    let mut told = Told::default();
+    for life in 0..history.lives {
+        let taken = told.include(history.live(child, life).await);
+        // The judge follows from life to life by the position that it kept.
+        let items = opened::<E>(&history.place).await;
+        let after = E::answer(|| items.positions(JUDGE)).await[0];
+        let after = told.follow::<E>(&items, after).await;
+        E::answer(|| items.consumed(JUDGE, &after)).await;
+        let kept = E::answer(|| items.positions(FOLLOWER)).await.first().map_or(0, |kept| kept.number());
+        assert!(kept >= told.consumed, "{} was kept and is {kept} after life {life}", told.consumed);
+        told.check_taken(&taken);
+        E::close(&items).await;
+    }
+    let items = opened::<E>(&history.place).await;
+    // From here on nothing takes effect that a killed child has sent: each id has its outcome.
+    let (mut committed, acknowledged) = told.settle::<E>(&items).await;
+    assert!(acknowledged > history.lives * TASKS, "only {acknowledged} were acknowledged");
+    assert!(told.taken > 0, "the follower was told nothing");
+    let after = E::answer(|| items.positions(JUDGE)).await[0];
+    told.follow::<E>(&items, after).await;
+
     let mut model = ItemsModel::default();
-    for id in &followed {
-        let done =
-            committed.remove(id).unwrap_or_else(|| panic!("{id} of seed {seed} has an event too many"));
+    for id in &told.followed {
+        let done = committed.remove(id).unwrap_or_else(|| panic!("{id} has an event too many"));
         let transaction = sent_as(id);
-        let now = SystemClock::new().now();
-        let expected = model.expect(&transaction, now);
-        assert_eq!(expected, Ok(None), "{id} of seed {seed} could not be committed there");
+        let expected = model.expect(&transaction, SystemClock::new().now());
+        assert_eq!(expected, Ok(None), "{id} could not be committed there");
         model.commit(&transaction, &done);
     }
-    assert!(committed.is_empty(), "these of seed {seed} have no event: {:?}", committed.keys());
+    assert!(committed.is_empty(), "these have no event: {:?}", committed.keys());
     let page = Query::partition("p").page(PageRequest::first(10));
-    let found: Vec<_> = items.query(&page).await.unwrap().items;
+    let found = E::answer(|| items.query(&page)).await.items;
     let found: Vec<_> =
         found.iter().map(|item| (item.key.clone(), item.version, item.value.clone())).collect();
     let expected: Vec<_> = model
@@ -185,5 +238,6 @@ async fn a_killed_writer_leaves_what_it_acknowledged_and_no_half_of_the_rest() {
         .into_iter()
         .map(|(key, (value, version, _))| (key.clone(), *version, value.clone()))
         .collect();
-    assert_eq!(found, expected, "the end of seed {seed}");
+    assert_eq!(found, expected, "the end");
+    E::close(&items).await;
 }

@@ -1,27 +1,79 @@
 //! Lives: processes of their own that work on one store, one after another, until each is killed.
 //!
 //! A role has two tests. One is the child, which works without an end when it is asked to, and says each thing before it does it and
-//! each answer afterwards. The other one is the parent, which lets children live and judges what they said.
+//! each answer afterwards. The other one is the parent, which lets children live and judges what they said. The store may be a server,
+//! which in some lives ends and starts again while the child goes on.
+
+#![allow(dead_code, reason = "each program uses a part")]
+#![allow(clippy::future_not_send, reason = "they are awaited where they are made")]
 
 use std::future::Future;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bank_stores::conformance::{Numbers, seed};
+use bank_stores::{Error, ErrorKind, Result};
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// Where the child finds its store and which life it is.
 const STORE: &str = "BANK_STORES_HISTORY";
-/// How many lives a history has.
-pub(crate) const LIVES: u64 = 12;
+/// How many lives the history of an embedded store has.
+const LIVES: u64 = 12;
 /// How many tasks work at once in each.
 pub(crate) const TASKS: u64 = 4;
-/// So many lines a life has said at least when it is killed: what a history is judged by.
+/// So many lines a life has said at least when it is killed, and again after its server was restarted: what a history is judged by.
 const ENOUGH: usize = 60;
+/// How long a store may be away before the history fails.
+const AWAY: Duration = Duration::from_secs(120);
+
+/// How the processes of a history open their store.
+pub(crate) trait Engine {
+    /// The store.
+    type Store: Send + Sync + 'static;
+
+    /// Whether it is a server. A server may execute what a killed process, or a dropped call, has sent to it a little later, and calls
+    /// to it may be sent again by the adapter.
+    const IS_SERVER: bool;
+
+    /// Opens the store at this place: a path or a URL.
+    fn open(place: &str) -> impl Future<Output = Result<Self::Store>> + Send;
+
+    /// Closes it, so that another process may open it.
+    fn close(store: &Self::Store) -> impl Future<Output = ()> + Send;
+
+    /// The answer to a call that may be made again, as soon as the server is there. An embedded store always is.
+    async fn answer<T, F: Future<Output = Result<T>>>(mut call: impl FnMut() -> F) -> T {
+        let deadline = Instant::now() + AWAY;
+        loop {
+            match call().await {
+                Ok(answer) => return answer,
+                Err(error) if Self::IS_SERVER && is_away(&error) && Instant::now() < deadline => {
+                    pause().await
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+}
+
+/// Whether the call is to be made again, or looked up: the store is away, or its answer got lost.
+pub(crate) fn is_away(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Indeterminate)
+}
+
+/// Between two calls to a store that is away.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
+/// The store, opened as soon as it is there.
+pub(crate) async fn opened<E: Engine>(place: &str) -> E::Store {
+    E::answer(|| E::open(place)).await
+}
 
 /// A task of one life.
 #[derive(Debug)]
@@ -32,18 +84,17 @@ pub(crate) struct Task {
 }
 
 /// In a child: opens the store and has its tasks work on it until the end. Does nothing where nobody asked for a life.
-pub(crate) async fn work<S, O, W>(open: impl FnOnce(String) -> O, task: impl Fn(S, Task) -> W)
+pub(crate) async fn work<S, O, W>(open: impl FnOnce(String) -> O, task: impl Fn(Arc<S>, Task) -> W)
 where
-    S: Clone,
     O: Future<Output = S>,
     W: Future<Output = ()>,
 {
     let Ok(asked) = std::env::var(STORE) else { return };
     // Whatever the harness had to say stands on a line of its own.
     println!();
-    let (path, life) = asked.rsplit_once('#').unwrap();
+    let (place, life) = asked.rsplit_once('#').unwrap();
     let life: u64 = life.parse().unwrap();
-    let store = open(path.to_owned()).await;
+    let store = Arc::new(open(place.to_owned()).await);
     let [a, b, c, d] = std::array::from_fn::<_, { TASKS as usize }, _>(|number| {
         let stream = life * TASKS + number as u64 + 1;
         let numbers = Numbers::new(seed().wrapping_add(stream.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -57,40 +108,76 @@ pub(crate) fn say(line: &Value) {
     println!("{line}");
 }
 
-/// Lets a child live, to an end that it does not know of; gives what it said.
-pub(crate) async fn live(child: &'static str, path: &Path, life: u64) -> Vec<Value> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", child, "--nocapture"])
-            .env(STORE, format!("{}#{life}", path.display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let heard = Arc::new(AtomicUsize::new(0));
-        let count = heard.clone();
-        // A line that was cut off by the end is none.
-        let said = move |line: String| {
-            count.fetch_add(1, Ordering::Relaxed);
-            serde_json::from_str::<Value>(&line).ok().filter(Value::is_object)
-        };
-        let reading = std::thread::spawn(move || {
-            lines.lines().map_while(Result::ok).filter_map(said).collect::<Vec<_>>()
-        });
-        std::thread::sleep(Duration::from_millis(250 + (seed() + life) * 37 % 150));
-        // On a slow machine it has done little by then.
-        for _ in 0..300 {
-            if heard.load(Ordering::Relaxed) >= ENOUGH || child.try_wait().unwrap().is_some() {
-                break;
+/// Ends the server and starts it again.
+type Restart = Arc<dyn Fn() + Send + Sync>;
+
+/// A history: where its store is, and how many lives it has.
+pub(crate) struct History {
+    pub(crate) place: String,
+    pub(crate) lives: u64,
+    restart: Option<Restart>,
+}
+
+impl History {
+    /// On an embedded store.
+    pub(crate) fn embedded(place: impl Into<String>) -> Self {
+        Self { place: place.into(), lives: LIVES, restart: None }
+    }
+
+    /// On a server, which is restarted in every third life.
+    pub(crate) fn on_server(
+        place: impl Into<String>,
+        lives: u64,
+        restart: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self { place: place.into(), lives, restart: Some(Arc::new(restart)) }
+    }
+
+    /// Lets a child live, to an end that it does not know of; gives what it said.
+    pub(crate) async fn live(&self, child: &'static str, life: u64) -> Vec<Value> {
+        let store = format!("{}#{life}", self.place);
+        let restart = self.restart.clone().filter(|_| life % 3 == 1);
+        tokio::task::spawn_blocking(move || {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", child, "--nocapture"])
+                .env(STORE, store)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap());
+            let heard = Arc::new(AtomicUsize::new(0));
+            let count = heard.clone();
+            // A line that was cut off by the end is none.
+            let said = move |line: String| {
+                count.fetch_add(1, Ordering::Relaxed);
+                serde_json::from_str::<Value>(&line).ok().filter(Value::is_object)
+            };
+            let reading = std::thread::spawn(move || {
+                lines.lines().map_while(|line| line.ok()).filter_map(said).collect::<Vec<_>>()
+            });
+            std::thread::sleep(Duration::from_millis(250 + (seed() + life) * 37 % 150));
+            until_it_said(&mut child, &heard, ENOUGH);
+            if let Some(restart) = restart {
+                restart();
+                let before = heard.load(Ordering::Relaxed);
+                until_it_said(&mut child, &heard, before + ENOUGH);
             }
-            std::thread::sleep(Duration::from_millis(100));
+            assert_eq!(child.try_wait().unwrap(), None, "life {life} ended by itself");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            reading.join().unwrap()
+        })
+        .await
+        .unwrap()
+    }
+}
+
+/// On a slow machine it has done little by then.
+fn until_it_said(child: &mut Child, heard: &AtomicUsize, lines: usize) {
+    for _ in 0..600 {
+        if heard.load(Ordering::Relaxed) >= lines || child.try_wait().unwrap().is_some() {
+            return;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        reading.join().unwrap()
-    })
-    .await
-    .unwrap()
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -58,7 +58,7 @@ impl Server {
         assert!(Command::new("kill").args([signal, &self.pid]).status().unwrap().success());
     }
 
-    /// Starts it again, on the same port, with nothing in it.
+    /// Starts it again, on the same port, with nothing in it but what it has on disk.
     pub(crate) fn restart(&mut self) {
         for _ in 0..100 {
             let (keeper, pid) = run(self.port, &self.arguments, self.directory.path());

@@ -14,7 +14,8 @@ use crate::args::Part;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::files::Files;
-use crate::parts::{GATEWAY, shared_limits, waiting};
+use crate::parts::GATEWAY;
+use crate::stores::{shared_limits, waiting};
 
 /// What the gateway stands on.
 pub(crate) struct Ground {

@@ -9,7 +9,7 @@ use bank_stores::ledger::{Progress, Verified};
 use crate::Fatal;
 use crate::args::Ledger;
 use crate::files::private_directory;
-use crate::parts::LEDGER;
+use crate::stores::LEDGER;
 
 /// Does it, and says in one line what was found.
 pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {

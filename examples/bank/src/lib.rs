@@ -13,6 +13,7 @@ mod ledger;
 mod logging;
 mod parts;
 mod run;
+mod stores;
 
 use std::process::ExitCode;
 

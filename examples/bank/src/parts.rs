@@ -12,23 +12,19 @@ use bank_sdk::declaration::DeclarationError;
 use bank_sdk::http::Body;
 use bank_sdk::stores::{Random, SystemClock, SystemRandom};
 use bank_sdk::{BankService, DerivationKey, Service};
-use bank_stores::aurora::{AuroraLedger, AuroraOptions};
-use bank_stores::embedded::{MemoryCache, SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::redis::{RedisCache, RedisLimits, RedisOptions};
-use bank_stores::{Cache, Clock, Documents, Items, Ledger, Limits};
+use bank_stores::embedded::MemoryCache;
+use bank_stores::{Cache, Clock, Items};
 use http::{Request, Response};
 use identity::{Identity, NewUser, SigningKey};
 use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::Fatal;
-use crate::config::{LedgerStore, Shared};
+use crate::config::Place;
 use crate::demo::DemoUsers;
 use crate::files::{Files, replace};
+use crate::stores::{self, Close, IDENTITY, Opened};
 
-/// The ledger's file in the data directory.
-pub(crate) const LEDGER: &str = "accounts/ledger.db";
 /// The name of the gateway, for which calls between services are meant.
 pub(crate) const GATEWAY: &str = "bank-gateway";
 
@@ -36,27 +32,7 @@ pub(crate) const GATEWAY: &str = "bank-gateway";
 pub(crate) struct Running {
     pub(crate) service: Service,
     pub(crate) background: Vec<JoinHandle<()>>,
-    pub(crate) store: Store,
-}
-
-/// A store that is flushed when its part ends.
-#[derive(Debug)]
-pub(crate) enum Store {
-    Ledger(Arc<SqliteLedger>),
-    Aurora(Arc<AuroraLedger>),
-    Items(Arc<SqliteItems>),
-    Documents(Arc<SqliteDocuments>),
-}
-
-impl Store {
-    pub(crate) async fn close(&self) {
-        match self {
-            Self::Ledger(ledger) => ledger.close().await,
-            Self::Aurora(ledger) => ledger.close().await,
-            Self::Items(items) => items.close().await,
-            Self::Documents(documents) => documents.close().await,
-        }
-    }
+    pub(crate) store: Arc<dyn Close>,
 }
 
 /// How a part is mounted, and how it reaches the others.
@@ -111,29 +87,14 @@ impl Around {
     fn derivation(&self, service: &str) -> Result<DerivationKey, Fatal> {
         Ok(DerivationKey::new(&self.files.secret(&format!("derivation-{service}.key"))?))
     }
-
-    fn sqlite(&self, name: &str) -> SqliteOptions {
-        SqliteOptions::new(self.files.path(name))
-    }
 }
 
-/// Over a ledger in the data directory, or in a PostgreSQL database, which any number of copies share.
 pub(crate) async fn accounts(
     around: &Around,
-    store: Option<&LedgerStore>,
+    at: Option<&Place>,
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
-    let (role, store): (Arc<dyn Ledger>, Store) = match store {
-        None => {
-            let options = around.sqlite(LEDGER);
-            let ledger = Arc::new(SqliteLedger::open(options).await.map_err(opening)?);
-            (ledger.clone(), Store::Ledger(ledger))
-        }
-        Some(store) => {
-            let ledger = Arc::new(AuroraLedger::open(aurora(store)?).await.map_err(opening)?);
-            (ledger.clone(), Store::Aurora(ledger))
-        }
-    };
+    let Opened { role, close: store } = stores::ledger(&around.files, at).await?;
     let derivation = around.derivation("accounts")?;
     let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
     let background = vec![tokio::spawn(accounts.clone().forget_events(keep_events))];
@@ -141,20 +102,12 @@ pub(crate) async fn accounts(
     Ok(Running { service, background, store })
 }
 
-fn aurora(store: &LedgerStore) -> Result<AuroraOptions, Fatal> {
-    let mut options = AuroraOptions::new(&store.url).map_err(opening)?;
-    if let Some(readers) = &store.readers {
-        options = options.readers(readers).map_err(opening)?;
-    }
-    Ok(match &store.authorities {
-        Some(authorities) => options.root_certificates(authorities),
-        None => options,
-    })
-}
-
-pub(crate) async fn transactions(around: &Around, keep_events: Duration) -> Result<Running, Fatal> {
-    let items = Arc::new(SqliteItems::open(around.sqlite("transactions/items.db")).await.map_err(opening)?);
-    let role: Arc<dyn Items> = items.clone();
+pub(crate) async fn transactions(
+    around: &Around,
+    at: Option<&Place>,
+    keep_events: Duration,
+) -> Result<Running, Fatal> {
+    let Opened { role, close: store } = stores::items(&around.files, "transactions/items.db", at).await?;
     let (client, derivation) = (around.client("transactions")?, around.derivation("transactions")?);
     let transactions = transactions::Transactions::new(role, client, derivation, around.clock.clone());
     let background = vec![
@@ -162,7 +115,7 @@ pub(crate) async fn transactions(around: &Around, keep_events: Duration) -> Resu
         tokio::spawn(transactions.clone().forget_events(keep_events)),
     ];
     let service = around.mount(transactions, "transactions")?;
-    Ok(Running { service, background, store: Store::Items(items) })
+    Ok(Running { service, background, store })
 }
 
 /// Identity, and what the gateway of the same process needs of it.
@@ -175,11 +128,11 @@ pub(crate) struct IdentityParts {
 /// With the cache that all copies share, or one in memory.
 pub(crate) async fn identity(
     around: &Around,
+    at: Option<&Place>,
     shared: Option<Arc<dyn Cache>>,
     demo: Option<&DemoUsers>,
 ) -> Result<IdentityParts, Fatal> {
-    let items = Arc::new(SqliteItems::open(around.sqlite("identity/items.db")).await.map_err(opening)?);
-    let role: Arc<dyn Items> = items.clone();
+    let Opened { role, close: store } = stores::items(&around.files, IDENTITY, at).await?;
     let cache = shared.unwrap_or_else(|| Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)));
     let key = SigningKey::load_or_create(around.files.path("keys/signing.key"))
         .map_err(|error| Fatal::caused("identity", &error))?;
@@ -201,87 +154,17 @@ pub(crate) async fn identity(
         identity.seed_user(new).await.map_err(Fatal::new)?;
     }
     let service = around.mount(identity, "identity")?;
-    Ok(IdentityParts {
-        running: Running { service, background: Vec::new(), store: Store::Items(items) },
-        items: role,
-        cache,
-    })
+    Ok(IdentityParts { running: Running { service, background: Vec::new(), store }, items: role, cache })
 }
 
-/// The cache that all copies of the parts share, where there is one.
-pub(crate) async fn shared_cache(shared: &Shared) -> Result<Option<Arc<dyn Cache>>, Fatal> {
-    let Some(url) = &shared.cache else { return Ok(None) };
-    let options = redis(url, shared)?;
-    let open = async || unless_away(RedisCache::open(options.clone()).await);
-    let cache = waiting("the shared cache cannot be reached", open).await?;
-    Ok(Some(Arc::new(cache.map_err(opening)?)))
-}
-
-/// The limits that all gateways share, where they do.
-pub(crate) async fn shared_limits(shared: &Shared) -> Result<Option<Arc<dyn Limits>>, Fatal> {
-    let Some(url) = &shared.limits else { return Ok(None) };
-    let options = redis(url, shared)?;
-    let open = async || unless_away(RedisLimits::open(options.clone()).await);
-    let limits = waiting("the shared limits cannot be reached", open).await?;
-    Ok(Some(Arc::new(limits.map_err(opening)?)))
-}
-
-/// A server that is away may come; one that refuses, a wrong password say, goes on refusing.
-fn unless_away<T>(opened: bank_stores::Result<T>) -> Result<bank_stores::Result<T>, bank_stores::Error> {
-    match opened {
-        Err(error) if error.is_retryable() => Err(error),
-        opened => Ok(opened),
-    }
-}
-
-fn redis(url: &str, shared: &Shared) -> Result<RedisOptions, Fatal> {
-    let options =
-        RedisOptions::at(url).and_then(|options| options.prefix(&shared.prefix)).map_err(opening)?;
-    // Whoever waits for it is a customer.
-    let options = options.response_timeout(Duration::from_millis(250));
-    Ok(match &shared.authorities {
-        Some(authorities) => options.root_certificates(authorities),
-        None => options,
-    })
-}
-
-/// What a gateway reads of identity's data while identity runs as a process of its own.
-pub(crate) async fn identity_readers(files: &Files) -> Result<Arc<dyn Items>, Fatal> {
-    let options = || SqliteOptions::new(files.path("identity/items.db")).read_only();
-    let items = waiting("identity has not made its data yet", || SqliteItems::open(options())).await?;
-    Ok(Arc::new(items))
-}
-
-/// Tries again for half a minute: parts start in any order.
-pub(crate) async fn waiting<T, E, F>(reason: &str, mut attempt: impl FnMut() -> F) -> Result<T, Fatal>
-where
-    F: Future<Output = Result<T, E>>,
-    E: std::fmt::Display,
-{
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        match attempt().await {
-            Ok(found) => return Ok(found),
-            Err(error) if Instant::now() >= deadline => return Err(Fatal::new(format!("{reason}: {error}"))),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-pub(crate) async fn partners(around: &Around) -> Result<Running, Fatal> {
-    let documents =
-        Arc::new(SqliteDocuments::open(around.sqlite("partners/documents.db")).await.map_err(opening)?);
-    let role: Arc<dyn Documents> = documents.clone();
+pub(crate) async fn partners(around: &Around, at: Option<&Place>) -> Result<Running, Fatal> {
+    let Opened { role, close: store } = stores::documents(&around.files, "partners/documents.db", at).await?;
     let partners = partners::Partners::new(role, around.client("partners")?)
         .await
         .map_err(|error| Fatal::caused("partners", &error))?;
     let background = vec![tokio::spawn(partners.clone().follow_events())];
     let service = around.mount(partners, "partners")?;
-    Ok(Running { service, background, store: Store::Documents(documents) })
-}
-
-fn opening(error: bank_stores::Error) -> Fatal {
-    Fatal::caused("the data cannot be opened", &error)
+    Ok(Running { service, background, store })
 }
 
 /// The gateway's internal side. Calls wait until it is there.

@@ -17,7 +17,7 @@ use crate::demo::DemoUsers;
 use crate::edge::{Ground, Services, gateway};
 use crate::files::Files;
 use crate::parts::{self, Around, LateGateway, Running};
-use crate::{Fatal, logging};
+use crate::{Fatal, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
 const IDLE: Duration = Duration::from_millis(1_200);
@@ -66,11 +66,12 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let late = LateGateway::default();
     let around = Around::here(files.clone(), late.clone());
-    let accounts = parts::accounts(&around, config.ledger.as_ref(), config.keep_events).await?;
-    let transactions = parts::transactions(&around, config.keep_events).await?;
-    let cache = parts::shared_cache(&config.shared).await?;
-    let identity = parts::identity(&around, cache, demo.as_ref()).await?;
-    let partners = parts::partners(&around).await?;
+    let accounts = parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?;
+    let transactions =
+        parts::transactions(&around, config.place(Part::Transactions), config.keep_events).await?;
+    let cache = stores::shared_cache(&config.shared).await?;
+    let identity = parts::identity(&around, config.place(Part::Identity), cache, demo.as_ref()).await?;
+    let partners = parts::partners(&around, config.place(Part::Partners)).await?;
     let services = [&accounts, &transactions, &identity.running, &partners].map(|part| part.service.clone());
     let port = front.public.address().port();
     let ground = Ground { files, items: identity.items, port, cache: Some(identity.cache) };
@@ -86,8 +87,8 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let front = Front::bind(config)?;
     let internal = bind("--internal", config.internal).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
-    let items: Arc<dyn Items> = parts::identity_readers(&files).await?;
-    let cache = parts::shared_cache(&config.shared).await?;
+    let items: Arc<dyn Items> = stores::identity_readers(&files, config.place(Part::Identity)).await?;
+    let cache = stores::shared_cache(&config.shared).await?;
     let ground = Ground { files, items, port: front.public.address().port(), cache };
     let gateway = gateway(config, &ground, Services::There).await?;
     front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
@@ -99,17 +100,20 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let around = Around::there(files, config.internal)?;
     let running = match part {
-        Part::Accounts => parts::accounts(&around, config.ledger.as_ref(), config.keep_events).await?,
-        Part::Transactions => parts::transactions(&around, config.keep_events).await?,
+        Part::Accounts => parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?,
+        Part::Transactions => {
+            parts::transactions(&around, config.place(Part::Transactions), config.keep_events).await?
+        }
         Part::Identity => {
-            let cache = parts::shared_cache(&config.shared).await?;
-            let identity = parts::identity(&around, cache, demo.as_ref()).await?;
+            let cache = stores::shared_cache(&config.shared).await?;
+            let identity =
+                parts::identity(&around, config.place(Part::Identity), cache, demo.as_ref()).await?;
             if let Some(demo) = &demo {
                 demo.print();
             }
             identity.running
         }
-        Part::Partners => parts::partners(&around).await?,
+        Part::Partners => parts::partners(&around, config.place(Part::Partners)).await?,
         Part::Gateway => return Ok(()),
     };
     let stop = stop_signal()?;

@@ -16,9 +16,11 @@ pub use edge_tests::{
 pub use support::bank::{Bank, Part, Shape, exit_of, line_of, shared};
 pub use support::browser::{Browser, Element};
 pub use support::customer::{Customer, cents, euros};
+pub use support::java::JavaServer;
 pub use support::postgres::Postgres;
 pub use support::redis::Redis;
 pub use support::seeded::Seeded;
+pub use support::servers::Servers;
 
 /// The path of the program under test. Cargo knows it in a test only.
 #[macro_export]

@@ -59,10 +59,10 @@ fn with_five_processes_alice_sends_money_and_bob_sees_it_arrive() {
     walk(Shape::Five);
 }
 
-#[cfg(has_postgres)]
+#[cfg(has_servers)]
 #[test]
-fn with_its_ledger_on_postgresql_alice_sends_money_and_bob_sees_it_arrive() {
-    walk(Shape::OnPostgres);
+fn on_servers_with_two_copies_of_each_part_alice_sends_money_and_bob_sees_it_arrive() {
+    walk(Shape::OnServers);
 }
 
 fn walk(shape: Shape) {

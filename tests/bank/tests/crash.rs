@@ -255,8 +255,8 @@ fn five_processes_killed_at_random_moments_lose_and_double_nothing() {
     crash(Shape::Five, "five processes");
 }
 
-#[cfg(has_postgres)]
+#[cfg(has_servers)]
 #[test]
-fn two_copies_of_accounts_on_postgresql_killed_at_random_moments_lose_and_double_nothing() {
-    crash(Shape::OnPostgres, "two copies of accounts on PostgreSQL");
+fn two_copies_of_each_part_on_servers_killed_at_random_moments_lose_and_double_nothing() {
+    crash(Shape::OnServers, "two copies of each part on servers");
 }

@@ -17,9 +17,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 /// A process for each part.
-#[cfg(has_postgres)]
-const MANY: &[Shape] = &[Shape::Five, Shape::OnPostgres];
-#[cfg(not(has_postgres))]
+#[cfg(has_servers)]
+const MANY: &[Shape] = &[Shape::Five, Shape::OnServers];
+#[cfg(not(has_servers))]
 const MANY: &[Shape] = &[Shape::Five];
 
 fn start(shape: Shape) -> Bank {
@@ -327,7 +327,7 @@ fn is_away(shape: Shape) {
     let mut bank = start(shape);
     let (ann, account) = bank.customer_with(5_00);
     bank.kill(Part::Accounts);
-    if shape == Shape::OnPostgres {
+    if shape == Shape::OnServers {
         // The other copy carries on alone.
         until_ok("the other copy to be asked", || ann.try_get(&format!("/v1/accounts/{account}")));
         bank.kill(Part::SecondAccounts);

@@ -9,8 +9,8 @@ use std::sync::{Mutex, OnceLock};
 use tempfile::TempDir;
 
 use super::customer::{Customer, euros};
-use super::postgres::Postgres;
 use super::process::Process;
+use super::servers::{Places, Servers};
 use edge_tests::{Client, HeldPort, Request, until, until_ok};
 
 /// How a bank is run.
@@ -20,8 +20,8 @@ pub enum Shape {
     One,
     /// A process for each part, and a second gateway.
     Five,
-    /// The same with the ledger on PostgreSQL, and two copies of accounts.
-    OnPostgres,
+    /// The same on servers, and two copies of every part.
+    OnServers,
 }
 
 /// A process of a bank.
@@ -39,10 +39,16 @@ pub enum Part {
     SecondAccounts,
     /// The transfers' service.
     Transactions,
+    /// Another copy of it.
+    SecondTransactions,
     /// The users' and sessions' service.
     Identity,
+    /// Another copy of it.
+    SecondIdentity,
     /// The notifications' service.
     Partners,
+    /// Another copy of it.
+    SecondPartners,
 }
 
 impl Part {
@@ -55,15 +61,29 @@ impl Part {
         Self::SecondGateway,
     ];
 
-    const ON_POSTGRES: [Self; 7] = [
+    const ON_SERVERS: [Self; 10] = [
         Self::Identity,
+        Self::SecondIdentity,
         Self::Accounts,
         Self::SecondAccounts,
         Self::Transactions,
+        Self::SecondTransactions,
         Self::Partners,
+        Self::SecondPartners,
         Self::Gateway,
         Self::SecondGateway,
     ];
+
+    /// Of which service it is another copy, and at which of the bank's ports it listens.
+    const fn copy_of(self) -> Option<(&'static str, usize)> {
+        match self {
+            Self::SecondAccounts => Some(("accounts", 7)),
+            Self::SecondTransactions => Some(("transactions", 8)),
+            Self::SecondIdentity => Some(("identity", 9)),
+            Self::SecondPartners => Some(("partners", 10)),
+            _ => None,
+        }
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -73,8 +93,11 @@ impl Part {
             Self::Accounts => "accounts",
             Self::SecondAccounts => "accounts-2",
             Self::Transactions => "transactions",
+            Self::SecondTransactions => "transactions-2",
             Self::Identity => "identity",
+            Self::SecondIdentity => "identity-2",
             Self::Partners => "partners",
+            Self::SecondPartners => "partners-2",
         }
     }
 
@@ -132,8 +155,14 @@ impl Bank {
             staff: Mutex::default(),
         };
         if shape != Shape::One {
-            bank.ports.resize_with(8, HeldPort::new);
-            std::fs::write(bank.config(), bank.five_parts() + configuration).unwrap();
+            bank.ports.resize_with(11, HeldPort::new);
+            let places = match shape {
+                Shape::OnServers => {
+                    Servers::shared("the bank on servers").expect("who asks has looked").places()
+                }
+                _ => Places::default(),
+            };
+            std::fs::write(bank.config(), bank.parts_in(&places) + configuration).unwrap();
         }
         bank.start_missing();
         bank
@@ -151,30 +180,31 @@ impl Bank {
         self.directory.path().join("bank.toml")
     }
 
-    fn five_parts(&self) -> String {
+    fn parts_in(&self, places: &Places) -> String {
         let at: Vec<SocketAddr> = self.ports.iter().map(HeldPort::address).collect();
-        let (mut store, mut copies) = (String::new(), String::new());
-        if self.shape == Shape::OnPostgres {
-            let server = Postgres::shared("the bank on PostgreSQL").expect("who asks for it has looked");
-            store = format!("store = \"{}\"\n", server.url());
-            copies = format!(
-                "[edge.upstreams.accounts]\nendpoints = [\"http://{}\", \"http://{}\"]\n",
-                at[3], at[7]
-            );
-            std::fs::write(self.directory.path().join("second-accounts"), at[7].to_string()).unwrap();
-        }
-        format!(
-            "data = {:?}\n[gateway]\nlisten = \"{}\"\nadmin = \"{}\"\ninternal = \"{}\"\n[accounts]\nlisten = \"{}\"\n{store}\
-             [transactions]\nlisten = \"{}\"\n[identity]\nlisten = \"{}\"\n[partners]\nlisten = \"{}\"\n{copies}",
+        let mut text = format!(
+            "data = {:?}\n[gateway]\nlisten = \"{}\"\nadmin = \"{}\"\ninternal = \"{}\"\n",
             self.data(),
             at[0],
             at[1],
-            at[2],
-            at[3],
-            at[4],
-            at[5],
-            at[6],
-        )
+            at[2]
+        );
+        let Places { accounts, transactions, identity, partners, shared } = places;
+        let services = [
+            ("accounts", accounts),
+            ("transactions", transactions),
+            ("identity", identity),
+            ("partners", partners),
+        ];
+        for (index, (name, place)) in services.into_iter().enumerate() {
+            text += &format!("[{name}]\nlisten = \"{}\"\n{place}", at[3 + index]);
+            if self.shape == Shape::OnServers {
+                let (one, other) = (at[3 + index], at[7 + index]);
+                text +=
+                    &format!("[edge.upstreams.{name}]\nendpoints = [\"http://{one}\", \"http://{other}\"]\n");
+            }
+        }
+        text + shared
     }
 
     /// The processes that this bank has.
@@ -183,7 +213,7 @@ impl Bank {
         match self.shape {
             Shape::One => &[Part::All],
             Shape::Five => &Part::FIVE,
-            Shape::OnPostgres => &Part::ON_POSTGRES,
+            Shape::OnServers => &Part::ON_SERVERS,
         }
     }
 
@@ -198,9 +228,9 @@ impl Bank {
                 [own(&["gateway", "--config", &config]), own(&anywhere), own(&["--internal", "127.0.0.1:0"])]
                     .concat()
             }
-            Part::SecondAccounts => {
-                let listen = std::fs::read_to_string(self.directory.path().join("second-accounts")).unwrap();
-                own(&["accounts", "--config", &config, "--listen", &listen])
+            part if let Some((service, port)) = part.copy_of() => {
+                let listen = self.ports[port].address().to_string();
+                own(&[service, "--config", &config, "--listen", &listen])
             }
             part => own(&[part.name(), "--config", &config]),
         };
@@ -379,7 +409,7 @@ pub fn shared(program: &Path, module: &str) -> &'static Bank {
     static SHARED: OnceLock<Bank> = OnceLock::new();
     let shape = match module {
         module if module.starts_with("five_processes") => Shape::Five,
-        module if module.starts_with("on_postgres") => Shape::OnPostgres,
+        module if module.starts_with("on_servers") => Shape::OnServers,
         _ => Shape::One,
     };
     SHARED.get_or_init(|| Bank::start(program, shape))

@@ -3,10 +3,12 @@
 pub(crate) mod bank;
 pub(crate) mod browser;
 pub(crate) mod customer;
+pub(crate) mod java;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod seeded;
+pub(crate) mod servers;
 pub(crate) mod webdriver;
 
 /// A test goes without what is not installed, and says so where it is seen: cargo keeps what a test prints that passes.

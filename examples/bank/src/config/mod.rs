@@ -1,21 +1,27 @@
 //! Addresses, directories and limits: from the file, from the command line, or what holds where neither says anything.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bank_gateway::{WhenAway, config};
+use bank_gateway::config;
 use serde::Deserialize;
 
 use crate::Fatal;
 use crate::args::{DATA, Options, Part, TlsChoice};
 
+mod part;
+mod shared;
+
+use part::PartSection;
+pub(crate) use part::Place;
+pub(crate) use shared::Shared;
+use shared::SharedSection;
+
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// For how many days events are kept where nobody says, and at most: a hundred years.
 const KEEP_DAYS: i64 = 30;
 const MAX_KEEP_DAYS: i64 = 36_500;
-const MAX_GATEWAYS: u32 = 1_000;
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +29,7 @@ const MAX_GATEWAYS: u32 = 1_000;
 struct File {
     data: Option<PathBuf>,
     gateway: GatewaySection,
-    accounts: LedgerSection,
+    accounts: PartSection,
     transactions: PartSection,
     identity: PartSection,
     partners: PartSection,
@@ -46,12 +52,6 @@ struct GatewaySection {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct PartSection {
-    listen: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
 struct EventsSection {
     keep_days: Option<i64>,
 }
@@ -68,114 +68,6 @@ impl EventsSection {
     }
 }
 
-/// What all copies of a part share.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SharedSection {
-    /// Where sessions are cached and their ends are told: a `redis://` or `redis-cluster://` address.
-    cache: Option<String>,
-    /// Where gateways count together; such an address, too.
-    limits: Option<String>,
-    /// How many gateways there are.
-    gateways: Option<u32>,
-    /// What becomes of requests while `limits` does not answer.
-    when_limits_are_away: Option<LimitsAway>,
-    /// A file with the authorities that may have signed the servers' certificates.
-    authorities: Option<PathBuf>,
-    /// What all keys begin with.
-    prefix: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum LimitsAway {
-    Share,
-    Pass,
-    Refuse,
-}
-
-impl SharedSection {
-    fn checked(self) -> Result<Shared, Fatal> {
-        if self.limits.is_none() && (self.gateways.is_some() || self.when_limits_are_away.is_some()) {
-            return Err(Fatal::new("[shared] says how gateways count together, but not where: add `limits`"));
-        }
-        let is_used = self.limits.is_some() || self.cache.is_some();
-        if !is_used && (self.authorities.is_some() || self.prefix.is_some()) {
-            return Err(Fatal::new(
-                "[shared] names `authorities` or a `prefix`, but neither `cache` nor `limits`",
-            ));
-        }
-        let gateways = self.gateways.map(|gateways| {
-            let number = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MAX_GATEWAYS);
-            number.ok_or_else(|| {
-                Fatal::new(format!("[shared] gateways = {gateways}: give 1 to {MAX_GATEWAYS}"))
-            })
-        });
-        let when_away = match (self.when_limits_are_away.unwrap_or(LimitsAway::Share), gateways.transpose()?)
-        {
-            (LimitsAway::Share, Some(gateways)) => WhenAway::Share(gateways),
-            // Without their number each would let pass all of a quota.
-            (LimitsAway::Share, None) if self.limits.is_some() => {
-                return Err(Fatal::new(
-                    "[shared] limits: say how many `gateways` there are, which share a quota",
-                ));
-            }
-            (LimitsAway::Share | LimitsAway::Refuse, _) => WhenAway::Refuse,
-            (LimitsAway::Pass, _) => WhenAway::Pass,
-        };
-        let prefix = self.prefix.unwrap_or_else(|| "bank".to_owned());
-        Ok(Shared {
-            cache: self.cache,
-            limits: self.limits,
-            when_away,
-            authorities: self.authorities,
-            prefix,
-        })
-    }
-}
-
-/// What all copies of a part share. An address may hold a password.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) cache: Option<String>,
-    pub(crate) limits: Option<String>,
-    pub(crate) when_away: WhenAway,
-    pub(crate) authorities: Option<PathBuf>,
-    pub(crate) prefix: String,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Shared")
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LedgerSection {
-    listen: Option<String>,
-    /// Where the ledger is kept: a `postgres://` address; a file in the data directory where it is left out.
-    store: Option<String>,
-    /// Where it is read that need not be current.
-    store_readers: Option<String>,
-    /// A file with the authorities that may have signed the server's certificate.
-    store_authorities: Option<PathBuf>,
-}
-
-/// Where the ledger is kept, if not in the data directory. An address may hold a password.
-#[derive(Clone)]
-pub(crate) struct LedgerStore {
-    pub(crate) url: String,
-    pub(crate) readers: Option<String>,
-    pub(crate) authorities: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for LedgerStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LedgerStore")
-    }
-}
-
 /// Everything, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -189,11 +81,11 @@ pub(crate) struct Config {
     pub(crate) audit: bool,
     pub(crate) demo: bool,
     pub(crate) edge: config::Config,
-    pub(crate) ledger: Option<LedgerStore>,
     pub(crate) shared: Shared,
     /// How long events are kept, at least.
     pub(crate) keep_events: Duration,
     services: [String; 4],
+    places: [Option<Place>; 4],
 }
 
 impl Config {
@@ -207,15 +99,12 @@ impl Config {
         let services: [String; 4] = std::array::from_fn(|at| {
             listens[at].clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
         });
-        let LedgerSection { store, store_readers: readers, store_authorities: authorities, .. } =
-            file.accounts;
-        let ledger = match store {
-            Some(url) => Some(LedgerStore { url, readers, authorities }),
-            None if readers.is_some() || authorities.is_some() => {
-                return Err(Fatal::new("[accounts] names readers or authorities of a store, but no `store`"));
-            }
-            None => None,
-        };
+        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let sections = [&file.accounts, &file.transactions, &file.identity, &file.partners];
+        let mut places = [const { None }; 4];
+        for ((place, section), part) in places.iter_mut().zip(sections).zip(Part::SERVICES) {
+            *place = section.place(part, &environment)?;
+        }
         let own = match options.part {
             None | Some(Part::Gateway) => {
                 file.gateway.listen.clone().unwrap_or_else(|| "127.0.0.1:8080".to_owned())
@@ -245,8 +134,8 @@ impl Config {
             audit: file.gateway.audit.unwrap_or(true),
             demo: options.demo,
             edge: file.edge,
-            ledger,
-            shared: file.shared.checked()?,
+            places,
+            shared: file.shared.checked(&environment)?,
             keep_events: file.events.keep()?,
             services,
         };
@@ -274,6 +163,11 @@ impl Config {
             return Err(Fatal::new("--tls is for the gateway; the parts behind it listen on loopback"));
         }
         local("--listen", self.listen, "a part is reached through the gateway only")
+    }
+
+    /// Where a service keeps its data, if not in the data directory.
+    pub(crate) fn place(&self, part: Part) -> Option<&Place> {
+        self.places[index(part)].as_ref()
     }
 
     /// The endpoints of a service that runs as a process of its own.
@@ -306,12 +200,12 @@ mod tests {
     #[test]
     fn every_configuration_that_is_shown_is_one_that_the_program_reads() {
         let files = [
-            include_str!("../five.toml"),
-            include_str!("../limits.toml"),
-            include_str!("../postgres.toml"),
-            include_str!("../redis.toml"),
+            include_str!("../../five.toml"),
+            include_str!("../../limits.toml"),
+            include_str!("../../postgres.toml"),
+            include_str!("../../redis.toml"),
         ];
-        let operating = include_str!("../../../docs/operating.md");
+        let operating = include_str!("../../../../docs/operating.md");
         let mut shown = 0;
         for text in files.into_iter().chain(blocks(operating)) {
             toml::from_str::<File>(text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
@@ -333,30 +227,5 @@ mod tests {
         for nonsense in ["keep_days = \"30\"", "keep_days = 1.5", "days = 30"] {
             assert!(toml::from_str::<File>(&format!("[events]\n{nonsense}")).is_err(), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn what_is_shared_is_said_whole() {
-        let shared =
-            |text: &str| toml::from_str::<File>(&format!("[shared]\n{text}")).unwrap().shared.checked();
-        let limits = "limits = \"redis://127.0.0.1\"\n";
-        let gateways = |number| NonZeroU32::new(number).map(WhenAway::Share);
-        assert_eq!(Some(shared(&format!("{limits}gateways = 3")).unwrap().when_away), gateways(3));
-        let refuse = format!("{limits}when_limits_are_away = \"refuse\"");
-        assert_eq!(shared(&refuse).unwrap().when_away, WhenAway::Refuse);
-        for (text, said) in [
-            ("gateways = 2".to_owned(), "add `limits`"),
-            ("when_limits_are_away = \"pass\"".to_owned(), "add `limits`"),
-            (limits.to_owned(), "say how many `gateways`"),
-            (format!("{limits}gateways = 0"), "give 1 to 1000"),
-            (format!("{limits}gateways = 1001"), "give 1 to 1000"),
-            ("authorities = \"ca.pem\"".to_owned(), "neither `cache` nor `limits`"),
-            ("prefix = \"north\"".to_owned(), "neither `cache` nor `limits`"),
-        ] {
-            let refused = shared(&text).unwrap_err().to_string();
-            assert!(refused.contains(said), "{refused}");
-        }
-        let secret = shared("cache = \"redis://:secret@127.0.0.1\"").unwrap();
-        assert!(!format!("{secret:?}").contains("secret"));
     }
 }
