@@ -136,6 +136,11 @@ impl Error {
         self.0.change
     }
 
+    /// Whether what was asked for was erased, by shredding the key that it was sealed with: nobody has it any more.
+    pub fn is_erased(&self) -> bool {
+        self.0.kind == ErrorKind::Denied && self.0.field.as_deref() == Some("erased")
+    }
+
     /// Whether the same call may simply be made again: nothing happened, and the cause may pass.
     ///
     /// `Conflict` is not among these (read again first), nor is `Indeterminate` (look it up).

@@ -30,10 +30,12 @@ pub mod redis;
 #[cfg(feature = "schema")]
 mod schema;
 #[cfg(feature = "seal")]
-#[path = "seal.rs"]
 pub mod seal;
 
+#[cfg(any(feature = "dynamodb", feature = "kms"))]
+mod aws;
 mod canonical;
+mod sealed;
 mod shared;
 mod text;
 #[cfg(any(feature = "embedded", feature = "aurora"))]

@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::timeout::TimeoutConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 
-use crate::connect::requires_tls;
+use crate::aws::AwsOptions;
 use crate::{Clock, Error, Result, SystemClock};
 
 /// The most shards that a store may have: all their counts are read at once.
@@ -20,13 +18,9 @@ const MAX_SHARDS: u16 = 256;
 #[must_use]
 pub struct DynamoOptions {
     pub(super) table: String,
-    region: Option<String>,
-    endpoint: Option<String>,
-    credentials: Option<(String, String)>,
+    aws: AwsOptions,
     pub(super) shards: u16,
     pub(super) create: bool,
-    connect_timeout: Duration,
-    response_timeout: Duration,
     pub(super) deadline: Duration,
     pub(super) patience: Duration,
     pub(super) poll: Duration,
@@ -48,13 +42,9 @@ impl DynamoOptions {
         }
         Ok(Self {
             table: table.to_owned(),
-            region: None,
-            endpoint: None,
-            credentials: None,
+            aws: AwsOptions::new(),
             shards: 16,
             create: false,
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(2),
             deadline: Duration::from_secs(5),
             patience: Duration::from_millis(250),
             poll: Duration::from_millis(100),
@@ -99,12 +89,7 @@ impl DynamoOptions {
     /// # Errors
     /// `Invalid`, field `region`, for what is no region's name.
     pub fn region(mut self, region: &str) -> Result<Self> {
-        let plain =
-            region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if !plain || !(1..=32).contains(&region.len()) {
-            return Err(Error::invalid("region", "a region's name, such as eu-central-1"));
-        }
-        self.region = Some(region.to_owned());
+        self.aws.region(region)?;
         Ok(self)
     }
 
@@ -114,30 +99,13 @@ impl DynamoOptions {
     /// # Errors
     /// `Invalid`, field `endpoint`: no `https:` address, or `http:` to another machine.
     pub fn endpoint(mut self, url: &str) -> Result<Self> {
-        let wrong = || Error::invalid("endpoint", "an address of the form https://HOST[:PORT]");
-        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-        let authority = rest.trim_end_matches('/');
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-        if authority.is_empty() || !authority.bytes().all(plain) {
-            return Err(wrong());
-        }
-        match scheme {
-            "https" => {}
-            "http" if !requires_tls(host(authority)) => {}
-            "http" => {
-                let message =
-                    "what leaves this machine is encrypted: an address of the form https://HOST[:PORT]";
-                return Err(Error::invalid("endpoint", message));
-            }
-            _ => return Err(wrong()),
-        }
-        self.endpoint = Some(format!("{scheme}://{authority}"));
+        self.aws.endpoint(url)?;
         Ok(self)
     }
 
     /// An access key, instead of the environment's: read it from a file.
     pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
-        self.credentials = Some((id.into(), secret.into()));
+        self.aws.credentials = Some((id.into(), secret.into()));
         self
     }
 
@@ -161,13 +129,13 @@ impl DynamoOptions {
 
     /// How long a connection may take; 1 s otherwise.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.aws.connect_timeout = timeout;
         self
     }
 
     /// How long one answer may take before the same is sent again; 2 s otherwise.
     pub const fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = timeout;
+        self.aws.response_timeout = timeout;
         self
     }
 
@@ -195,43 +163,9 @@ impl DynamoOptions {
         self
     }
 
-    /// Whether the service is on this machine, where no cloud tells credentials.
-    fn is_local(&self) -> bool {
-        self.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http:"))
-    }
-
     pub(super) async fn client(&self) -> Client {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(self.connect_timeout)
-            .operation_attempt_timeout(self.response_timeout)
-            .build();
         // Sent again by this adapter, which knows what may be.
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled());
-        let region = match &self.region {
-            None if self.is_local() => Some("local"),
-            region => region.as_deref(),
-        };
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        if let Some(endpoint) = &self.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
-        let local = || ("local".to_owned(), "local".to_owned());
-        if let Some((id, secret)) = self.credentials.clone().or_else(|| self.is_local().then(local)) {
-            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "bank-stores"));
-        }
-        Client::new(&loader.load().await)
-    }
-}
-
-/// The host of `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`.
-fn host(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => &authority[..colon],
-        _ => authority,
+        Client::new(&self.aws.load(RetryConfig::disabled()).await)
     }
 }
 
@@ -240,8 +174,8 @@ impl fmt::Debug for DynamoOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamoOptions")
             .field("table", &self.table)
-            .field("region", &self.region)
-            .field("endpoint", &self.endpoint)
+            .field("region", &self.aws.region)
+            .field("endpoint", &self.aws.endpoint)
             .field("shards", &self.shards)
             .finish_non_exhaustive()
     }

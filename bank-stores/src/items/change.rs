@@ -10,7 +10,7 @@ use super::Key;
 use super::key::{MAX_KEY, MAX_VALUE};
 use crate::canonical::Canonical;
 use crate::outbox::NewEvent;
-use crate::{Error, Result, Timestamp};
+use crate::{Error, Result, Timestamp, sealed};
 
 /// The most changes of a transaction that has no events. Each event takes the place of two: changes and twice the events are
 /// together at most so many.
@@ -241,14 +241,14 @@ impl Transaction {
         }
         self.events.iter().try_for_each(NewEvent::validate)?;
         let size = self.size();
-        if size > MAX_TRANSACTION {
+        if size > MAX_TRANSACTION + self.sealed_more() {
             let message = format!("a transaction has at most {MAX_TRANSACTION} bytes, not {size}");
             return Err(Error::invalid("transaction", message));
         }
         for (index, change) in self.changes.iter().enumerate() {
             change.key().validate().map_err(|error| error.with_change(index))?;
             if let Change::Put { value, .. } = change
-                && value.len() > MAX_VALUE
+                && value.len() > sealed::most_of_bytes(value, MAX_VALUE)
             {
                 let message = format!("a value has at most {MAX_VALUE} bytes, not {}", value.len());
                 return Err(Error::invalid("value", message).with_change(index));
@@ -261,6 +261,16 @@ impl Transaction {
                 Err(Error::invalid("key", "a key appears once in a transaction").with_change(index))
             }
         }
+    }
+
+    /// By how much sealing has lengthened it, at most.
+    fn sealed_more(&self) -> usize {
+        let value = |change: &Change| match change {
+            Change::Put { value, .. } => sealed::most_of_bytes(value, 0),
+            _ => 0,
+        };
+        let events = self.events.iter().map(|event| sealed::most_of_json(&event.payload, 0));
+        self.changes.iter().map(value).chain(events).sum()
     }
 
     /// How many bytes it carries.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, OwnerId};
 use crate::canonical::Canonical;
-use crate::{Currency, Error, Money, Result, Timestamp};
+use crate::{Currency, Error, Money, Result, Timestamp, sealed};
 
 /// The longest name of an account, in bytes.
 pub const MAX_NAME: usize = 200;
@@ -268,7 +268,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// Whether an account may be called so.
 pub(super) fn check_name(name: Option<&str>) -> Result<()> {
     let name = name.unwrap_or("-");
-    if name.is_empty() || name.len() > MAX_NAME {
+    if name.is_empty() || name.len() > sealed::most_of_text(name, MAX_NAME) {
         return Err(Error::invalid("name", format!("a name has 1 to {MAX_NAME} bytes")));
     }
     if name.contains('\0') {

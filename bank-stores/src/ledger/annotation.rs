@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ChangeId, MAX_TEXT, PostingId};
 use crate::canonical::Canonical;
-use crate::{Error, Result, Timestamp};
+use crate::{Error, Result, Timestamp, sealed};
 
 /// The most that is added to one posting.
 pub const MAX_ADDITIONS: u64 = 100;
@@ -69,7 +69,7 @@ impl Annotation {
 
     /// Checks what can be checked without the ledger; adapters call it first.
     pub fn validate(&self) -> Result<()> {
-        if self.note.is_empty() || self.note.len() > MAX_TEXT {
+        if self.note.is_empty() || self.note.len() > sealed::most_of_text(&self.note, MAX_TEXT) {
             return Err(Error::invalid("note", format!("a note has 1 to {MAX_TEXT} bytes")));
         }
         if self.note.contains('\0') {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::id::is_id;
 use super::{AccountId, PostingId};
 use crate::canonical::Canonical;
-use crate::{Currency, Error, Money, Result, Timestamp};
+use crate::{Currency, Error, Money, Result, Timestamp, sealed};
 
 /// The most legs of a posting.
 pub const MAX_LEGS: usize = 64;
@@ -204,7 +204,7 @@ pub(super) fn details_content(
 }
 
 fn check_text(field: &'static str, text: &str) -> Result<()> {
-    if text.len() > MAX_TEXT {
+    if text.len() > sealed::most_of_text(text, MAX_TEXT) {
         return Err(Error::invalid(field, format!("at most {MAX_TEXT} bytes")));
     }
     if text.contains('\0') {

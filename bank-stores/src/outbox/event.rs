@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Position, StreamKey};
 use crate::text::json_size;
-use crate::{Error, Result, Timestamp};
+use crate::{Error, Result, Timestamp, sealed};
 
 /// The longest id, topic, stream key and name of a consumer, in bytes.
 pub const MAX_NAME: usize = 256;
@@ -85,7 +85,7 @@ impl NewEvent {
         check_name("event.stream", self.stream.as_str())?;
         check_name("event.topic", &self.topic)?;
         let size = json_size(&self.payload);
-        if size > MAX_PAYLOAD {
+        if size > sealed::most_of_json(&self.payload, MAX_PAYLOAD) {
             let message = format!("a payload has at most {MAX_PAYLOAD} bytes, not {size}");
             return Err(Error::invalid("event.payload", message));
         }

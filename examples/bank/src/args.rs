@@ -17,6 +17,11 @@ bank ledger verify            checks the ledger in --data: its chain, and balanc
                               with --head N:HASH also against a head of the chain that was kept
 bank ledger backup FILE       copies it, beside a bank that runs, and verifies the copy
 bank ledger restore FILE      puts a verified copy in its place, while no bank runs
+bank seal status              tells under which master key the data keys of each part are
+bank seal rotate              makes a new master key; a bank that runs takes it up by itself
+bank seal retire KEY          removes an old master key that nothing is under any more
+bank seal shred CUSTOMER      makes what is sealed of a customer unreadable for good, while no bank runs
+bank seal reseal              seals notifications that were written before, while no bank runs
 
 Options:
   --config FILE       where the parts find each other, limits and addresses (TOML)
@@ -36,6 +41,7 @@ pub(crate) enum Command {
     Run(Options),
     VerifyAudit(PathBuf),
     Ledger(Ledger, PathBuf),
+    Seal(SealCommand, Options),
     Help,
 }
 
@@ -45,6 +51,16 @@ pub(crate) enum Ledger {
     Verify(Option<ChainHead>),
     Backup(PathBuf),
     Restore(PathBuf),
+}
+
+/// What is done with the keys that data is sealed with.
+#[derive(Debug)]
+pub(crate) enum SealCommand {
+    Status,
+    Rotate,
+    Retire(String),
+    Shred(String),
+    Reseal,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +132,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
     if arguments.peek().is_some_and(|word| word == "ledger") {
         return ledger(&arguments.skip(1).collect::<Vec<_>>());
     }
+    if arguments.peek().is_some_and(|word| word == "seal") {
+        return seal(&arguments.skip(1).collect::<Vec<_>>());
+    }
     let mut options = Options::default();
     if let Some(part) = arguments.peek().and_then(|word| Part::parse(word)) {
         options.part = Some(part);
@@ -145,6 +164,32 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         }
     }
     Ok(Command::Run(options))
+}
+
+fn seal(words: &[String]) -> Result<Command, Fatal> {
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut options = Options::default();
+    while let [.., name @ ("--config" | "--data"), value] = words[..] {
+        let given = Some(PathBuf::from(value));
+        match name {
+            "--config" => options.config = given,
+            _ => options.data = given,
+        }
+        words.truncate(words.len() - 2);
+    }
+    let what = match words[..] {
+        ["status"] => SealCommand::Status,
+        ["rotate"] => SealCommand::Rotate,
+        ["retire", key] => SealCommand::Retire(key.to_owned()),
+        ["shred", customer] => SealCommand::Shred(customer.to_owned()),
+        ["reseal"] => SealCommand::Reseal,
+        _ => {
+            return Err(Fatal::new(
+                "say `bank seal status|rotate|retire KEY|shred CUSTOMER|reseal [--config FILE] [--data DIR]`",
+            ));
+        }
+    };
+    Ok(Command::Seal(what, options))
 }
 
 fn ledger(words: &[String]) -> Result<Command, Fatal> {

@@ -69,7 +69,7 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
 
 /// What belongs to a ledger and is not there, as on a disk that is new.
 fn missing_beside(data: &Path) -> String {
-    let parts = ["keys", "identity", "transactions", "partners"];
+    let parts = ["keys", "accounts/seal.db", "identity", "transactions", "partners"];
     let missing: Vec<_> = parts.into_iter().filter(|part| !data.join(part).exists()).collect();
     match missing.is_empty() {
         true => String::new(),

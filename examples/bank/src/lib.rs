@@ -13,6 +13,8 @@ mod ledger;
 mod logging;
 mod parts;
 mod run;
+mod seal;
+mod seal_command;
 mod stores;
 
 use std::process::ExitCode;

@@ -13,17 +13,19 @@ use bank_sdk::http::Body;
 use bank_sdk::stores::{Random, SystemClock, SystemRandom};
 use bank_sdk::{BankService, DerivationKey, Service};
 use bank_stores::embedded::MemoryCache;
-use bank_stores::{Cache, Clock, Items};
+use bank_stores::{Cache, Clock, Documents, Items};
 use http::{Request, Response};
 use identity::{Identity, NewUser, SigningKey};
 use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
 
 use crate::Fatal;
+use crate::args::Part;
 use crate::config::Place;
 use crate::demo::DemoUsers;
 use crate::files::{Files, replace};
-use crate::stores::{self, Close, IDENTITY, Opened};
+use crate::seal::{self, Seal};
+use crate::stores::{self, Close, IDENTITY, Opened, PARTNERS, TRANSACTIONS};
 
 /// The name of the gateway, for which calls between services are meant.
 pub(crate) const GATEWAY: &str = "bank-gateway";
@@ -32,7 +34,7 @@ pub(crate) const GATEWAY: &str = "bank-gateway";
 pub(crate) struct Running {
     pub(crate) service: Service,
     pub(crate) background: Vec<JoinHandle<()>>,
-    pub(crate) store: Arc<dyn Close>,
+    pub(crate) stores: Vec<Arc<dyn Close>>,
 }
 
 /// How a part is mounted, and how it reaches the others.
@@ -41,6 +43,7 @@ pub(crate) struct Around {
     pub(crate) reach: Reach,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) seal: Seal,
 }
 
 /// The way to the gateway's internal side.
@@ -53,18 +56,19 @@ pub(crate) enum Reach {
 }
 
 impl Around {
-    pub(crate) fn here(files: Files, gateway: LateGateway) -> Self {
-        Self::new(files, Reach::Here(gateway))
+    pub(crate) fn here(files: Files, gateway: LateGateway, seal: Seal) -> Self {
+        Self::new(files, Reach::Here(gateway), seal)
     }
 
-    pub(crate) fn there(files: Files, internal: std::net::SocketAddr) -> Result<Self, Fatal> {
+    pub(crate) fn there(files: Files, internal: std::net::SocketAddr, seal: Seal) -> Result<Self, Fatal> {
         let address = format!("http://{internal}").parse().map_err(Fatal::new)?;
         let connections = Connections::new(&address, ConnectOptions::default()).map_err(Fatal::new)?;
-        Ok(Self::new(files, Reach::There(connections)))
+        Ok(Self::new(files, Reach::There(connections), seal))
     }
 
-    fn new(files: Files, reach: Reach) -> Self {
-        Self { files, reach, clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom::new()) }
+    fn new(files: Files, reach: Reach, seal: Seal) -> Self {
+        let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom::new()));
+        Self { files, reach, clock, random, seal }
     }
 
     /// A client with the service's own key.
@@ -94,12 +98,17 @@ pub(crate) async fn accounts(
     at: Option<&Place>,
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
-    let Opened { role, close: store } = stores::ledger(&around.files, at).await?;
+    let Opened { role, close } = stores::ledger(&around.files, at).await?;
+    let (keys, keys_close) = around.seal.keys_beside(Part::Accounts, at).await?;
+    let role = seal::ledger(role, &keys);
     let derivation = around.derivation("accounts")?;
     let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
-    let background = vec![tokio::spawn(accounts.clone().forget_events(keep_events))];
+    let background = vec![
+        tokio::spawn(accounts.clone().forget_events(keep_events)),
+        tokio::spawn(seal::follow_rotation(keys)),
+    ];
     let service = around.mount(accounts, "accounts")?;
-    Ok(Running { service, background, store })
+    Ok(Running { service, background, stores: [Some(close), keys_close].into_iter().flatten().collect() })
 }
 
 pub(crate) async fn transactions(
@@ -107,15 +116,18 @@ pub(crate) async fn transactions(
     at: Option<&Place>,
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
-    let Opened { role, close: store } = stores::items(&around.files, "transactions/items.db", at).await?;
+    let Opened { role, close } = stores::items(&around.files, TRANSACTIONS, at).await?;
+    let keys = around.seal.keys_in(role.clone());
+    let role = seal::items(role, &keys, Part::Transactions);
     let (client, derivation) = (around.client("transactions")?, around.derivation("transactions")?);
     let transactions = transactions::Transactions::new(role, client, derivation, around.clock.clone());
     let background = vec![
         tokio::spawn(transactions.clone().resume()),
         tokio::spawn(transactions.clone().forget_events(keep_events)),
+        tokio::spawn(seal::follow_rotation(keys)),
     ];
     let service = around.mount(transactions, "transactions")?;
-    Ok(Running { service, background, store })
+    Ok(Running { service, background, stores: vec![close] })
 }
 
 /// Identity, and what the gateway of the same process needs of it.
@@ -132,8 +144,13 @@ pub(crate) async fn identity(
     shared: Option<Arc<dyn Cache>>,
     demo: Option<&DemoUsers>,
 ) -> Result<IdentityParts, Fatal> {
-    let Opened { role, close: store } = stores::items(&around.files, IDENTITY, at).await?;
-    let cache = shared.unwrap_or_else(|| Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)));
+    let Opened { role, close } = stores::items(&around.files, IDENTITY, at).await?;
+    let data_keys = around.seal.keys_in(role.clone());
+    let role = seal::items(role, &data_keys, Part::Identity);
+    let cache: Arc<dyn Cache> = match shared {
+        Some(shared) => seal::cache(shared, &data_keys),
+        None => Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)),
+    };
     let key = SigningKey::load_or_create(around.files.path("keys/signing.key"))
         .map_err(|error| Fatal::caused("identity", &error))?;
     // The gateway verifies tokens by this file, wherever it runs.
@@ -154,17 +171,21 @@ pub(crate) async fn identity(
         identity.seed_user(new).await.map_err(Fatal::new)?;
     }
     let service = around.mount(identity, "identity")?;
-    Ok(IdentityParts { running: Running { service, background: Vec::new(), store }, items: role, cache })
+    let background = vec![tokio::spawn(seal::follow_rotation(data_keys))];
+    Ok(IdentityParts { running: Running { service, background, stores: vec![close] }, items: role, cache })
 }
 
 pub(crate) async fn partners(around: &Around, at: Option<&Place>) -> Result<Running, Fatal> {
-    let Opened { role, close: store } = stores::documents(&around.files, "partners/documents.db", at).await?;
+    let Opened { role, close } = stores::documents(&around.files, PARTNERS, at).await?;
+    let (keys, keys_close) = around.seal.keys_beside(Part::Partners, at).await?;
+    let role: Arc<dyn Documents> = Arc::new(seal::documents(role, &keys));
     let partners = partners::Partners::new(role, around.client("partners")?)
         .await
         .map_err(|error| Fatal::caused("partners", &error))?;
-    let background = vec![tokio::spawn(partners.clone().follow_events())];
+    let background =
+        vec![tokio::spawn(partners.clone().follow_events()), tokio::spawn(seal::follow_rotation(keys))];
     let service = around.mount(partners, "partners")?;
-    Ok(Running { service, background, store })
+    Ok(Running { service, background, stores: [Some(close), keys_close].into_iter().flatten().collect() })
 }
 
 /// The gateway's internal side. Calls wait until it is there.

@@ -17,6 +17,7 @@ use crate::demo::DemoUsers;
 use crate::edge::{Ground, Services, gateway};
 use crate::files::Files;
 use crate::parts::{self, Around, LateGateway, Running};
+use crate::seal::{self, Seal};
 use crate::{Fatal, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
@@ -38,6 +39,13 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| Fatal::caused("no runtime can be started", &error))?;
             print(&runtime.block_on(crate::ledger::run(&what, &data))?);
+            return Ok(());
+        }
+        Command::Seal(what, options) => {
+            let config = Config::read(options)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Fatal::caused("no runtime can be started", &error))?;
+            print(&runtime.block_on(crate::seal_command::run(&what, &config))?);
             return Ok(());
         }
         Command::Run(options) => options,
@@ -65,7 +73,8 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let front = Front::bind(config)?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let late = LateGateway::default();
-    let around = Around::here(files.clone(), late.clone());
+    let seal = Seal::open(&config.seal, &files).await?;
+    let around = Around::here(files.clone(), late.clone(), seal);
     let accounts = parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?;
     let transactions =
         parts::transactions(&around, config.place(Part::Transactions), config.keep_events).await?;
@@ -88,7 +97,10 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let internal = bind("--internal", config.internal).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let items: Arc<dyn Items> = stores::identity_readers(&files, config.place(Part::Identity)).await?;
-    let cache = stores::shared_cache(&config.shared).await?;
+    // Identity keeps its data keys beside its data.
+    let keys = Seal::open(&config.seal, &files).await?.keys_in(items.clone());
+    let items = seal::items(items, &keys, Part::Identity);
+    let cache = stores::shared_cache(&config.shared).await?.map(|shared| seal::cache(shared, &keys));
     let ground = Ground { files, items, port: front.public.address().port(), cache };
     let gateway = gateway(config, &ground, Services::There).await?;
     front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
@@ -98,7 +110,8 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
 async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fatal> {
     let listener = bind("--listen", config.listen).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
-    let around = Around::there(files, config.internal)?;
+    let seal = Seal::open(&config.seal, &files).await?;
+    let around = Around::there(files, config.internal, seal)?;
     let running = match part {
         Part::Accounts => parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?,
         Part::Transactions => {
@@ -127,7 +140,9 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
 async fn end(parts: &[Running]) {
     parts.iter().flat_map(|part| &part.background).for_each(tokio::task::JoinHandle::abort);
     for part in parts {
-        part.store.close().await;
+        for store in &part.stores {
+            store.close().await;
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use bank_stores::{Cache, Consistency, Items, ItemsExt, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use crate::user::known;
+
 /// The cache's channel on which the ids of ended sessions are told.
 pub const SESSIONS_ENDED: &str = "sessions.ended";
 
@@ -131,7 +133,7 @@ impl Sessions {
         if !is_id(id) {
             return Ok(None);
         }
-        self.items.get_json(&key(id), Consistency::Current).await
+        known(self.items.get_json(&key(id), Consistency::Current).await)
     }
 
     pub(crate) async fn insert(&self, session: &Session) -> Result<()> {

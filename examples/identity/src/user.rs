@@ -70,8 +70,8 @@ impl Users {
         if !is_username(username) {
             return Ok(None);
         }
-        let found = self.items.get_json::<User>(&user_key(username), Consistency::Current).await?;
-        Ok(found.map(|(user, _)| user))
+        let found = self.items.get_json::<User>(&user_key(username), Consistency::Current).await;
+        Ok(known(found)?.map(|(user, _)| user))
     }
 
     /// The user of this id, if there is one.
@@ -82,10 +82,18 @@ impl Users {
         if id.is_empty() || id.len() > 64 {
             return Ok(None);
         }
-        match self.items.get_json::<String>(&customer_key(id), Consistency::Current).await? {
+        match known(self.items.get_json::<String>(&customer_key(id), Consistency::Current).await)? {
             Some((username, _)) => self.by_username(&username).await,
             None => Ok(None),
         }
+    }
+}
+
+/// Who was erased is nobody.
+pub(crate) fn known<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.is_erased() => Ok(None),
+        read => read,
     }
 }
 

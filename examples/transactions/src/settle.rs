@@ -91,11 +91,12 @@ impl Transactions {
 
     /// The transfer as it stands.
     pub(crate) async fn load(&self, id: &str) -> Result<Option<Begun>> {
-        let Some((stored, version)) =
-            self.items.get_json::<Stored>(&transfer_key(id), Consistency::Current).await?
-        else {
-            return Ok(None);
+        let found = match self.items.get_json::<Stored>(&transfer_key(id), Consistency::Current).await {
+            // Nobody sees a transfer of who was erased.
+            Err(error) if error.is_erased() => None,
+            found => found?,
         };
+        let Some((stored, version)) = found else { return Ok(None) };
         let key = self.items.get_json::<KeyRow>(&answer_key(id), Consistency::Current).await?;
         let unanswered = key.and_then(|(row, version)| row.answer.is_none().then_some(version));
         Ok(Some(Begun { stored, version, unanswered }))

@@ -245,6 +245,44 @@ fn crash(shape: Shape, test: &str) {
     cast.check(&bank, &answers);
 }
 
+/// Each server in turn ends while customers send money, and is started again a moment later. PostgreSQL and Redis end as in a power
+/// cut; see `JavaServer::end` for the others.
+#[cfg(has_servers)]
+#[test]
+fn each_server_that_ends_and_comes_back_loses_and_doubles_nothing() {
+    let test = "servers that end";
+    let mut servers = bank_tests::Servers::start(test).expect("they were there when this was built");
+    let mut seeds = Seeded::new(test);
+    let bank = Bank::start_on(program!(), &servers);
+    let _ = bank.staff("auditor");
+    let mut cast = Cast::new(&bank);
+    let mut answers = Vec::new();
+    for round in 0..8 {
+        let since = cast.orders.len();
+        let after = seeds.between(Duration::from_millis(5), Duration::from_millis(350));
+        let away = seeds.between(Duration::from_millis(5), Duration::from_millis(600));
+        cast.burst(&bank, round, &mut seeds, |over| {
+            std::thread::sleep(after);
+            match round % 4 {
+                0 => servers.postgres.kill(),
+                1 => servers.dynamo.end(),
+                2 => servers.mongo.end(),
+                _ => servers.redis.kill(),
+            }
+            std::thread::sleep(away);
+            match round % 4 {
+                0 => servers.postgres.restart(),
+                1 => servers.dynamo.restart(),
+                2 => servers.mongo.restart(),
+                _ => servers.redis.restart(),
+            }
+            over.store(true, Ordering::SeqCst);
+        });
+        answers.extend(cast.repeat(&bank, since));
+    }
+    cast.check(&bank, &answers);
+}
+
 #[test]
 fn one_process_killed_at_random_moments_loses_and_doubles_nothing() {
     crash(Shape::One, "one process");

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::Fatal;
 use crate::args::{DATA, Options, Part, TlsChoice};
+use crate::seal::SealSection;
 
 mod part;
 mod shared;
@@ -35,6 +36,8 @@ struct File {
     partners: PartSection,
     events: EventsSection,
     shared: SharedSection,
+    /// With which keys data is sealed.
+    seal: SealSection,
     /// Limits, trusted proxies, and where services run.
     edge: config::Config,
 }
@@ -82,6 +85,7 @@ pub(crate) struct Config {
     pub(crate) demo: bool,
     pub(crate) edge: config::Config,
     pub(crate) shared: Shared,
+    pub(crate) seal: SealSection,
     /// How long events are kept, at least.
     pub(crate) keep_events: Duration,
     services: [String; 4],
@@ -136,10 +140,12 @@ impl Config {
             edge: file.edge,
             places,
             shared: file.shared.checked(&environment)?,
+            seal: file.seal,
             keep_events: file.events.keep()?,
             services,
         };
         config.check()?;
+        config.seal.check()?;
         Ok(config)
     }
 

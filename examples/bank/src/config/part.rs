@@ -88,6 +88,17 @@ pub(crate) struct Place {
 
 #[cfg(feature = "servers")]
 impl Place {
+    /// Where data keys are kept that have no store of items beside them.
+    pub(crate) fn seal(url: &str) -> Self {
+        Self {
+            name: "[seal] store".to_owned(),
+            url: url.to_owned(),
+            readers: None,
+            authorities: None,
+            password_file: None,
+        }
+    }
+
     /// The password, where a file has it.
     pub(crate) fn password(&self) -> Result<Option<String>, Fatal> {
         let Some(path) = &self.password_file else { return Ok(None) };

@@ -22,6 +22,10 @@ mod servers;
 pub(crate) const LEDGER: &str = "accounts/ledger.db";
 /// The file of users and sessions.
 pub(crate) const IDENTITY: &str = "identity/items.db";
+/// The file of transfers.
+pub(crate) const TRANSACTIONS: &str = "transactions/items.db";
+/// The file of notifications.
+pub(crate) const PARTNERS: &str = "partners/documents.db";
 
 /// A store that is flushed when its part ends.
 #[async_trait]

@@ -143,6 +143,20 @@ impl Bank {
     /// Starts a bank of several processes with more in the file that tells them where each other is.
     #[must_use]
     pub fn start_configured(program: &Path, shape: Shape, more: &[&str], configuration: &str) -> Self {
+        let places = match shape {
+            Shape::OnServers => Servers::shared("the bank on servers").expect("who asks has looked").places(),
+            _ => Places::default(),
+        };
+        Self::start_in(program, shape, more, configuration, &places)
+    }
+
+    /// Starts two copies of each part, with its demo users, on servers of the test's own.
+    #[must_use]
+    pub fn start_on(program: &Path, servers: &Servers) -> Self {
+        Self::start_in(program, Shape::OnServers, &["--demo"], "", &servers.places())
+    }
+
+    fn start_in(program: &Path, shape: Shape, more: &[&str], configuration: &str, places: &Places) -> Self {
         let directory = tempfile::Builder::new().prefix("bank-test-").tempdir().unwrap();
         let mut bank = Self {
             program: program.to_owned(),
@@ -156,13 +170,7 @@ impl Bank {
         };
         if shape != Shape::One {
             bank.ports.resize_with(11, HeldPort::new);
-            let places = match shape {
-                Shape::OnServers => {
-                    Servers::shared("the bank on servers").expect("who asks has looked").places()
-                }
-                _ => Places::default(),
-            };
-            std::fs::write(bank.config(), bank.parts_in(&places) + configuration).unwrap();
+            std::fs::write(bank.config(), bank.parts_in(places) + configuration).unwrap();
         }
         bank.start_missing();
         bank

@@ -17,6 +17,7 @@ pub struct Redis {
     port: HeldPort,
     process: Option<Process>,
     directory: TempDir,
+    keeps: bool,
 }
 
 impl Redis {
@@ -26,13 +27,32 @@ impl Redis {
     /// Where there is, but no server comes of it; and with `BANK_TEST_REQUIRE` where there is none.
     #[must_use]
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_one(test, false)
+    }
+
+    /// The same with an append-only file, so that it keeps what it was told.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    #[must_use]
+    pub fn start_durable(test: &str) -> Option<Self> {
+        Self::start_one(test, true)
+    }
+
+    fn start_one(test: &str, keeps: bool) -> Option<Self> {
         if Command::new("redis-server").arg("--version").output().is_err() {
             return super::skip(test, "no redis-server: install it");
         }
         let directory = tempfile::Builder::new().prefix("bank-test-redis-").tempdir().unwrap();
-        let mut server = Self { port: HeldPort::new(), process: None, directory };
+        let mut server = Self { port: HeldPort::new(), process: None, directory, keeps };
         server.restart();
         Some(server)
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// Its address.
@@ -48,14 +68,17 @@ impl Redis {
         }
     }
 
-    /// Starts it on the same port, with nothing in it.
+    /// Starts it on the same port, with nothing in it but what a durable one keeps.
     ///
     /// # Panics
     /// Where it does not answer.
     pub fn restart(&mut self) {
         self.kill();
         let port = self.port.number().to_string();
-        let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let (keeps, data) =
+            (if self.keeps { "yes" } else { "no" }, self.directory.path().display().to_string());
+        let arguments =
+            ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", keeps, "--dir", &data];
         let arguments = arguments.map(str::to_owned);
         // Its directory outlives it: a process takes its own along.
         let own = self.directory.path().join("life");

@@ -1,5 +1,6 @@
 //! The four servers that a whole bank may stand on, together.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -31,7 +32,7 @@ impl Servers {
             postgres: Postgres::start(test)?,
             dynamo: JavaServer::dynamo(test)?,
             mongo: JavaServer::mongo(test)?,
-            redis: Redis::start(test)?,
+            redis: Redis::start_durable(test)?,
         })
     }
 
@@ -47,6 +48,14 @@ impl Servers {
             panic!("{test}: the servers did not start, as another test tells");
         };
         servers.as_ref().map(|servers| servers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where the files of all of them are.
+    #[must_use]
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let Self { postgres, dynamo, mongo, redis } = self;
+        let all = [postgres.directory(), dynamo.directory(), mongo.directory(), redis.directory()];
+        all.map(Path::to_path_buf).into()
     }
 
     /// Where a bank keeps its data on them, as lines of its file for each part, and what its gateways share. No other bank has the same

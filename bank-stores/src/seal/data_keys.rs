@@ -1,0 +1,182 @@
+//! Data keys: one for each subject and a common one, wrapped under a master key and kept as items.
+//!
+//! | Partition | Sort | Holds |
+//! | --- | --- | --- |
+//! | `seal.names#SHARD` | `common`, `index`, `of:SUBJECT` | the id of the key that seals now |
+//! | `seal.keys#SHARD` | id | the wrapped key, or that it was shredded |
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::provider::{KeyMaterial, KeyProvider};
+use super::rows::{Held, Named, Row, key_of, name_of};
+use super::sealer::Sealer;
+use crate::items::{Change, Condition, Transaction};
+use crate::{Consistency, Error, ErrorKind, Items, ItemsExt as _, Result, SystemRandom, random};
+
+/// Others may make the same key at the same moment; after so many times something else is wrong.
+pub(super) const TRIES: usize = 8;
+
+/// The keys that values are sealed with. Cloning is cheap, and clones are one.
+///
+/// Each subject has a key of its own, made when something of theirs is first sealed. Keys are kept in any store of
+/// [`Items`], wrapped by a [`KeyProvider`]; a store of their own or that of the sealed items will do. Any number of processes may use
+/// one store of keys.
+///
+/// Keys that were read are believed for a minute (see [`caching`](Self::caching)). So long another process may still open, and seal,
+/// with a key that was shredded.
+#[derive(Clone)]
+pub struct DataKeys(pub(super) Arc<Kept>);
+
+pub(super) enum Kept {
+    Rows(Rows),
+    /// One key for everything, from elsewhere.
+    One(Arc<Sealer>),
+}
+
+pub(super) struct Rows {
+    pub(super) items: Arc<dyn Items>,
+    pub(super) provider: Arc<dyn KeyProvider>,
+    pub(super) by_name: Cache<String, Arc<Sealer>>,
+    pub(super) by_id: Cache<String, Found>,
+}
+
+/// A key that was looked up.
+#[derive(Clone)]
+pub(super) enum Found {
+    Key(Arc<Sealer>),
+    Erased,
+}
+
+impl DataKeys {
+    /// The keys in `items`, which `provider` wraps. Up to 100,000 are remembered, for a minute.
+    pub fn new(items: Arc<dyn Items>, provider: Arc<dyn KeyProvider>) -> Self {
+        Self::caching(items, provider, 100_000, Duration::from_secs(60))
+    }
+
+    /// The same, with so many keys in memory at most, about 1 KiB each, and each read again after `believed`.
+    pub fn caching(
+        items: Arc<dyn Items>,
+        provider: Arc<dyn KeyProvider>,
+        keys: u64,
+        believed: Duration,
+    ) -> Self {
+        let by_name = Cache::builder().max_capacity(keys).time_to_live(believed).build();
+        let by_id = Cache::builder().max_capacity(keys).time_to_live(believed).build();
+        Self(Arc::new(Kept::Rows(Rows { items, provider, by_name, by_id })))
+    }
+
+    /// One key for everything, for where there is no store of keys: nobody's values can be shredded apart, and it cannot be rotated.
+    pub fn single(sealer: Sealer) -> Self {
+        Self(Arc::new(Kept::One(Arc::new(sealer))))
+    }
+
+    /// The key of a subject, or the common one. It is made where there is none; of several that make it at once, one does.
+    pub(super) async fn of(&self, subject: Option<&str>) -> Result<Arc<Sealer>> {
+        self.named(&subject.map_or_else(|| "common".to_owned(), name_of)).await
+    }
+
+    /// The key of blind indexes, which is never shredded and never rotated: indexes stay comparable.
+    pub(super) async fn index(&self) -> Result<Arc<Sealer>> {
+        self.named("index").await
+    }
+
+    /// The key of this id, to open what was sealed with it.
+    pub(super) async fn find(&self, id: &str) -> Result<Found> {
+        match &*self.0 {
+            Kept::One(one) if one.id() == id => Ok(Found::Key(one.clone())),
+            Kept::One(_) => Err(unknown(id)),
+            Kept::Rows(rows) => rows.find(id).await,
+        }
+    }
+
+    async fn named(&self, name: &str) -> Result<Arc<Sealer>> {
+        match &*self.0 {
+            Kept::One(one) => Ok(one.clone()),
+            Kept::Rows(rows) => rows.named(name).await,
+        }
+    }
+}
+
+impl Rows {
+    async fn named(&self, name: &str) -> Result<Arc<Sealer>> {
+        if let Some(sealer) = self.by_name.get(name) {
+            return Ok(sealer);
+        }
+        for _ in 0..TRIES {
+            let row = Named::key(name);
+            let Some((named, _)) = self.items.get_json::<Named>(&row, Consistency::Current).await? else {
+                if let Some(sealer) = self.make(name).await? {
+                    return Ok(sealer);
+                }
+                continue;
+            };
+            // A key that was shredded in between has another one in its place, or none.
+            if let Found::Key(sealer) = self.find(&named.key).await? {
+                self.by_name.insert(name.to_owned(), sealer.clone());
+                return Ok(sealer);
+            }
+            self.by_id.invalidate(&named.key);
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the key of a subject changes all the time"))
+    }
+
+    /// Makes the key; nothing, where somebody else may have.
+    async fn make(&self, name: &str) -> Result<Option<Arc<Sealer>>> {
+        let (id, material) = (random::id(&SystemRandom::new(), "k"), KeyMaterial::generate());
+        let wrapped = self.provider.wrap(&material, &id).await?;
+        let row = Row { name: name.to_owned(), held: Held::from(wrapped) };
+        let transaction = Transaction::new(format!("seal:{id}"))
+            .change(Change::put(Named::key(name), &Named { key: id.clone() })?.when(Condition::Absent))
+            .change(Change::put(key_of(&id), &row)?.when(Condition::Absent));
+        match self.items.commit_one(transaction).await {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Indeterminate) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let sealer = Arc::new(Sealer::new(&*id, *material.expose())?);
+        self.by_name.insert(name.to_owned(), sealer.clone());
+        self.by_id.insert(id, Found::Key(sealer.clone()));
+        Ok(Some(sealer))
+    }
+
+    async fn find(&self, id: &str) -> Result<Found> {
+        if let Some(found) = self.by_id.get(id) {
+            return Ok(found);
+        }
+        let row = self.items.get_json::<Row>(&key_of(id), Consistency::Current).await?;
+        let Some((Row { held, .. }, _)) = row else { return Err(unknown(id)) };
+        let found = match held.wrapped()? {
+            None => Found::Erased,
+            Some(wrapped) => {
+                let material = self.provider.unwrap(&wrapped, id).await?;
+                Found::Key(Arc::new(Sealer::new(id, *material.expose())?))
+            }
+        };
+        self.by_id.insert(id.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for DataKeys {
+    /// Without keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kept::Rows(Rows { items, provider, .. }) => {
+                let mut debug = f.debug_struct("DataKeys");
+                debug.field("items", items).field("provider", provider).finish_non_exhaustive()
+            }
+            Kept::One(one) => f.debug_tuple("DataKeys").field(one).finish(),
+        }
+    }
+}
+
+fn unknown(id: &str) -> Error {
+    Error::new(ErrorKind::Denied, format!("sealed with the key {id}, which is not known here"))
+        .with_field("sealed")
+}

@@ -1,0 +1,308 @@
+//! What the bank seals, and with which keys.
+//!
+//! | Part | Seals | Its data keys are kept |
+//! | --- | --- | --- |
+//! | accounts | names of accounts, references, notes | in `accounts/seal.db`; beside a ledger on a server, where `[seal] store` says |
+//! | transactions | all values, all events | with them |
+//! | identity | all values, and sessions in the cache | with them |
+//! | partners | what notifications say | in `partners/seal.db`; beside documents on a server, where `[seal] store` says |
+//!
+//! Where a server keeps the ledger or the documents and `[seal] store` is not said, the part has one key for everything, in a file of
+//! `keys`: it is not rotated, and customers cannot be shredded there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bank_stores::embedded::{SqliteItems, SqliteOptions};
+use bank_stores::items::Key;
+use bank_stores::outbox::NewEvent;
+use bank_stores::seal::{
+    DataKeys, KeyProvider, Keyring, SealedCache, SealedDocuments, SealedFields, SealedItems, SealedLedger,
+    Sealer, Subjects,
+};
+use bank_stores::{Cache, Documents, Items, Ledger};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::Fatal;
+use crate::args::Part;
+use crate::config::Place;
+use crate::files::Files;
+use crate::stores::{self, Close};
+
+/// The collection of notifications, and what its documents say to a customer.
+const NOTIFICATIONS: &str = "notifications";
+const SAID: [&str; 3] = ["title", "body", "transfer"];
+/// How often it is looked whether the master key is another one.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Where master keys are, and where data keys are that have no store of items beside them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SealSection {
+    /// The file with the master keys; `keys/seal.json` in the data directory otherwise.
+    pub(crate) key_file: Option<PathBuf>,
+    /// The ARN of a key of AWS KMS, instead of the file.
+    pub(crate) kms: Option<String>,
+    /// Keys of AWS KMS that older data keys are wrapped under.
+    pub(crate) kms_old: Vec<String>,
+    /// Where AWS KMS is reached, if not where the region's is.
+    pub(crate) kms_endpoint: Option<String>,
+    /// A `dynamodb:` address for data keys of parts whose own store is a server that is not DynamoDB.
+    pub(crate) store: Option<String>,
+}
+
+impl SealSection {
+    pub(crate) fn check(&self) -> Result<(), Fatal> {
+        if self.kms.is_some() && self.key_file.is_some() {
+            return Err(Fatal::new(
+                "[seal] names both `key_file` and `kms`; the master keys are in one place",
+            ));
+        }
+        if self.kms.is_none() && (!self.kms_old.is_empty() || self.kms_endpoint.is_some()) {
+            return Err(Fatal::new("[seal] says more about AWS KMS, but names no key: add `kms`"));
+        }
+        match &self.store {
+            Some(store) if !store.starts_with("dynamodb:") => {
+                Err(Fatal::new("[seal] store: give an address of the form dynamodb:TABLE"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The file with the master keys, where they are in one.
+    pub(crate) fn keyring(&self, files: &Files) -> Result<Option<Arc<Keyring>>, Fatal> {
+        if self.kms.is_some() {
+            return Ok(None);
+        }
+        let path = self.key_file.clone().unwrap_or_else(|| files.path("keys/seal.json"));
+        Keyring::load_or_create(path).map(|keyring| Some(Arc::new(keyring))).map_err(wrong)
+    }
+
+    async fn provider(&self, files: &Files) -> Result<Arc<dyn KeyProvider>, Fatal> {
+        if let Some(keyring) = self.keyring(files)? {
+            return Ok(keyring);
+        }
+        self.kms().await
+    }
+
+    #[cfg(feature = "servers")]
+    async fn kms(&self) -> Result<Arc<dyn KeyProvider>, Fatal> {
+        use bank_stores::seal::{KmsOptions, KmsProvider};
+
+        let mut options = KmsOptions::new(self.kms.as_deref().unwrap_or_default()).map_err(wrong)?;
+        for old in &self.kms_old {
+            options = options.old_key(old).map_err(wrong)?;
+        }
+        if let Some(endpoint) = &self.kms_endpoint {
+            options = options.endpoint(endpoint).map_err(wrong)?;
+        }
+        Ok(Arc::new(KmsProvider::open(options).await))
+    }
+
+    #[cfg(not(feature = "servers"))]
+    async fn kms(&self) -> Result<Arc<dyn KeyProvider>, Fatal> {
+        Err(Fatal::new(
+            "[seal] kms: this bank was built without servers; build it with `cargo build -p bank --features servers`",
+        ))
+    }
+}
+
+fn wrong(error: bank_stores::Error) -> Fatal {
+    Fatal::caused("[seal]", &error)
+}
+
+/// Seals the stores of this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Seal {
+    files: Files,
+    provider: Arc<dyn KeyProvider>,
+    shared: Option<Place>,
+}
+
+impl Seal {
+    pub(crate) async fn open(section: &SealSection, files: &Files) -> Result<Self, Fatal> {
+        let provider = section.provider(files).await?;
+        let shared = section.store.as_ref().map(|url| Place::seal(url));
+        Ok(Self { files: files.clone(), provider, shared })
+    }
+
+    /// The keys of a store of items are in it.
+    pub(crate) fn keys_in(&self, items: Arc<dyn Items>) -> DataKeys {
+        DataKeys::new(items, self.provider.clone())
+    }
+
+    /// The keys of a part that keeps no items, and the store that is to be closed with it.
+    pub(crate) async fn keys_beside(
+        &self,
+        part: Part,
+        at: Option<&Place>,
+    ) -> Result<(DataKeys, Option<Arc<dyn Close>>), Fatal> {
+        let file = keys_file(part);
+        if at.is_none() {
+            let opened = stores::items(&self.files, file, None).await?;
+            return Ok((self.keys_in(opened.role), Some(opened.close)));
+        }
+        if let Some(shared) = &self.shared {
+            let opened = stores::items(&self.files, file, Some(shared)).await?;
+            return Ok((self.keys_in(opened.role), Some(opened.close)));
+        }
+        let secret = self.files.secret(&format!("seal-{}.key", part.name()))?;
+        let sealer = Sealer::new(format!("{}-1", part.name()), secret).map_err(wrong)?;
+        Ok((DataKeys::single(sealer), None))
+    }
+
+    /// The same to be read beside a part that runs; nothing, where there are none.
+    pub(crate) async fn keys_to_read(
+        &self,
+        part: Part,
+        at: Option<&Place>,
+    ) -> Result<Option<DataKeys>, Fatal> {
+        let has_items = matches!(part, Part::Transactions | Part::Identity);
+        let place = if has_items { at } else { at.and(self.shared.as_ref()) };
+        if let Some(place) = place {
+            let opened = stores::items(&self.files, keys_file(part), Some(place)).await?;
+            return Ok(Some(self.keys_in(opened.role)));
+        }
+        let path = self.files.path(keys_file(part));
+        if at.is_some() || !path.is_file() {
+            return Ok(None);
+        }
+        let items = SqliteItems::open(SqliteOptions::new(path).read_only()).await;
+        let items = items.map_err(|error| Fatal::caused(part.name(), &error))?;
+        Ok(Some(self.keys_in(Arc::new(items))))
+    }
+}
+
+/// The file that holds a part's data keys, where no server does.
+pub(crate) const fn keys_file(part: Part) -> &'static str {
+    match part {
+        Part::Accounts => "accounts/seal.db",
+        Part::Transactions => stores::TRANSACTIONS,
+        Part::Partners => "partners/seal.db",
+        Part::Identity | Part::Gateway => stores::IDENTITY,
+    }
+}
+
+pub(crate) fn items(inner: Arc<dyn Items>, keys: &DataKeys, part: Part) -> Arc<dyn Items> {
+    Arc::new(SealedItems::new(inner, keys.clone(), Arc::new(Customers), part.name()))
+}
+
+pub(crate) fn ledger(inner: Arc<dyn Ledger>, keys: &DataKeys) -> Arc<dyn Ledger> {
+    Arc::new(SealedLedger::new(inner, keys.clone(), Part::Accounts.name()))
+}
+
+pub(crate) fn documents(inner: Arc<dyn Documents>, keys: &DataKeys) -> SealedDocuments {
+    let fields = SAID.iter().fold(SealedFields::new(), |fields, field| fields.seal(NOTIFICATIONS, *field));
+    SealedDocuments::new(inner, keys.clone(), Arc::new(Customers), fields, Part::Partners.name())
+}
+
+/// Sessions in a cache; in memory they stay as they are.
+pub(crate) fn cache(shared: Arc<dyn Cache>, keys: &DataKeys) -> Arc<dyn Cache> {
+    Arc::new(SealedCache::new(shared, keys.clone(), Part::Identity.name()))
+}
+
+/// Seals what was written before the bank sealed anything, in the lists that documents are.
+pub(crate) const COLLECTIONS: [&str; 1] = [NOTIFICATIONS];
+
+/// Wraps the data keys anew whenever the master key is another one, for ever: `bank seal rotate` needs no pause of the bank.
+pub(crate) async fn follow_rotation(keys: DataKeys) {
+    let mut done: Option<String> = None;
+    loop {
+        match rewrapped(&keys, done.as_deref()).await {
+            Ok(current) => done = current.or(done),
+            Err(error) => tracing::warn!(%error, "data keys cannot be wrapped anew now"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The master key under which all data keys are now, where that is another one than before.
+async fn rewrapped(keys: &DataKeys, done: Option<&str>) -> bank_stores::Result<Option<String>> {
+    let Some(current) = keys.master().await?.filter(|current| done != Some(current.as_str())) else {
+        return Ok(None);
+    };
+    let count = keys.rewrap(&mut |_| ()).await?.rewrapped;
+    if count > 0 {
+        tracing::info!(count, master = %current, "data keys were wrapped anew");
+    }
+    Ok(Some(current))
+}
+
+/// What is a customer's, by the rows of the services.
+#[derive(Debug)]
+struct Customers;
+
+/// Who a row names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    id: Option<String>,
+    customer: Option<String>,
+    owner: Option<String>,
+}
+
+impl Subjects for Customers {
+    fn of_item(&self, key: &Key, value: &[u8]) -> Option<String> {
+        let (kind, rest) = key.partition.split_once('#')?;
+        let names = || serde_json::from_slice::<Names>(value).unwrap_or_default();
+        match (kind, &*key.sort) {
+            // The second part, where there is one, is an account.
+            ("activity" | "customer", _) => rest.split('#').next().map(str::to_owned),
+            ("user", _) => names().id,
+            ("session", _) => names().customer,
+            ("transfer", "transfer") => names().owner,
+            _ => None,
+        }
+    }
+
+    /// Each side of a transfer has its own events, in the order of that customer.
+    fn of_event(&self, event: &NewEvent) -> Option<String> {
+        Some(event.stream.as_str().to_owned())
+    }
+
+    fn of_document(&self, _collection: &str, _id: &str, body: &Value) -> Option<String> {
+        body.get("customer").and_then(Value::as_str).map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_row_of_a_customer_is_theirs() {
+        let of = |partition: &str, sort: &str, value: Value| {
+            Customers.of_item(&Key::new(partition, sort), value.to_string().as_bytes())
+        };
+        let ann = Some("cus_1".to_owned());
+        assert_eq!(of("user#ann", "user", json!({ "id": "cus_1", "name": "Ann" })), ann);
+        assert_eq!(of("customer#cus_1", "user", json!("ann")), ann);
+        assert_eq!(of("session#ses_1", "session", json!({ "id": "ses_1", "customer": "cus_1" })), ann);
+        assert_eq!(of("transfer#trf_1", "transfer", json!({ "id": "trf_1", "owner": "cus_1" })), ann);
+        assert_eq!(of("activity#cus_1", "1#trf_1", json!({ "id": "trf_1" })), ann);
+        assert_eq!(of("activity#cus_1#acc_1", "1#trf_1", json!({ "id": "trf_1" })), ann);
+        for (partition, sort) in [("transfer#trf_1", "answer"), ("pending#0", "x"), ("other", "x")] {
+            assert_eq!(of(partition, sort, json!({ "id": "cus_1", "owner": "cus_1" })), None);
+        }
+        let event = NewEvent::new("e", "cus_1", "transfer.completed", json!({}));
+        assert_eq!(Customers.of_event(&event), ann);
+        assert_eq!(Customers.of_document("notifications", "n", &json!({ "customer": "cus_1" })), ann);
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let check = |text: &str| toml::from_str::<SealSection>(text).unwrap().check();
+        assert!(check("").is_ok() && check("key_file = \"x\"").is_ok() && check("kms = \"arn\"").is_ok());
+        for text in [
+            "kms = \"arn\"\nkey_file = \"x\"",
+            "kms_old = [\"arn\"]",
+            "kms_endpoint = \"https://kms\"",
+            "store = \"sqlite:x\"",
+        ] {
+            assert!(check(text).unwrap_err().to_string().starts_with("[seal]"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! `bank seal`: the keys that the bank's data is sealed with.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bank_stores::embedded::{SqliteItems, SqliteOptions};
+use bank_stores::seal::{DataKeys, RewrapProgress};
+
+use crate::Fatal;
+use crate::args::{Part, SealCommand};
+use crate::config::Config;
+use crate::files::Files;
+use crate::seal::{self, COLLECTIONS, Seal, keys_file};
+use crate::stores::{self, Close};
+
+/// A part's data keys, or that the part runs and has them for itself.
+enum Opened {
+    Keys(DataKeys, Option<Arc<dyn Close>>),
+    /// The file is in use.
+    Running,
+    /// It has none yet.
+    None,
+}
+
+/// Does it, and says what was done.
+pub(crate) async fn run(what: &SealCommand, config: &Config) -> Result<String, Fatal> {
+    if !config.data.is_dir() {
+        return Err(Fatal::new(format!(
+            "{}: there is no data; say where with --data DIR",
+            config.data.display()
+        )));
+    }
+    let files = Files::open(&config.data)?;
+    let bank = Commands { seal: Seal::open(&config.seal, &files).await?, config, files };
+    match what {
+        SealCommand::Status => bank.status().await,
+        SealCommand::Rotate => bank.rotate().await,
+        SealCommand::Retire(key) => bank.retire(key).await,
+        SealCommand::Shred(customer) => bank.shred(customer).await,
+        SealCommand::Reseal => bank.reseal().await,
+    }
+}
+
+struct Commands<'a> {
+    seal: Seal,
+    config: &'a Config,
+    files: Files,
+}
+
+impl Commands<'_> {
+    async fn status(&self) -> Result<String, Fatal> {
+        let mut lines = Vec::new();
+        for part in Part::SERVICES {
+            let name = part.name();
+            let Some(keys) = self.seal.keys_to_read(part, self.config.place(part)).await? else {
+                lines.push(format!("{name}: no data keys"));
+                continue;
+            };
+            let status = keys.status().await.map_err(|error| Fatal::caused(name, &error))?;
+            for (master, count) in &status.wrapped {
+                let now = if *master == status.current { ", the current one" } else { "" };
+                lines.push(format!("{name}: {count} data keys under {master}{now}"));
+            }
+            lines.push(format!("{name}: {} data keys shredded", status.erased));
+        }
+        Ok(lines.join("\n"))
+    }
+
+    /// Adds a master key and wraps the data keys anew. Where a part runs, it does so itself.
+    async fn rotate(&self) -> Result<String, Fatal> {
+        let mut lines = Vec::new();
+        match self.config.seal.keyring(&self.files)? {
+            Some(keyring) => {
+                let name = keyring.rotate().map_err(|error| Fatal::caused("the key file", &error))?;
+                lines.push(format!("{name} is the current master key"));
+            }
+            None => lines.push("the current master key is that of [seal] kms".to_owned()),
+        }
+        for part in Part::SERVICES {
+            let name = part.name();
+            match self.open(part).await? {
+                Opened::None => {}
+                Opened::Running => {
+                    lines.push(format!("{name} runs, and wraps its data keys anew within seconds"));
+                }
+                Opened::Keys(keys, store) => {
+                    let mut told = 0;
+                    let mut progress = |progress: RewrapProgress| {
+                        if progress.checked >= told + 10_000 {
+                            told = progress.checked;
+                            eprintln!("{name}: {} of {told} data keys wrapped anew", progress.rewrapped);
+                        }
+                    };
+                    let done = keys.rewrap(&mut progress).await;
+                    let done = done.map_err(|error| Fatal::caused(name, &error))?;
+                    close(store).await;
+                    lines.push(format!(
+                        "{name}: {} of {} data keys wrapped anew",
+                        done.rewrapped, done.checked
+                    ));
+                }
+            }
+        }
+        Ok(lines.join("\n"))
+    }
+
+    /// Removes a master key that nothing is wrapped under any more.
+    async fn retire(&self, key: &str) -> Result<String, Fatal> {
+        let Some(keyring) = self.config.seal.keyring(&self.files)? else {
+            return Err(Fatal::new("the master keys are in AWS KMS: take the key out of [seal] kms_old"));
+        };
+        for part in Part::SERVICES {
+            let Some(keys) = self.seal.keys_to_read(part, self.config.place(part)).await? else { continue };
+            let status = keys.status().await.map_err(|error| Fatal::caused(part.name(), &error))?;
+            if let Some(count) = status.wrapped.get(key) {
+                let name = part.name();
+                return Err(Fatal::new(format!("{name}: {count} data keys are under {key}; rotate first")));
+            }
+        }
+        keyring.retire(key).map_err(|error| Fatal::caused(key, &error))?;
+        Ok(format!("{key} is gone: backups whose data keys are under it open no longer"))
+    }
+
+    async fn shred(&self, customer: &str) -> Result<String, Fatal> {
+        let mut opened = Vec::new();
+        // All or none: it is found out first whether a part runs.
+        for part in Part::SERVICES {
+            match self.open(part).await? {
+                Opened::Keys(keys, store) => opened.push((part.name(), keys, store)),
+                Opened::Running => {
+                    return Err(Fatal::new(format!("{} runs; stop the bank to shred a key", part.name())));
+                }
+                Opened::None => {}
+            }
+        }
+        let mut lines = Vec::new();
+        for (name, keys, store) in opened {
+            let had = match keys.master().await {
+                Ok(None) => "has one key for everything, and keeps what it sealed",
+                _ => match keys.shred(customer).await {
+                    Ok(true) => "shredded",
+                    Ok(false) => "had no key of this customer",
+                    Err(error) => return Err(Fatal::caused(name, &error)),
+                },
+            };
+            close(store).await;
+            lines.push(format!("{name}: {had}"));
+        }
+        Ok(lines.join("\n"))
+    }
+
+    /// Seals notifications that were written before the bank sealed anything. Rows of other parts are sealed when they are written.
+    async fn reseal(&self) -> Result<String, Fatal> {
+        let part = Part::Partners;
+        let failed = |error| Fatal::caused(part.name(), &error);
+        let at = self.config.place(part);
+        let (keys, keys_store) = match self.open(part).await? {
+            Opened::Keys(keys, store) => (keys, store),
+            Opened::Running => return Err(Fatal::new("partners runs; stop the bank to seal what is there")),
+            Opened::None => self.seal.keys_beside(part, at).await?,
+        };
+        let stores::Opened { role, close: store } =
+            stores::documents(&self.files, stores::PARTNERS, at).await?;
+        let documents = seal::documents(role, &keys);
+        let (mut checked, mut sealed) = (0, 0);
+        for collection in COLLECTIONS {
+            let mut progress =
+                |checked: u64, sealed: u64| eprintln!("{collection}: {sealed} of {checked} sealed");
+            let done = documents.reseal(collection, &mut progress).await.map_err(failed)?;
+            (checked, sealed) = (checked + done.0, sealed + done.1);
+        }
+        store.close().await;
+        close(keys_store).await;
+        Ok(format!("{checked} documents, {sealed} of which were sealed now"))
+    }
+
+    async fn open(&self, part: Part) -> Result<Opened, Fatal> {
+        let at = self.config.place(part);
+        let has_items = matches!(part, Part::Transactions | Part::Identity);
+        if at.is_none() {
+            let path = self.files.path(keys_file(part));
+            if !path.is_file() {
+                return Ok(Opened::None);
+            }
+            if is_in_use(&path).await? {
+                return Ok(Opened::Running);
+            }
+        }
+        if has_items {
+            let opened = stores::items(&self.files, keys_file(part), at).await?;
+            return Ok(Opened::Keys(self.seal.keys_in(opened.role), Some(opened.close)));
+        }
+        let (keys, store) = self.seal.keys_beside(part, at).await?;
+        Ok(Opened::Keys(keys, store))
+    }
+}
+
+/// Whether another process writes to the store in this file.
+async fn is_in_use(path: &Path) -> Result<bool, Fatal> {
+    match SqliteItems::open(SqliteOptions::new(path)).await {
+        Ok(items) => {
+            items.close().await;
+            Ok(false)
+        }
+        Err(error) if error.to_string().contains("in use") => Ok(true),
+        Err(error) => Err(Fatal::caused(path.display(), &error)),
+    }
+}
+
+async fn close(store: Option<Arc<dyn Close>>) {
+    if let Some(store) = store {
+        store.close().await;
+    }
+}
