@@ -228,6 +228,40 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock as far as it may be believed: it is ahead of where it was at the opening, and the time that passed since, by an hour at
+/// most. What a clock that jumps makes look expired is there all the same.
+#[cfg(any(feature = "dynamodb", feature = "mongodb"))]
+#[derive(Debug)]
+pub(crate) struct Believed {
+    clock: Arc<dyn Clock>,
+    at_opening: Timestamp,
+    opened: Duration,
+}
+
+#[cfg(any(feature = "dynamodb", feature = "mongodb"))]
+impl Believed {
+    const AHEAD: Duration = Duration::from_secs(3_600);
+
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { at_opening: clock.now(), opened: clock.elapsed(), clock }
+    }
+
+    /// What the clock says.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The same, as far as it may be believed.
+    pub(crate) fn believed(&self) -> Timestamp {
+        self.clock.now().min(self.passed().saturating_add(Self::AHEAD))
+    }
+
+    /// The time at the opening and the time since, whatever the clock was set to.
+    pub(crate) fn passed(&self) -> Timestamp {
+        self.at_opening.saturating_add(self.clock.elapsed().saturating_sub(self.opened))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,3 +64,13 @@ pub(crate) fn json_size(value: &serde_json::Value) -> usize {
     let _ = serde_json::to_writer(&mut size, value);
     size.0
 }
+
+/// Whether lists and objects are nested at most so deep: what is deeper, not every reader takes.
+pub(crate) fn is_at_most(value: &serde_json::Value, depth: usize) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Array(list) => depth > 0 && list.iter().all(|value| is_at_most(value, depth - 1)),
+        Value::Object(object) => depth > 0 && object.values().all(|value| is_at_most(value, depth - 1)),
+        _ => true,
+    }
+}

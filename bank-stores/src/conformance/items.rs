@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{outbox, together};
+use crate::documents::MAX_DEPTH;
 use crate::items::{Change, Condition, Key, MAX_VALUE, Query, Settled, Transaction};
 use crate::outbox::NewEvent;
 use crate::{
@@ -267,6 +268,8 @@ pub async fn bad_input_is_refused_and_named(items: &dyn Items) {
     let many =
         (0..101).fold(Transaction::new("w"), |transaction, n| transaction.change(put(&n.to_string(), "x")));
     let large = NewEvent::new("e", "s", "x", serde_json::json!("x".repeat(65 * 1_024)));
+    let deep = (0..=MAX_DEPTH).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let deep = NewEvent::new("e", "s", "x", deep);
     let heavy = (0..9).fold(Transaction::new("w"), |transaction, n| {
         transaction.change(Change::put_bytes(key(&n.to_string()), vec![0; MAX_VALUE]))
     });
@@ -280,6 +283,7 @@ pub async fn bad_input_is_refused_and_named(items: &dyn Items) {
         ),
         (Transaction::new("w").change(put("k", "x")).event(event("")), "event.id"),
         (Transaction::new("w").change(put("k", "x")).event(large), "event.payload"),
+        (Transaction::new("w").change(put("k", "x")).event(deep), "event.payload"),
         (heavy, "transaction"),
         (Transaction::new("w").change(put("k", "x")).change(put("k", "y")), "key"),
         (Transaction::new("w").change(put("", "x")), "key.sort"),

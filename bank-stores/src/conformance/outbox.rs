@@ -120,6 +120,11 @@ async fn all_behind(outbox: &dyn Outbox, mut after: Position, limit: u32) -> (Ve
     let mut events = Vec::new();
     loop {
         let read = read(outbox, after, limit).await;
+        assert!(
+            read.events.len() <= limit as usize,
+            "{} events, where {limit} were asked for",
+            read.events.len()
+        );
         after = read.next;
         if read.events.is_empty() {
             return (events, after);

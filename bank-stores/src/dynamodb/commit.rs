@@ -1,6 +1,7 @@
 //! A transaction: one call with its changes, its id, and its events in the slots that were reserved for them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -39,6 +40,9 @@ enum Ended {
 /// The slots of a transaction's events: of each shard the first, and how many.
 type Places = BTreeMap<u16, (u64, u64)>;
 
+/// How old a reservation may be when it is used: events that are forgotten are at least an hour old.
+const STILL: Duration = Duration::from_secs(600);
+
 /// One call of `commit`.
 struct Sending<'a> {
     transaction: &'a Transaction,
@@ -46,7 +50,11 @@ struct Sending<'a> {
     /// Tells this call's transaction from the same one sent by others, and its slots from those of another history.
     owner: u64,
     versions: Vec<u64>,
+    /// By the clock, and as far as it may be believed.
     now: Timestamp,
+    believed: Timestamp,
+    /// From when on ids and heads are remembered.
+    lasting: Timestamp,
 }
 
 impl DynamoItems {
@@ -59,7 +67,9 @@ impl DynamoItems {
             content: transaction.content(),
             owner: random::version(),
             versions: transaction.changes.iter().map(version).collect(),
-            now: self.options.clock.now(),
+            now: self.clock.now(),
+            believed: self.clock.believed(),
+            lasting: self.lasting(),
         };
         let deadline = self.deadline();
         let mut tries = Tries::until(deadline);
@@ -71,8 +81,8 @@ impl DynamoItems {
             }
             match ended {
                 Ended::Committed(committed) => {
-                    if !places.is_empty() {
-                        self.written.send_modify(|count| *count += 1);
+                    for written in places.keys().filter_map(|shard| self.written.get(usize::from(*shard))) {
+                        written.send_modify(|count| *count += 1);
                     }
                     if committed.replayed {
                         self.leave(&places, deadline).await;
@@ -106,7 +116,8 @@ impl DynamoItems {
         for (shard, (first, count)) in places {
             for slot in *first..first + count {
                 if let Err(error) = self.take_away(*shard, slot, deadline).await {
-                    tracing::debug!(shard, slot, error = ?error, "a slot stays empty for now");
+                    tracing::debug!(shard, slot, error = ?error, "slots stay empty for now");
+                    return;
                 }
             }
         }
@@ -115,7 +126,12 @@ impl DynamoItems {
     /// Sends the transaction until it is known how it ended with these slots.
     async fn send(&self, sending: &Sending<'_>, places: &Places, tries: &mut Tries) -> Result<Ended> {
         let (actions, roles) = self.actions(sending, places)?;
+        let reserved = self.lasting();
         loop {
+            // A process that stood still comes back to slots that may be forgotten by now.
+            if self.lasting().since(reserved) > STILL && !places.is_empty() {
+                return Ok(Ended::PlaceTaken);
+            }
             let sent =
                 self.client.transact_write_items().set_transact_items(Some(actions.clone())).send().await;
             let Err(error) = sent else {
@@ -127,8 +143,13 @@ impl DynamoItems {
                     if let TransactWriteItemsError::TransactionCanceledException(cancelled) =
                         refused.err() =>
                 {
-                    if let Some(ended) = judge(sending, &roles, cancelled.cancellation_reasons())? {
-                        return Ok(ended);
+                    match judge(sending, &roles, cancelled.cancellation_reasons())? {
+                        // An earlier try may be on its way still, or be what it was refused for.
+                        Some(Ended::Refused(refusal)) if tries.lost && refusal.change().is_some() => {
+                            return self.after_lost_tries(sending, refusal).await;
+                        }
+                        Some(ended) => return Ok(ended),
+                        None => {}
                     }
                 }
                 _ => match met(&error) {
@@ -144,6 +165,20 @@ impl DynamoItems {
                     }
                     error => given_up(error, tries.lost),
                 });
+            }
+        }
+    }
+
+    /// What a refusal means where an earlier try got no answer.
+    async fn after_lost_tries(&self, sending: &Sending<'_>, refusal: Error) -> Result<Ended> {
+        match self.known(&sending.transaction.id).await? {
+            Some(known) => Ok(match known.outcome(&sending.content, sending.owner) {
+                Ok(committed) => Ended::Committed(committed),
+                Err(error) => Ended::Refused(error),
+            }),
+            None => {
+                let message = "an answer was lost: what was asked for may have happened";
+                Err(Error::new(ErrorKind::Indeterminate, message).with_source(refusal))
             }
         }
     }
@@ -183,7 +218,7 @@ impl DynamoItems {
                 .condition_expression("attribute_not_exists(pk) OR n < :slot")
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":slot", number(slot))
-                .expression_attribute_values(":ttl", remembered());
+                .expression_attribute_values(":ttl", remembered(sending.lasting));
             actions.push(TransactWriteItem::builder().update(update.build().map_err(unfit)?).build());
             roles.push(Role::Place);
         }
@@ -196,7 +231,7 @@ impl DynamoItems {
         row.insert("f".to_owned(), bytes(sending.content));
         row.insert("vs".to_owned(), text(versions.join(",")));
         row.insert("o".to_owned(), number(sending.owner));
-        row.insert("ttl".to_owned(), remembered());
+        row.insert("ttl".to_owned(), remembered(sending.lasting));
         let put = Put::builder()
             .table_name(self.table())
             .set_item(Some(row))
@@ -216,7 +251,7 @@ impl DynamoItems {
         // Named values that nothing refers to are refused.
         let mut values = Row::new();
         if condition.is_some_and(|condition| condition.contains(":now")) {
-            values.insert(":now".to_owned(), number(sending.now.micros()));
+            values.insert(":now".to_owned(), number(sending.believed.micros()));
         }
         if let Condition::Version(version) = change.condition() {
             values.insert(":ver".to_owned(), number(version));
@@ -302,6 +337,6 @@ fn missed(condition: Condition) -> Error {
     }
 }
 
-fn unfit(source: aws_sdk_dynamodb::error::BuildError) -> Error {
+pub(super) fn unfit(source: aws_sdk_dynamodb::error::BuildError) -> Error {
     Error::invalid("transaction", "it cannot be sent").with_source(source)
 }

@@ -24,8 +24,8 @@ pub(super) fn met<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Met {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Met::Lost,
         SdkError::DispatchFailure(failure) => {
             let refused = failure.as_connector_error().is_some_and(|error| was_refused(error));
-            // Without credentials nothing is sent.
-            if refused || failure.is_user() { Met::NotNow } else { Met::Lost }
+            // Only connecting has a timeout of the connector's own.
+            if refused || failure.is_timeout() || failure.is_user() { Met::NotNow } else { Met::Lost }
         }
         SdkError::ServiceError(service) => match service.err().code() {
             Some(

@@ -5,12 +5,16 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use tokio::time::Instant;
 
 use super::DynamoItems;
-use super::calls::{Effect, call, plain};
-use super::error::given_up;
+use super::calls::{Effect, Tries, call, plain};
+use super::commit::unfit;
+use super::error::{Reason, given_up};
 use super::rows::{
     At, CONSUMERS, Row, Slot, consumer_sort, number, number_of, slot_sort, slots, text, unreadable,
 };
@@ -20,8 +24,9 @@ use crate::outbox::{
 };
 use crate::{Error, ErrorKind, Result};
 
-/// So many of the newest slots are looked at for empty ones, where somebody begins behind them.
-const NEWEST: u64 = 1_000;
+/// So many of the newest slots are looked at for empty ones, where somebody begins behind them: more than are reserved in the longest
+/// time that a transaction may take.
+const NEWEST: u64 = 5_000;
 /// How often a place is looked for that others move meanwhile.
 const TRIES: usize = 20;
 
@@ -45,7 +50,7 @@ impl DynamoItems {
         let until = Instant::now().checked_add(wait);
         let until = until.ok_or_else(|| Error::invalid("wait", "longer than can be waited"))?;
         let shard = self.check_shard(after.shard()).map_err(|error| error.with_field("after"))?;
-        let mut written = self.written.subscribe();
+        let mut written = self.written[usize::from(shard)].subscribe();
         let mut counter = self.counter(shard).await?;
         let mut after = after;
         loop {
@@ -56,6 +61,11 @@ impl DynamoItems {
                 return Ok(Events::new(events, read.next));
             }
             let moved = read.next != after;
+            if moved || read.gap.is_some() {
+                // What looks like a gap may be what was forgotten since: the floor is raised before anything is deleted.
+                counter = self.counter(shard).await?;
+                self.check_bounds("after", after, counter)?;
+            }
             after = read.next;
             if let Some(gap) = read.gap {
                 // What was committed behind it is not told before it is known what stands in it.
@@ -74,7 +84,11 @@ impl DynamoItems {
                 let look = until.min(now + self.options.poll);
                 counter = match tokio::time::timeout_at(look, written.changed()).await {
                     Ok(_) => self.counter(shard).await?,
-                    Err(_) => self.recent_counter(shard).await?,
+                    // Others may be waiting for the same answer.
+                    Err(_) => match tokio::time::timeout_at(until, self.recent_counter(shard)).await {
+                        Ok(recent) => recent?,
+                        Err(_) => return Ok(Events::new(Vec::new(), after)),
+                    },
                 };
             }
         }
@@ -102,14 +116,16 @@ impl DynamoItems {
         let shard = after.shard();
         let (pk, from) = (slots(shard.number()), slot_sort(after.number()));
         let to = slot_sort(counter.newest.max(after.number()));
+        // The position's own slot is read too: it tells whether the position is of this history.
+        let own = i32::from(after.number() > 0);
+        let asked = i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(own);
         let ask = || {
             let ask = self.client.query().table_name(self.table()).consistent_read(true);
             ask.key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
                 .expression_attribute_values(":pk", text(&pk))
                 .expression_attribute_values(":from", text(&from))
                 .expression_attribute_values(":to", text(&to))
-                // The position's own slot is read too: it tells whether the position is of this history.
-                .limit(i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(1))
+                .limit(asked)
                 .send()
         };
         let got = plain("Query", Effect::None, self.deadline(), ask).await?;
@@ -132,8 +148,8 @@ impl DynamoItems {
             next = Position::new(slot.nonce, shard, slot.number);
             slots.push(slot);
         }
-        let was_whole =
-            got.last_evaluated_key.is_none() || slots.len() < got.items.map_or(0, |rows| rows.len() - 1);
+        let others = got.items.as_ref().map_or(0, Vec::len).saturating_sub(own as usize);
+        let was_whole = got.last_evaluated_key.is_none() || slots.len() < others;
         let gap = (next.number() < counter.newest && was_whole).then_some(next.number() + 1);
         Ok(Behind { slots, next, gap })
     }
@@ -184,7 +200,7 @@ impl DynamoItems {
         Err(Error::new(ErrorKind::Unavailable, "events are forgotten faster than they can be found"))
     }
 
-    /// Takes away the empty ones among the newest slots: their events come behind them.
+    /// Waits for the events of the newest slots, or takes those slots away: their events come behind them.
     async fn close_newest(&self, shard: ShardId, counter: Counter) -> Result<()> {
         let first = (counter.floor + 1).max(counter.newest.saturating_sub(NEWEST - 1));
         if counter.newest < first {
@@ -215,7 +231,10 @@ impl DynamoItems {
             }
         }
         for slot in (first..=counter.newest).filter(|slot| !taken.contains(slot)) {
-            self.take_away(shard.number(), slot, self.deadline()).await?;
+            while self.age(shard.number(), slot) < self.options.patience {
+                self.close_gap(shard.number(), slot).await?;
+            }
+            self.close_gap(shard.number(), slot).await?;
         }
         Ok(())
     }
@@ -234,20 +253,20 @@ impl DynamoItems {
     pub(super) async fn keep(&self, consumer: &str, position: Position) -> Result<()> {
         check_consumer(consumer)?;
         self.check_kept(position).await?;
+        let mut row = At::consumer(consumer, position.shard().number()).row();
+        row.insert("c".to_owned(), text(consumer));
+        row.insert("sh".to_owned(), number(position.shard()));
+        row.insert("n".to_owned(), number(position.number()));
+        row.insert("e".to_owned(), number(position.epoch()));
         // Further than what is kept; or in the place of what is of no history any more.
         let mut instead: Option<Position> = None;
         for _ in 0..TRIES {
             let put = || {
-                let mut row = At::consumer(consumer, position.shard().number()).row();
-                row.insert("c".to_owned(), text(consumer));
-                row.insert("sh".to_owned(), number(position.shard()));
-                row.insert("n".to_owned(), number(position.number()));
-                row.insert("e".to_owned(), number(position.epoch()));
-                let put = self.client.put_item().table_name(self.table()).set_item(Some(row));
+                let put = self.client.put_item().table_name(self.table()).set_item(Some(row.clone()));
                 let put =
                     put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
                 let put = match instead {
-                    None => put.condition_expression("attribute_not_exists(pk) OR n < :n"),
+                    None => put.condition_expression("n < :n"),
                     Some(old) => put
                         .condition_expression("n = :n AND e = :e")
                         .expression_attribute_values(":e", number(old.epoch())),
@@ -275,10 +294,65 @@ impl DynamoItems {
                     Some(kept)
                 }
                 Some(_) => return Ok(()),
-                None => None,
+                None if self.register(&row, position).await? => return Ok(()),
+                // Somebody else was first, or events were forgotten meanwhile.
+                None => {
+                    self.check_kept(position).await?;
+                    None
+                }
             };
         }
         Err(Error::new(ErrorKind::Unavailable, "the consumer's position is kept by others all the time"))
+    }
+
+    /// Keeps a consumer's first position in a shard, unless what comes behind it was just forgotten. Whoever forgets sees that a consumer
+    /// has come.
+    async fn register(&self, row: &Row, position: Position) -> Result<bool> {
+        let put = Put::builder()
+            .table_name(self.table())
+            .set_item(Some(row.clone()))
+            .condition_expression("attribute_not_exists(pk)");
+        let floor = ConditionCheck::builder()
+            .table_name(self.table())
+            .set_key(Some(At::counter(position.shard().number()).row()))
+            .condition_expression("attribute_not_exists(#floor) OR #floor <= :n")
+            .expression_attribute_names("#floor", "floor")
+            .expression_attribute_values(":n", number(position.number()));
+        let came = Update::builder()
+            .table_name(self.table())
+            .set_key(Some(At::register().row()))
+            .update_expression("ADD n :one")
+            .expression_attribute_values(":one", number(1));
+        let actions = vec![
+            TransactWriteItem::builder().put(put.build().map_err(unfit)?).build(),
+            TransactWriteItem::builder().condition_check(floor.build().map_err(unfit)?).build(),
+            TransactWriteItem::builder().update(came.build().map_err(unfit)?).build(),
+        ];
+        self.transact(actions).await
+    }
+
+    /// Whether the actions were done; not, where a condition did not hold.
+    pub(super) async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<bool> {
+        let mut tries = Tries::until(self.deadline());
+        loop {
+            let send = || self.client.transact_write_items().set_transact_items(Some(actions.clone())).send();
+            let Err(error) = call("TransactWriteItems", Effect::Some, self.deadline(), send).await? else {
+                return Ok(true);
+            };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+                error.as_service_error()
+            else {
+                return Err(given_up(error, false));
+            };
+            let reasons: Vec<Reason> =
+                cancelled.cancellation_reasons().iter().map(|reason| Reason::of(reason.code())).collect();
+            if reasons.iter().any(|reason| matches!(reason, Reason::Condition)) {
+                return Ok(false);
+            }
+            if reasons.iter().any(|reason| matches!(reason, Reason::Refused)) || !tries.again().await {
+                return Err(given_up(error, false));
+            }
+        }
     }
 
     pub(super) async fn kept(&self, consumer: &str) -> Result<Vec<Position>> {

@@ -72,7 +72,7 @@ impl DynamoItems {
         }
         let mut row = At::id(id.as_str()).row();
         row.insert("never".to_owned(), aws_sdk_dynamodb::types::AttributeValue::Bool(true));
-        row.insert("ttl".to_owned(), remembered());
+        row.insert("ttl".to_owned(), remembered(self.lasting()));
         let put = || {
             let put = self.client.put_item().table_name(self.table()).set_item(Some(row.clone()));
             let put = put.condition_expression("attribute_not_exists(pk)");

@@ -1,7 +1,7 @@
 //! The store, and how its items are read.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,9 +14,10 @@ use super::calls::{Effect, plain};
 use super::rows::{At, Row, item, number, partition, text, text_of};
 use super::slots::{Counter, Passed};
 use super::table::{self, Store};
+use crate::clock::Believed;
 use crate::items::{Committed, Item, Key, MAX_KEY, Query, Settled, SortRange, Transaction, WriteId};
 use crate::outbox::{Edge, Events, Position, ShardId};
-use crate::{Consistency, Cursor, Direction, Error, Items, Outbox, Page, Result, Timestamp};
+use crate::{Consistency, Cursor, Direction, Error, Items, Outbox, Page, Result, SystemClock, Timestamp};
 
 /// How often a page is asked for before it is given short: what has expired fills none.
 const CALLS: usize = 4;
@@ -30,8 +31,10 @@ pub struct DynamoItems {
     passed: Mutex<Vec<Passed>>,
     /// What the shards' counts were when one who waits looked last.
     pub(super) polled: tokio::sync::Mutex<Option<(Instant, Vec<Counter>)>>,
-    /// Counts the transactions with events of this process.
-    pub(super) written: watch::Sender<u64>,
+    /// Counts, for each shard, the transactions of this process that told something there.
+    pub(super) written: Vec<watch::Sender<u64>>,
+    pub(super) clock: Believed,
+    system: Believed,
 }
 
 impl DynamoItems {
@@ -48,7 +51,9 @@ impl DynamoItems {
             store,
             passed,
             polled: tokio::sync::Mutex::default(),
-            written: watch::Sender::new(0),
+            written: (0..store.shards).map(|_| watch::Sender::new(0)).collect(),
+            clock: Believed::new(options.clock.clone()),
+            system: Believed::new(Arc::new(SystemClock::new())),
             options,
         })
     }
@@ -63,6 +68,11 @@ impl DynamoItems {
 
     pub(super) fn table(&self) -> &str {
         &self.options.table
+    }
+
+    /// The system's time, for what the table removes by its own; never behind the time that has passed.
+    pub(super) fn lasting(&self) -> Timestamp {
+        self.system.now().max(self.system.passed())
     }
 
     pub(super) fn deadline(&self) -> Instant {

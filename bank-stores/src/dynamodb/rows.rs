@@ -4,10 +4,11 @@
 //! | --- | --- | --- | --- |
 //! | `i#PARTITION` | the item's sort | an item | `v` value, `ver` version, `x` expiry in microseconds, `ttl` |
 //! | `w#ID` | `w` | a transaction's id | `f` content, `vs` versions, `o` whose call it was; or `never`; `ttl` |
-//! | `e#SHARD` | the slot, 16 digits | an event, or a slot taken away | `e` nonce; `id`, `s` stream, `t` topic, `at`, `p` payload |
+//! | `e#SHARD` | the slot, 16 digits | an event, or a slot taken away | `e` nonce, `at`; `id`, `s` stream, `t` topic, `p` payload |
 //! | `h#STREAM` | `h` | the newest slot of a stream | `n`, `ttl` |
 //! | `c#SHARD` | `c` | the newest slot of a shard that was reserved | `n`, `floor` the newest that was forgotten |
 //! | `p` | consumer and shard | how far a consumer has come | `n`, `e`, `c` consumer, `sh` shard |
+//! | `r` | `r` | counts the consumers that came | `n` |
 //! | `m` | `m` | the store | `shards`, `e` epoch |
 
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use crate::error::damaged;
 use crate::items::{Item, Key};
 use crate::outbox::{Event, NewEvent, Position, ShardId};
-use crate::{Clock as _, Error, Result, SystemClock, Timestamp};
+use crate::{Error, Result, Timestamp};
 
 pub(super) type Row = HashMap<String, AttributeValue>;
 
@@ -71,6 +72,10 @@ impl At {
 
     pub(super) fn consumer(consumer: &str, shard: u16) -> Self {
         Self { pk: CONSUMERS.to_owned(), sk: format!("{}{shard:05}", consumer_sort(consumer)) }
+    }
+
+    pub(super) fn register() -> Self {
+        Self { pk: "r".to_owned(), sk: "r".to_owned() }
     }
 
     pub(super) fn store() -> Self {
@@ -156,26 +161,26 @@ pub(super) fn item(row: &Row) -> Result<Item> {
     Ok(Item::new(key, value, number_of(row, "ver")?, expires_at))
 }
 
-/// When the table may remove what it has to remember. Its own time decides, so that this is the system's too.
-pub(super) fn remembered() -> AttributeValue {
-    number(SystemClock::new().now().saturating_add(REMEMBERED).seconds())
+/// When the table may remove what it has to remember from this time on.
+pub(super) fn remembered(from: Timestamp) -> AttributeValue {
+    number(from.saturating_add(REMEMBERED).seconds())
 }
 
 /// The row of an event in its slot.
 pub(super) fn event(shard: u16, slot: u64, nonce: u64, event: &NewEvent, at: Timestamp) -> Row {
-    let mut row = empty(shard, slot, nonce);
+    let mut row = empty(shard, slot, nonce, at);
     row.insert("id".to_owned(), text(&event.id));
     row.insert("s".to_owned(), text(event.stream.as_str()));
     row.insert("t".to_owned(), text(&event.topic));
-    row.insert("at".to_owned(), number(at.micros()));
     row.insert("p".to_owned(), text(event.payload.to_string()));
     row
 }
 
-/// The row of a slot that no event will take.
-pub(super) fn empty(shard: u16, slot: u64, nonce: u64) -> Row {
+/// The row of a slot that no event will take, since this time.
+pub(super) fn empty(shard: u16, slot: u64, nonce: u64, at: Timestamp) -> Row {
     let mut row = At::slot(shard, slot).row();
     row.insert("e".to_owned(), number(nonce));
+    row.insert("at".to_owned(), number(at.micros()));
     row
 }
 
@@ -184,6 +189,8 @@ pub(super) fn empty(shard: u16, slot: u64, nonce: u64) -> Row {
 pub(super) struct Slot {
     pub(super) number: u64,
     pub(super) nonce: u64,
+    /// When the event was committed, or the slot taken away.
+    pub(super) at: Timestamp,
     pub(super) event: Option<Event>,
 }
 
@@ -191,13 +198,13 @@ impl Slot {
     pub(super) fn read(shard: ShardId, row: &Row) -> Result<Self> {
         let number = text_of(row, "sk")?.parse().map_err(|_| unreadable("sk"))?;
         let nonce = number_of(row, "e")?;
+        let at = optional_number(row, "at")?.map(Timestamp::from_micros).ok_or_else(|| unreadable("at"))?;
         if !row.contains_key("id") {
-            return Ok(Self { number, nonce, event: None });
+            return Ok(Self { number, nonce, at, event: None });
         }
         let payload = serde_json::from_str(text_of(row, "p")?).map_err(|_| unreadable("p"))?;
         let told = NewEvent::new(text_of(row, "id")?, text_of(row, "s")?, text_of(row, "t")?, payload);
-        let at = optional_number(row, "at")?.map(Timestamp::from_micros).ok_or_else(|| unreadable("at"))?;
         let event = Event::new(Position::new(nonce, shard, number), at, told);
-        Ok(Self { number, nonce, event: Some(event) })
+        Ok(Self { number, nonce, at, event: Some(event) })
     }
 }

@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue};
 use tokio::time::Instant;
 
 use super::DynamoItems;
-use super::calls::{Effect, call, plain};
+use super::calls::{Effect, Tries, call, plain};
 use super::error::given_up;
 use super::rows::{At, Row, empty, number, number_of, optional_number};
-use crate::{Error, ErrorKind, Result, random};
+use crate::{Error, Result, random};
 
 /// The most keys that are read at once.
 const BATCH: usize = 100;
@@ -76,7 +76,7 @@ impl DynamoItems {
 
     /// Takes a slot away, where no event has it: its writer takes another one.
     pub(super) async fn take_away(&self, shard: u16, slot: u64, deadline: Instant) -> Result<()> {
-        let row = empty(shard, slot, random::version());
+        let row = empty(shard, slot, random::version(), self.lasting());
         let put = || {
             let put = self.client.put_item().table_name(self.table()).set_item(Some(row.clone()));
             put.condition_expression("attribute_not_exists(pk)").send()
@@ -116,6 +116,7 @@ impl DynamoItems {
         let shards: Vec<u16> = (0..self.store.shards).collect();
         let mut counters = vec![Counter::default(); shards.len()];
         let deadline = self.deadline();
+        let mut tries = Tries::until(deadline);
         for some in shards.chunks(BATCH) {
             let mut wanted: Vec<Row> = some.iter().map(|shard| At::counter(*shard).row()).collect();
             while !wanted.is_empty() {
@@ -134,8 +135,9 @@ impl DynamoItems {
                 }
                 let left = got.unprocessed_keys.as_mut().and_then(|of| of.remove(self.table()));
                 wanted = left.map(|left| left.keys).unwrap_or_default();
-                if Instant::now() >= deadline {
-                    return Err(Error::new(ErrorKind::Unavailable, "DynamoDB has too much to do"));
+                // What is throttled is left out.
+                if !wanted.is_empty() && !tries.again().await {
+                    return Err(tries.over());
                 }
             }
         }

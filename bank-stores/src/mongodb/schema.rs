@@ -5,12 +5,14 @@
 //! key is there. A declaration that stops half-way, or is cancelled, leaves a key that is coming and binds nothing; the next one starts
 //! again.
 
+use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use ::mongodb::IndexModel;
 use ::mongodb::bson::{Bson, Document as Bsons, doc};
 use ::mongodb::options::{IndexOptions, ReadConcern};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::body::from_bson;
 use super::definition::{Declared, Definition, conflict};
@@ -20,27 +22,41 @@ use super::keys::{sort_key, sort_name, unique_key};
 use super::row::whole;
 use super::store::{FRESH, Store};
 use crate::documents::Collection;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Random as _, Result, SystemRandom};
 
 /// How often a declaration starts again where others declare the same collection.
-const TRIES: u32 = 20;
+const TRIES: u32 = 100;
+/// How long somebody who declares the same is waited for, before the work is taken over, and how long an index may take.
+const OTHERS: Duration = Duration::from_secs(10);
+const BUILDING: Duration = Duration::from_secs(3_600);
 /// How long after its expiry the server removes a document: its clock may be ahead.
 const REMOVED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Makes what is missing of the collection, or nothing.
 pub(super) async fn declare(store: &Store, collection: &Collection) -> Result<()> {
+    let others_until = Instant::now() + OTHERS;
     for _ in 0..TRIES {
         let done = match store.read_definition(&collection.name).await? {
             None => create(store, collection).await?,
             Some(known) => {
                 let added = known.declared.added(collection)?;
-                added.is_empty() || extend(store, known, added).await?
+                if added.is_empty() {
+                    // One that was declared half-way by somebody else has its indexes afterwards, too.
+                    make_indexes(store, &known.name, &known.declared).await?;
+                    true
+                } else if known.coming == added && Instant::now() < others_until {
+                    // Somebody does it already; who died half-way is taken over from.
+                    false
+                } else {
+                    extend(store, known, added).await?
+                }
             }
         };
         store.forget_definition(&collection.name);
         if done {
             return Ok(());
         }
+        pause().await;
     }
     Err(Error::new(ErrorKind::Unavailable, "others declare this collection at the same time"))
 }
@@ -74,12 +90,33 @@ async fn extend(store: &Store, mut known: Definition, added: Declared) -> Result
     let made = make(store, &known).await;
     let added = std::mem::take(&mut known.coming);
     if let Err(error) = made {
-        drop_indexes(store, &known.name, &added).await?;
-        save(store, &mut known).await?;
+        // Whoever has taken over makes the same indexes: they are not this call's to drop.
+        if is_still(store, &known).await? {
+            drop_indexes(store, &known.name, &added).await?;
+            save(store, &mut known).await?;
+        }
         return Err(error);
     }
     known.declared = known.declared.with(added);
-    save(store, &mut known).await
+    let saved = save(store, &mut known).await?;
+    if saved {
+        // Who had begun before, and was slow, may have dropped one.
+        make_indexes(store, &known.name, &known.declared).await?;
+    }
+    Ok(saved)
+}
+
+/// Whether nobody else has changed the definition since.
+async fn is_still(store: &Store, known: &Definition) -> Result<bool> {
+    let now = store.read_definition(&known.name).await?;
+    Ok(now.is_some_and(|now| now.revision == known.revision))
+}
+
+/// A while, by chance, so that those who meet do not meet again.
+async fn pause() {
+    let mut byte = [0];
+    SystemRandom::new().fill(&mut byte);
+    tokio::time::sleep(Duration::from_millis(100 + u64::from(byte[0]))).await;
 }
 
 async fn make(store: &Store, definition: &Definition) -> Result<()> {
@@ -87,7 +124,9 @@ async fn make(store: &Store, definition: &Definition) -> Result<()> {
     if !added.uniques.is_empty() || !added.sorted.is_empty() {
         // Until no writer uses an older definition, and what it had sent is executed.
         tokio::time::sleep(2 * FRESH).await;
-        drop_indexes(store, &definition.name, added).await?;
+        if is_still(store, definition).await? {
+            drop_indexes(store, &definition.name, added).await?;
+        }
         fill(store, &definition.name, added).await?;
     }
     make_indexes(store, &definition.name, added).await
@@ -175,15 +214,21 @@ async fn make_index(store: &Store, name: &str, index: IndexModel) -> Result<()> 
     if let Some(found) = there.iter().find(|found| found.get_str("name").ok() == wanted.name.as_deref()) {
         let is_unique = found.get_bool("unique").unwrap_or(false);
         let same_keys = found.get_document("key").is_ok_and(|keys| is_same_order(keys, &index.keys));
-        if same_keys && is_unique == wanted.unique.unwrap_or(false) {
-            return Ok(());
+        if !same_keys || is_unique != wanted.unique.unwrap_or(false) {
+            return Err(conflict("indexes", "an index of this name is there and is another one"));
         }
-        return Err(conflict("indexes", "an index of this name is there and is another one"));
+        // It may be one that is still being built: to ask for it again waits for it, and costs nothing otherwise.
     }
     let rows = store.rows(name);
     let call = rows.create_index(index).write_concern(store.write_concern());
-    // Long indexes take long: no deadline.
-    call.await.map(drop).map_err(|error| match is_duplicate(&error) {
+    // Large collections take long.
+    let Ok(made) = tokio::time::timeout(BUILDING, call.into_future()).await else {
+        return Err(Error::new(
+            ErrorKind::Unavailable,
+            "the index is not built in an hour; declare again later",
+        ));
+    };
+    made.map(drop).map_err(|error| match is_duplicate(&error) {
         true => conflict("unique", "documents that are there break the unique key").with_source(error),
         false => from_driver(error, Effect::Some),
     })

@@ -15,14 +15,13 @@ use super::MongoOptions;
 use super::definition::{Declared, Definition};
 use super::error::{Effect, from_driver};
 use super::row::whole;
+use crate::clock::Believed;
 use crate::documents::collection::check_name;
 use crate::error::damaged;
-use crate::{Clock, Error, ErrorKind, Result, Timestamp};
+use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// For how long a definition is used without being read again.
 pub(super) const FRESH: Duration = Duration::from_millis(500);
-/// What a clock may be ahead of where it was at the opening and the time since: what expires later stays, however it jumps.
-const AHEAD: Duration = Duration::from_secs(3_600);
 
 pub(super) type Rows = Collection<Bsons>;
 
@@ -31,9 +30,7 @@ pub(super) struct Store {
     /// How long a call may take: the driver itself waits for an answer without an end.
     deadline: Duration,
     write_concern: WriteConcern,
-    clock: Arc<dyn Clock>,
-    clock_at_opening: Timestamp,
-    opened: Duration,
+    clock: Believed,
     known: Mutex<HashMap<String, (Instant, Arc<Definition>)>>,
 }
 
@@ -41,14 +38,11 @@ impl Store {
     pub(super) async fn open(options: &MongoOptions) -> Result<Self> {
         let client = Client::with_options(options.to_driver().await?);
         let client = client.map_err(|error| from_driver(error, Effect::None))?;
-        let clock = options.clock.clone();
         Ok(Self {
             database: client.database(&options.database),
             deadline: options.deadline(),
             write_concern: options.write_concern(),
-            clock_at_opening: clock.now(),
-            opened: clock.elapsed(),
-            clock,
+            clock: Believed::new(options.clock.clone()),
             known: Mutex::default(),
         })
     }
@@ -79,8 +73,7 @@ impl Store {
 
     /// The clock's time as far as it may be believed: what a clock that jumps makes look expired still holds its id and keys.
     pub(super) fn believed(&self) -> Timestamp {
-        let passed = self.clock.elapsed().saturating_sub(self.opened);
-        self.clock.now().min(self.clock_at_opening.saturating_add(passed + AHEAD))
+        self.clock.believed()
     }
 
     /// The documents of a collection. Names hold no point, so that no collection is that of the definitions.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Position, StreamKey};
-use crate::text::json_size;
+use crate::documents::MAX_DEPTH;
+use crate::text::{is_at_most, json_size};
 use crate::{Error, Result, Timestamp, sealed};
 
 /// The longest id, topic, stream key and name of a consumer, in bytes.
@@ -64,7 +65,7 @@ pub struct NewEvent {
     pub stream: StreamKey,
     /// What kind of thing happened. 1 to 256 bytes.
     pub topic: String,
-    /// What happened, at most 64 KiB of JSON.
+    /// What happened, at most 64 KiB of JSON, nested up to 100 deep.
     pub payload: serde_json::Value,
 }
 
@@ -84,6 +85,9 @@ impl NewEvent {
         check_name("event.id", &self.id)?;
         check_name("event.stream", self.stream.as_str())?;
         check_name("event.topic", &self.topic)?;
+        if !is_at_most(&self.payload, MAX_DEPTH) {
+            return Err(Error::invalid("event.payload", format!("nested more than {MAX_DEPTH} deep")));
+        }
         let size = json_size(&self.payload);
         if size > sealed::most_of_json(&self.payload, MAX_PAYLOAD) {
             let message = format!("a payload has at most {MAX_PAYLOAD} bytes, not {size}");
@@ -110,6 +114,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn nested(depth: usize) -> serde_json::Value {
+        (0..depth).fold(json!(1), |inner, _| json!([inner]))
+    }
+
     #[test]
     fn what_is_wrong_with_an_event_is_named() {
         let long = "x".repeat(MAX_NAME + 1);
@@ -118,9 +126,11 @@ mod tests {
             (NewEvent::new("e", &*long, "t", json!({})), "event.stream"),
             (NewEvent::new("e", "s", "", json!({})), "event.topic"),
             (NewEvent::new("e", "s", "t", json!("x".repeat(MAX_PAYLOAD - 1))), "event.payload"),
+            (NewEvent::new("e", "s", "t", nested(MAX_DEPTH + 1)), "event.payload"),
         ] {
             assert_eq!(event.validate().unwrap_err().field(), Some(field));
         }
         assert!(NewEvent::new("e", "s", "t", json!("x".repeat(MAX_PAYLOAD - 2))).validate().is_ok());
+        assert!(NewEvent::new("e", "s", "t", nested(MAX_DEPTH)).validate().is_ok());
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Kept {
 
 pub(super) struct Rows {
     pub(super) items: Arc<dyn Items>,
+    /// The one key for everything of before there was a store of keys.
+    old: Option<Arc<Sealer>>,
     pub(super) provider: Arc<dyn KeyProvider>,
     pub(super) by_name: Cache<String, Arc<Sealer>>,
     pub(super) by_id: Cache<String, Found>,
@@ -64,9 +66,34 @@ impl DataKeys {
         keys: u64,
         believed: Duration,
     ) -> Self {
+        Self::rows(items, provider, None, keys, believed)
+    }
+
+    /// Keys as [`new`](Self::new) gives them, for a store whose values were sealed with one key for everything until now: it still opens
+    /// them.
+    pub fn after_single(items: Arc<dyn Items>, provider: Arc<dyn KeyProvider>, old: Sealer) -> Self {
+        Self::rows(items, provider, Some(Arc::new(old)), 100_000, Duration::from_secs(60))
+    }
+
+    fn rows(
+        items: Arc<dyn Items>,
+        provider: Arc<dyn KeyProvider>,
+        old: Option<Arc<Sealer>>,
+        keys: u64,
+        believed: Duration,
+    ) -> Self {
         let by_name = Cache::builder().max_capacity(keys).time_to_live(believed).build();
         let by_id = Cache::builder().max_capacity(keys).time_to_live(believed).build();
-        Self(Arc::new(Kept::Rows(Rows { items, provider, by_name, by_id })))
+        Self(Arc::new(Kept::Rows(Rows { items, old, provider, by_name, by_id })))
+    }
+
+    /// Whether values can be sealed and opened: the common key is there, and its master key opens it. Call it before anything is served, so
+    /// that a wrong file of master keys is found at the start.
+    ///
+    /// # Errors
+    /// `Denied` where the provider does not know the master key, or lets nobody use it.
+    pub async fn ready(&self) -> Result<()> {
+        self.of(None).await.map(drop)
     }
 
     /// One key for everything, for where there is no store of keys: nobody's values can be shredded apart, and it cannot be rotated.
@@ -148,6 +175,9 @@ impl Rows {
     async fn find(&self, id: &str) -> Result<Found> {
         if let Some(found) = self.by_id.get(id) {
             return Ok(found);
+        }
+        if let Some(old) = self.old.as_ref().filter(|old| old.id() == id) {
+            return Ok(Found::Key(old.clone()));
         }
         let row = self.items.get_json::<Row>(&key_of(id), Consistency::Current).await?;
         let Some((Row { held, .. }, _)) = row else { return Err(unknown(id)) };

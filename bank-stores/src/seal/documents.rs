@@ -10,7 +10,7 @@ use super::data_keys::DataKeys;
 use super::fields::{Fields, INDEX, SealedFields, blind};
 use super::sealer::Sealer;
 use super::subjects::Subjects;
-use super::values::{ERASED, Opened, seal_json};
+use super::values::{ERASED, Opened, lasting, seal_json};
 use crate::documents::{Collection, Document, DocumentChange, DocumentWrite, Find, Written};
 use crate::{
     Consistency, Documents, DocumentsExt as _, Error, ErrorKind, Page, Result, SystemRandom, random,
@@ -144,7 +144,7 @@ impl SealedDocuments {
             let Some(value) = body.get_mut(field).filter(|value| !value.is_null()) else { continue };
             let held = std::mem::take(value);
             let was_text = held.is_string();
-            *value = match self.keys.open_json(&self.place(collection, id, field), held).await? {
+            *value = match lasting(self.keys.open_json(&self.place(collection, id, field), held).await)? {
                 Opened::Sealed(value) => value,
                 Opened::Plain(value) => {
                     is_sealed = false;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::data_keys::DataKeys;
 use super::sealer::{Sealer, context};
 use super::subjects::Subjects;
-use super::values::{Opened, erased, seal_json};
+use super::values::{Opened, erased, lasting, seal_json};
 use crate::items::{Change, Committed, Condition, Item, Key, Query, Settled, Transaction, WriteId};
 use crate::outbox::{Edge, Events, NewEvent, Position, ShardId};
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 /// | --- | --- |
 /// | sealed here | what it was |
 /// | not sealed | itself, until it is written again or [`reseal`](Self::reseal) seals it |
-/// | sealed for another place, or changed | `Denied`, field `sealed` |
+/// | sealed for another place, or changed | `get`: `Denied`, field `sealed`; otherwise as what was erased, and the log tells |
 /// | sealed with a key that was shredded | `get`: `Denied`, field `erased` ([`Error::is_erased`]); left out by `query` |
 /// | an event of such a key | its payload is null |
 #[derive(Clone)]
@@ -181,8 +181,10 @@ impl Items for SealedItems {
     async fn query(&self, query: &Query) -> Result<Page<Item>> {
         let page = self.inner.query(query).await?;
         let mut items = Vec::with_capacity(page.items.len());
-        for item in page.items {
-            items.extend(self.open(item).await?);
+        for mut item in page.items {
+            let stored = std::mem::take(&mut item.value);
+            let opened = lasting(self.keys.open_bytes(&self.row(&item.key), stored).await)?;
+            items.extend(opened.value().map(|value| Item { value, ..item }));
         }
         Ok(Page { items, next: page.next })
     }
@@ -203,7 +205,8 @@ impl Outbox for SealedItems {
         for event in &mut read.events {
             let stored = std::mem::take(&mut event.payload);
             let parts = self.told(&event.id, event.stream.as_str(), &event.topic);
-            event.payload = self.keys.open_json(&parts, stored).await?.value().unwrap_or(Value::Null);
+            let opened = lasting(self.keys.open_json(&parts, stored).await)?;
+            event.payload = opened.value().unwrap_or(Value::Null);
         }
         Ok(read)
     }

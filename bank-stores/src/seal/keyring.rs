@@ -65,7 +65,15 @@ impl Keyring {
             let first = Stored { version: 1, current: id.clone(), keys: BTreeMap::from([(id, key)]) };
             file::create(path, &first.bytes()?).map_err(|error| unusable(path, error))?;
         }
-        let keyring = Self { path: path.to_owned(), loaded: Mutex::new(None) };
+        Self::load(path)
+    }
+
+    /// The keyring in the file `path`.
+    ///
+    /// # Errors
+    /// As for [`load_or_create`](Self::load_or_create); also `Denied` where there is no such file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let keyring = Self { path: path.as_ref().to_owned(), loaded: Mutex::new(None) };
         keyring.masters()?;
         Ok(keyring)
     }
@@ -130,16 +138,26 @@ impl Keyring {
     fn masters(&self) -> Result<Arc<Masters>> {
         let stamp = std::fs::metadata(&self.path)
             .and_then(|metadata| Ok((metadata.modified()?, metadata.len())))
-            .map_err(|error| unusable(&self.path, error))?;
+            .map_err(|error| unusable(&self.path, error));
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, masters)) = &*loaded
-            && *at == stamp
+            && stamp.as_ref().is_ok_and(|stamp| at == stamp)
         {
             return Ok(masters.clone());
         }
-        let masters = Arc::new(Stored::read(&self.path)?.masters()?);
-        *loaded = Some((stamp, masters.clone()));
-        Ok(masters)
+        let read = stamp.and_then(|stamp| Ok((stamp, Arc::new(Stored::read(&self.path)?.masters()?))));
+        match (read, &*loaded) {
+            (Ok((stamp, masters)), _) => {
+                *loaded = Some((stamp, masters.clone()));
+                Ok(masters)
+            }
+            // What was read before is as good as it was.
+            (Err(error), Some((_, masters))) => {
+                tracing::error!(%error, "the keyring cannot be read anew");
+                Ok(masters.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 }
 

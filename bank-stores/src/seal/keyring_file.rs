@@ -24,11 +24,10 @@ pub(super) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         fs::create_dir_all(directory)?;
     }
-    let draft = draft(path);
-    write(&draft, content)?;
+    let draft = Draft::write(path, content)?;
     // A link never replaces what is there.
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
+    let linked = fs::hard_link(&draft.0, path);
+    drop(draft);
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => sync_directory(path),
@@ -37,9 +36,17 @@ pub(super) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Replaces the file.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft(path);
-    write(&draft, content)?;
-    fs::rename(&draft, path)?;
+    let draft = Draft::write(path, content)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        // Whoever ran this, the bank can read it as before.
+        let (old, new) = (fs::metadata(path)?, fs::metadata(&draft.0)?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            chown(&draft.0, Some(old.uid()), Some(old.gid()))?;
+        }
+    }
+    fs::rename(&draft.0, path)?;
     sync_directory(path)
 }
 
@@ -54,16 +61,26 @@ impl Lock {
     }
 }
 
-fn draft(path: &Path) -> PathBuf {
-    let mut mark = [0; 8];
-    crate::Random::fill(&crate::SystemRandom::new(), &mut mark);
-    path.with_extension(format!("new-{:x}", u64::from_ne_bytes(mark)))
+/// What is to become the file; it is removed where it has not.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        let mut mark = [0; 8];
+        crate::Random::fill(&crate::SystemRandom::new(), &mut mark);
+        let draft = Self(path.with_extension(format!("new-{:x}", u64::from_ne_bytes(mark))));
+        let mut file = private().create_new(true).write(true).open(&draft.0)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        Ok(draft)
+    }
 }
 
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = private().create_new(true).write(true).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Where it was renamed there is none.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 fn private() -> OpenOptions {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::data_keys::DataKeys;
 use super::sealer::{Sealer, context};
-use super::values::{ERASED, Opened};
+use super::values::{ERASED, Opened, lasting};
 use crate::ledger::{Account, Command, Entry, OwnerId, PostingRecord, Receipt};
 use crate::{Page, Result};
 
@@ -195,7 +195,7 @@ impl Texts {
 
     async fn open(&self, parts: &[&str], stored: String) -> Result<String> {
         let parts = [&["ledger", &*self.name][..], parts].concat();
-        Ok(match self.keys.open_text(&parts, stored).await? {
+        Ok(match lasting(self.keys.open_text(&parts, stored).await)? {
             Opened::Sealed(text) | Opened::Plain(text) => text,
             Opened::Erased => ERASED.to_owned(),
         })

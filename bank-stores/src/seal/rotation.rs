@@ -20,6 +20,8 @@ pub struct RewrapProgress {
     pub checked: u64,
     /// Those that were wrapped anew by this call.
     pub rewrapped: u64,
+    /// Those that could not be unwrapped, which the log names: damaged ones, or under a master key that is not known.
+    pub failed: u64,
 }
 
 /// How the data keys stand.
@@ -59,7 +61,16 @@ impl DataKeys {
                 let query = Query::partition(partition(shard)).page(page.clone());
                 let found = rows.items.query(&query).await?;
                 for item in found.items {
-                    done.rewrapped += u64::from(rows.rewrap(item, &current).await?);
+                    let id = item.key.sort.clone();
+                    match rows.rewrap(item, &current).await {
+                        Ok(rewrapped) => done.rewrapped += u64::from(rewrapped),
+                        // It stops none of the others.
+                        Err(error) if error.kind() != ErrorKind::Unavailable => {
+                            tracing::error!(key = %id, %error, "a data key cannot be wrapped anew");
+                            done.failed += 1;
+                        }
+                        Err(error) => return Err(error),
+                    }
                     done.checked += 1;
                 }
                 progress(done);

@@ -40,8 +40,7 @@ impl Sealer {
     /// `Invalid`, field `key`, for another id.
     pub fn new(id: impl Into<String>, key: [u8; 32]) -> Result<Self> {
         let (id, key) = (id.into(), Zeroizing::new(key));
-        let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        if !plain || !(1..=MAX_KEY_ID).contains(&id.len()) {
+        if !is_id(&id) {
             return Err(Error::invalid("key", "a key's id is 1 to 64 characters of A-Z a-z 0-9 _ -"));
         }
         // Derived, so that the same bytes never serve two algorithms.
@@ -205,10 +204,17 @@ impl fmt::Debug for Sealer {
     }
 }
 
+fn is_id(id: &str) -> bool {
+    let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    plain && (1..=MAX_KEY_ID).contains(&id.len())
+}
+
 /// The id of the key that a text was sealed with, and the rest; nothing for what is no sealed text.
 pub(super) fn parse_text(text: &str) -> Option<(&str, &str)> {
     let (id, data) = text.strip_prefix(TEXT)?.split_once('.')?;
-    (1..=MAX_KEY_ID).contains(&id.len()).then_some((id, data))
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    // Nonce and tag in base64 at least.
+    (is_id(id) && data.len() >= 38 && data.bytes().all(plain)).then_some((id, data))
 }
 
 /// The id of the key that bytes were sealed with, and the rest; nothing for what is not sealed.
@@ -216,7 +222,7 @@ pub(super) fn parse_bytes(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = bytes.strip_prefix(&MARK)?.split_first()?;
     let (id, data) = rest.split_at_checked(usize::from(*length))?;
     let id = std::str::from_utf8(id).ok()?;
-    (1..=MAX_KEY_ID).contains(&id.len()).then_some((id, data))
+    (is_id(id) && data.len() >= NONCE_LEN + AES_256_GCM.tag_len()).then_some((id, data))
 }
 
 /// The parts of a context as bytes from which each can be told.

@@ -32,6 +32,18 @@ impl<T> Opened<T> {
     }
 }
 
+/// What does not open for good is as what was erased, where others depend on it: one such value stops no list, no event and no payment.
+/// The log tells of it. A key that cannot be had now is an error.
+pub(super) fn lasting<T>(opened: Result<Opened<T>>) -> Result<Opened<T>> {
+    match opened {
+        Err(error) if error.field() == Some("sealed") => {
+            tracing::error!(%error, "a sealed value does not open, and reads as erased");
+            Ok(Opened::Erased)
+        }
+        opened => opened,
+    }
+}
+
 /// See [`Error::is_erased`].
 pub(super) fn erased() -> Error {
     Error::new(ErrorKind::Denied, "it was erased with the key that it was sealed with").with_field("erased")

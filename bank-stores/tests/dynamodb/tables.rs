@@ -11,8 +11,11 @@ use aws_sdk_dynamodb::types::{
 };
 use bank_stores::dynamodb::{DynamoItems, DynamoOptions};
 use bank_stores::items::{Change, Condition, Key, Query, Transaction};
+use bank_stores::once::ItemsOnce;
 use bank_stores::outbox::{Edge, Position};
-use bank_stores::{Clock as _, Consistency, ErrorKind, Items, ItemsExt, ManualClock, Outbox, Timestamp};
+use bank_stores::{
+    Clock as _, Consistency, ErrorKind, Items, ItemsExt, ManualClock, Once as _, Outbox, Timestamp,
+};
 use tokio::time::Instant;
 
 use crate::server::{client, shared, table};
@@ -156,4 +159,63 @@ async fn what_has_expired_is_absent_and_its_row_says_when_it_may_be_removed() {
     assert_eq!(items.get(&key, NOW).await.unwrap().unwrap().expires_at, None);
     let put_anew = row(&client, name, "i#p", "k").await.unwrap();
     assert!(!put_anew.contains_key("ttl") && !put_anew.contains_key("x"), "it lasts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_gives_a_claim_no_second_owner() {
+    let Some(port) = shared() else { return };
+    let clock = ManualClock::at(Timestamp::from_seconds(4_000_000_000));
+    let options = table(port, "claims").clock(Arc::new(clock.clone()));
+    let items = Arc::new(DynamoItems::open(options).await.unwrap());
+    let once = ItemsOnce::new(items, "once").clock(Arc::new(clock.clone()));
+    let day = Duration::from_secs(86_400);
+    let before = clock.now();
+    assert_eq!(once.claim("k", "A".into(), day).await.unwrap(), None);
+    clock.set(before.saturating_add(2 * day));
+    // Who holds it cannot be told by this clock.
+    assert_eq!(refusal(once.claim("k", "B".into(), day).await).0, ErrorKind::Unavailable);
+    clock.set(before);
+    assert_eq!(once.claim("k", "B".into(), day).await.unwrap().unwrap(), "A");
+    // Time that passes ends it.
+    clock.advance(2 * day);
+    assert_eq!(once.claim("k", "B".into(), day).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_comes_while_events_are_forgotten_misses_none_or_is_told() {
+    let Some(port) = shared() else { return };
+    let options = || table(port, "comers").shards(1).unwrap();
+    let (one, other) =
+        (DynamoItems::open(options()).await.unwrap(), DynamoItems::open(options()).await.unwrap());
+    let (mut kept, mut told) = (0, 0);
+    for round in 0..30_u64 {
+        for n in 0..3 {
+            one.commit_one(transaction(&format!("{round}.{n}"))).await.unwrap();
+        }
+        let oldest = one.edge(SHARD, Edge::Oldest).await.unwrap();
+        let name = format!("consumer{round}");
+        let comes = async {
+            tokio::time::sleep(Duration::from_millis(round % 10 * 3)).await;
+            other.consumed(&name, &oldest).await
+        };
+        let (came, forgotten) = tokio::join!(comes, one.forget_events(Timestamp::from_micros(i64::MAX)));
+        forgotten.unwrap();
+        match came {
+            // Whatever it has not passed is there, however often it is forgotten.
+            Ok(()) => {
+                one.forget_events(Timestamp::from_micros(i64::MAX)).await.unwrap();
+                let read = other.events(&oldest, 100, Duration::ZERO).await.unwrap();
+                assert_eq!(read.events.len(), 3, "round {round}");
+                kept += 1;
+                other.forget_consumer(&name).await.unwrap();
+                one.forget_events(Timestamp::from_micros(i64::MAX)).await.unwrap();
+            }
+            Err(error) => {
+                assert_eq!((error.kind(), error.field()), (ErrorKind::Rejected, Some("position")));
+                told += 1;
+            }
+        }
+    }
+    println!("{kept} came in time, {told} were told");
+    assert!(kept > 0);
 }

@@ -55,7 +55,7 @@ impl Accounts {
 
     /// What became of the posting that has this one's id, where it moved the same money; the conflict otherwise. Another release
     /// may have noted something else with it, and the ledger takes the two for different ones.
-    async fn earlier(&self, posting: &Posting, conflict: Error) -> Result<Receipt, Error> {
+    pub(crate) async fn earlier(&self, posting: &Posting, conflict: Error) -> Result<Receipt, Error> {
         let Some(receipt) = self.ledger.receipt(&CommandId::Posting(posting.id.clone())).await? else {
             return Err(conflict);
         };

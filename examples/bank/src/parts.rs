@@ -100,6 +100,7 @@ pub(crate) async fn accounts(
 ) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::ledger(&around.files, at).await?;
     let (keys, keys_close) = around.seal.keys_beside(Part::Accounts, at).await?;
+    seal::ready(&keys).await?;
     let role = seal::ledger(role, &keys);
     let derivation = around.derivation("accounts")?;
     let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
@@ -118,6 +119,7 @@ pub(crate) async fn transactions(
 ) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::items(&around.files, TRANSACTIONS, at).await?;
     let keys = around.seal.keys_in(role.clone());
+    seal::ready(&keys).await?;
     let role = seal::items(role, &keys, Part::Transactions);
     let (client, derivation) = (around.client("transactions")?, around.derivation("transactions")?);
     let transactions = transactions::Transactions::new(role, client, derivation, around.clock.clone());
@@ -146,6 +148,7 @@ pub(crate) async fn identity(
 ) -> Result<IdentityParts, Fatal> {
     let Opened { role, close } = stores::items(&around.files, IDENTITY, at).await?;
     let data_keys = around.seal.keys_in(role.clone());
+    seal::ready(&data_keys).await?;
     let role = seal::items(role, &data_keys, Part::Identity);
     let cache: Arc<dyn Cache> = match shared {
         Some(shared) => seal::cache(shared, &data_keys),
@@ -178,6 +181,7 @@ pub(crate) async fn identity(
 pub(crate) async fn partners(around: &Around, at: Option<&Place>) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::documents(&around.files, PARTNERS, at).await?;
     let (keys, keys_close) = around.seal.keys_beside(Part::Partners, at).await?;
+    seal::ready(&keys).await?;
     let role: Arc<dyn Documents> = Arc::new(seal::documents(role, &keys));
     let partners = partners::Partners::new(role, around.client("partners")?)
         .await

@@ -73,7 +73,7 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let front = Front::bind(config)?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let late = LateGateway::default();
-    let seal = Seal::open(&config.seal, &files).await?;
+    let seal = Seal::open(&config.seal, &files, true).await?;
     let around = Around::here(files.clone(), late.clone(), seal);
     let accounts = parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?;
     let transactions =
@@ -98,7 +98,8 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let items: Arc<dyn Items> = stores::identity_readers(&files, config.place(Part::Identity)).await?;
     // Identity keeps its data keys beside its data.
-    let keys = Seal::open(&config.seal, &files).await?.keys_in(items.clone());
+    let keys = Seal::open(&config.seal, &files, true).await?.keys_in(items.clone());
+    stores::waiting("identity has not made its keys yet", || keys.ready()).await?;
     let items = seal::items(items, &keys, Part::Identity);
     let cache = stores::shared_cache(&config.shared).await?.map(|shared| seal::cache(shared, &keys));
     let ground = Ground { files, items, port: front.public.address().port(), cache };
@@ -110,7 +111,7 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
 async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fatal> {
     let listener = bind("--listen", config.listen).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
-    let seal = Seal::open(&config.seal, &files).await?;
+    let seal = Seal::open(&config.seal, &files, true).await?;
     let around = Around::there(files, config.internal, seal)?;
     let running = match part {
         Part::Accounts => parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?,

@@ -72,19 +72,24 @@ impl SealSection {
     }
 
     /// The file with the master keys, where they are in one.
-    pub(crate) fn keyring(&self, files: &Files) -> Result<Option<Arc<Keyring>>, Fatal> {
-        if self.kms.is_some() {
-            return Ok(None);
-        }
-        let path = self.key_file.clone().unwrap_or_else(|| files.path("keys/seal.json"));
-        Keyring::load_or_create(path).map(|keyring| Some(Arc::new(keyring))).map_err(wrong)
+    fn file(&self, files: &Files) -> Option<PathBuf> {
+        let file = || self.key_file.clone().unwrap_or_else(|| files.path("keys/seal.json"));
+        self.kms.is_none().then(file)
     }
 
-    async fn provider(&self, files: &Files) -> Result<Arc<dyn KeyProvider>, Fatal> {
-        if let Some(keyring) = self.keyring(files)? {
-            return Ok(keyring);
+    /// The master keys that are in a file, which is there.
+    pub(crate) fn keyring(&self, files: &Files) -> Result<Option<Arc<Keyring>>, Fatal> {
+        let keyring = self.file(files).map(Keyring::load).transpose();
+        keyring.map(|keyring| keyring.map(Arc::new)).map_err(wrong)
+    }
+
+    /// The master keys; a file that is missing is made by a bank that starts, and by nothing else.
+    async fn provider(&self, files: &Files, starts: bool) -> Result<Arc<dyn KeyProvider>, Fatal> {
+        match self.file(files) {
+            Some(file) if starts => Ok(Arc::new(Keyring::load_or_create(file).map_err(wrong)?)),
+            Some(file) => Ok(Arc::new(Keyring::load(file).map_err(wrong)?)),
+            None => self.kms().await,
         }
-        self.kms().await
     }
 
     #[cfg(feature = "servers")]
@@ -122,8 +127,9 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    pub(crate) async fn open(section: &SealSection, files: &Files) -> Result<Self, Fatal> {
-        let provider = section.provider(files).await?;
+    /// For a bank that starts, or for a command.
+    pub(crate) async fn open(section: &SealSection, files: &Files, starts: bool) -> Result<Self, Fatal> {
+        let provider = section.provider(files, starts).await?;
         let shared = section.store.as_ref().map(|url| Place::seal(url));
         Ok(Self { files: files.clone(), provider, shared })
     }
@@ -144,13 +150,30 @@ impl Seal {
             let opened = stores::items(&self.files, file, None).await?;
             return Ok((self.keys_in(opened.role), Some(opened.close)));
         }
+        let name = format!("seal-{}.key", part.name());
         if let Some(shared) = &self.shared {
             let opened = stores::items(&self.files, file, Some(shared)).await?;
-            return Ok((self.keys_in(opened.role), Some(opened.close)));
+            let keys = match self.files.path(&format!("keys/{name}")).exists() {
+                // There was no store of keys before: what was sealed until then opens.
+                true => DataKeys::after_single(opened.role, self.provider.clone(), self.single(part, &name)?),
+                false => self.keys_in(opened.role),
+            };
+            return Ok((keys, Some(opened.close)));
         }
-        let secret = self.files.secret(&format!("seal-{}.key", part.name()))?;
-        let sealer = Sealer::new(format!("{}-1", part.name()), secret).map_err(wrong)?;
-        Ok((DataKeys::single(sealer), None))
+        Ok((DataKeys::single(self.single(part, &name)?), None))
+    }
+
+    /// The one key of a part, known by what it is: another file is another key.
+    fn single(&self, part: Part, name: &str) -> Result<Sealer, Fatal> {
+        let secret = self.files.secret(name)?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &secret);
+        let mark: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Sealer::new(format!("{}-{mark}", part.name()), secret).map_err(wrong)
+    }
+
+    /// Whether a part has one key for everything, so that there are no data keys to look at.
+    pub(crate) fn has_single_key(&self, part: Part, at: Option<&Place>) -> bool {
+        matches!(part, Part::Accounts | Part::Partners) && at.is_some() && self.shared.is_none()
     }
 
     /// The same to be read beside a part that runs; nothing, where there are none.
@@ -183,6 +206,11 @@ pub(crate) const fn keys_file(part: Part) -> &'static str {
         Part::Partners => "partners/seal.db",
         Part::Identity | Part::Gateway => stores::IDENTITY,
     }
+}
+
+/// Found out before anything is served: with other master keys than before, nothing that is there would open.
+pub(crate) async fn ready(keys: &DataKeys) -> Result<(), Fatal> {
+    keys.ready().await.map_err(wrong)
 }
 
 pub(crate) fn items(inner: Arc<dyn Items>, keys: &DataKeys, part: Part) -> Arc<dyn Items> {
@@ -223,11 +251,12 @@ async fn rewrapped(keys: &DataKeys, done: Option<&str>) -> bank_stores::Result<O
     let Some(current) = keys.master().await?.filter(|current| done != Some(current.as_str())) else {
         return Ok(None);
     };
-    let count = keys.rewrap(&mut |_| ()).await?.rewrapped;
-    if count > 0 {
-        tracing::info!(count, master = %current, "data keys were wrapped anew");
+    let pass = keys.rewrap(&mut |_| ()).await?;
+    if pass.rewrapped > 0 {
+        tracing::info!(count = pass.rewrapped, master = %current, "data keys were wrapped anew");
     }
-    Ok(Some(current))
+    // A key that was just being made under the old one is found by another pass.
+    Ok((pass.rewrapped == 0).then_some(current))
 }
 
 /// What is a customer's, by the rows of the services.
@@ -241,6 +270,14 @@ struct Names {
     id: Option<String>,
     customer: Option<String>,
     owner: Option<String>,
+    state: Option<State>,
+}
+
+/// How far a transfer is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct State {
+    state: String,
 }
 
 impl Subjects for Customers {
@@ -252,7 +289,12 @@ impl Subjects for Customers {
             ("activity" | "customer", _) => rest.split('#').next().map(str::to_owned),
             ("user", _) => names().id,
             ("session", _) => names().customer,
-            ("transfer", "transfer") => names().owner,
+            // Until it has ended it is brought to its end, whoever is shredded.
+            ("transfer", "transfer") => {
+                let Names { owner, state, .. } = names();
+                owner.filter(|_| state.is_none_or(|state| state.state != "pending"))
+            }
+            ("transfer", "answer") => names().owner,
             _ => None,
         }
     }
@@ -281,10 +323,13 @@ mod tests {
         assert_eq!(of("user#ann", "user", json!({ "id": "cus_1", "name": "Ann" })), ann);
         assert_eq!(of("customer#cus_1", "user", json!("ann")), ann);
         assert_eq!(of("session#ses_1", "session", json!({ "id": "ses_1", "customer": "cus_1" })), ann);
-        assert_eq!(of("transfer#trf_1", "transfer", json!({ "id": "trf_1", "owner": "cus_1" })), ann);
+        let transfer = |state: &str| json!({ "id": "trf_1", "owner": "cus_1", "state": { "state": state } });
+        assert_eq!(of("transfer#trf_1", "transfer", transfer("completed")), ann);
+        assert_eq!(of("transfer#trf_1", "transfer", transfer("pending")), None);
+        assert_eq!(of("transfer#trf_1", "answer", json!({ "owner": "cus_1", "answer": null })), ann);
         assert_eq!(of("activity#cus_1", "1#trf_1", json!({ "id": "trf_1" })), ann);
         assert_eq!(of("activity#cus_1#acc_1", "1#trf_1", json!({ "id": "trf_1" })), ann);
-        for (partition, sort) in [("transfer#trf_1", "answer"), ("pending#0", "x"), ("other", "x")] {
+        for (partition, sort) in [("pending#0", "x"), ("other", "x")] {
             assert_eq!(of(partition, sort, json!({ "id": "cus_1", "owner": "cus_1" })), None);
         }
         let event = NewEvent::new("e", "cus_1", "transfer.completed", json!({}));

@@ -31,7 +31,7 @@ pub(crate) async fn run(what: &SealCommand, config: &Config) -> Result<String, F
         )));
     }
     let files = Files::open(&config.data)?;
-    let bank = Commands { seal: Seal::open(&config.seal, &files).await?, config, files };
+    let bank = Commands { seal: Seal::open(&config.seal, &files, false).await?, config, files };
     match what {
         SealCommand::Status => bank.status().await,
         SealCommand::Rotate => bank.rotate().await,
@@ -110,7 +110,18 @@ impl Commands<'_> {
             return Err(Fatal::new("the master keys are in AWS KMS: take the key out of [seal] kms_old"));
         };
         for part in Part::SERVICES {
-            let Some(keys) = self.seal.keys_to_read(part, self.config.place(part)).await? else { continue };
+            let at = self.config.place(part);
+            let Some(keys) = self.seal.keys_to_read(part, at).await? else {
+                if self.seal.has_single_key(part, at) {
+                    continue;
+                }
+                // Data keys that are elsewhere would be lost with it.
+                return Err(Fatal::new(format!(
+                    "{}: there are no data keys to look at; say where its data is, by --data, --config and the \
+                     environment, as for the bank itself",
+                    part.name()
+                )));
+            };
             let status = keys.status().await.map_err(|error| Fatal::caused(part.name(), &error))?;
             if let Some(count) = status.wrapped.get(key) {
                 let name = part.name();
@@ -123,30 +134,45 @@ impl Commands<'_> {
 
     async fn shred(&self, customer: &str) -> Result<String, Fatal> {
         let mut opened = Vec::new();
+        let (mut lines, mut shredded) = (Vec::new(), false);
         // All or none: it is found out first whether a part runs.
         for part in Part::SERVICES {
             match self.open(part).await? {
-                Opened::Keys(keys, store) => opened.push((part.name(), keys, store)),
+                Opened::Keys(keys, store) => opened.push((part, keys, store)),
                 Opened::Running => {
                     return Err(Fatal::new(format!("{} runs; stop the bank to shred a key", part.name())));
                 }
-                Opened::None => {}
+                Opened::None => lines.push(format!("{}: no data keys here", part.name())),
             }
         }
-        let mut lines = Vec::new();
-        for (name, keys, store) in opened {
+        for (part, keys, store) in opened {
+            let name = part.name();
             let had = match keys.master().await {
                 Ok(None) => "has one key for everything, and keeps what it sealed",
                 _ => match keys.shred(customer).await {
-                    Ok(true) => "shredded",
+                    Ok(true) => {
+                        shredded = true;
+                        match self.config.place(part) {
+                            Some(_) => {
+                                "shredded; copies that run follow within a minute, so shred it again then"
+                            }
+                            None => "shredded",
+                        }
+                    }
                     Ok(false) => "had no key of this customer",
-                    Err(error) => return Err(Fatal::caused(name, &error)),
+                    Err(error) => {
+                        lines.push(format!("{name}: {error}"));
+                        return Err(Fatal::new(format!("not all is shredded: {}", lines.join("; "))));
+                    }
                 },
             };
             close(store).await;
             lines.push(format!("{name}: {had}"));
         }
-        Ok(lines.join("\n"))
+        match shredded {
+            true => Ok(lines.join("\n")),
+            false => Err(Fatal::new(format!("nothing is shredded: {}", lines.join("; ")))),
+        }
     }
 
     /// Seals notifications that were written before the bank sealed anything. Rows of other parts are sealed when they are written.

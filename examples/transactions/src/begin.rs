@@ -53,7 +53,7 @@ impl Transactions {
     /// Writes the transfer, its key and what is to do, if the key is new.
     async fn begin(&self, stored: Stored) -> Result<Option<Begun>, Problem> {
         let seen = stored.seen(Direction::Out);
-        let key = KeyRow { fingerprint: stored.fingerprint, answer: None };
+        let key = KeyRow { owner: stored.owner.clone(), fingerprint: stored.fingerprint, answer: None };
         let to_do = ToDo { id: stored.id.clone(), created_at: stored.created_at };
         let transaction = Transaction::new(format!("begin:{}", stored.id))
             .change(Change::put(stored.key(), &stored)?.when(Condition::Absent))
@@ -94,7 +94,11 @@ impl Transactions {
         let Begun { stored, unanswered, .. } = begun;
         let answer = stored.answer().await?;
         let version = unanswered.ok_or_else(Problem::internal)?;
-        let key = KeyRow { fingerprint: stored.fingerprint, answer: Some(answer.clone()) };
+        let key = KeyRow {
+            owner: stored.owner.clone(),
+            fingerprint: stored.fingerprint,
+            answer: Some(answer.clone()),
+        };
         let change = Change::put(stored.answer_key(), &key)?
             .when(Condition::Version(version))
             .expires_at(self.clock.now().saturating_add(ANSWER_KEPT));

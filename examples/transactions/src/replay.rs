@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::resume::is_young;
-use crate::rows::{KeyRow, State, answer_key};
+use crate::rows::{KeyRow, State, answer_key, unless_erased};
 use crate::service::Transactions;
 use crate::wire::Transfer;
 
@@ -54,7 +54,7 @@ impl Transactions {
 
     /// The answer that was given, or nothing while the first request is running.
     async fn earlier(&self, id: &str, fingerprint: Fingerprint) -> Result<Option<Answer>, Problem> {
-        let key = self.items.get_json::<KeyRow>(&answer_key(id), Consistency::Current).await?;
+        let key = unless_erased(self.items.get_json::<KeyRow>(&answer_key(id), Consistency::Current).await)?;
         if let Some((row, _)) = key {
             return if row.fingerprint == fingerprint { Ok(row.answer) } else { Err(key_reused()) };
         }

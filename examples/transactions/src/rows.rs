@@ -146,7 +146,17 @@ pub(crate) fn activity_partition(customer: &str, account: Option<&str>) -> Strin
 /// What a key was answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct KeyRow {
+    /// Whose key it is.
+    pub(crate) owner: String,
     pub(crate) fingerprint: Fingerprint,
     /// Nothing, while the first request is still running.
     pub(crate) answer: Option<Answer>,
+}
+
+/// What was erased with its owner's key is not there.
+pub(crate) fn unless_erased<T>(read: bank_stores::Result<Option<T>>) -> bank_stores::Result<Option<T>> {
+    match read {
+        Err(error) if error.is_erased() => Ok(None),
+        read => read,
+    }
 }

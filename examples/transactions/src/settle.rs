@@ -8,7 +8,7 @@ use bank_stores::{Consistency, ErrorKind, ItemsExt, Result};
 
 use crate::answer::Answer;
 use crate::drive::Begun;
-use crate::rows::{ANSWER_KEPT, KeyRow, State, Stored, answer_key, transfer_key};
+use crate::rows::{ANSWER_KEPT, KeyRow, State, Stored, answer_key, transfer_key, unless_erased};
 use crate::service::Transactions;
 use crate::wire::{Direction, event};
 
@@ -65,7 +65,8 @@ impl Transactions {
             .change(Change::put(settled.key(), settled)?.when(Condition::Version(begun.version)))
             .change(Change::delete(settled.pending_key()));
         if let Some(version) = begun.unanswered {
-            let key = KeyRow { fingerprint: settled.fingerprint, answer: Some(answer.clone()) };
+            let (owner, fingerprint) = (settled.owner.clone(), settled.fingerprint);
+            let key = KeyRow { owner, fingerprint, answer: Some(answer.clone()) };
             let change = Change::put(settled.answer_key(), &key)?
                 .when(Condition::Version(version))
                 .expires_at(self.clock.now().saturating_add(ANSWER_KEPT));
@@ -91,20 +92,18 @@ impl Transactions {
 
     /// The transfer as it stands.
     pub(crate) async fn load(&self, id: &str) -> Result<Option<Begun>> {
-        let found = match self.items.get_json::<Stored>(&transfer_key(id), Consistency::Current).await {
-            // Nobody sees a transfer of who was erased.
-            Err(error) if error.is_erased() => None,
-            found => found?,
-        };
-        let Some((stored, version)) = found else { return Ok(None) };
-        let key = self.items.get_json::<KeyRow>(&answer_key(id), Consistency::Current).await?;
+        // Nobody sees a transfer of who was erased.
+        let found = self.items.get_json::<Stored>(&transfer_key(id), Consistency::Current).await;
+        let Some((stored, version)) = unless_erased(found)? else { return Ok(None) };
+        let key = unless_erased(self.items.get_json::<KeyRow>(&answer_key(id), Consistency::Current).await)?;
         let unanswered = key.and_then(|(row, version)| row.answer.is_none().then_some(version));
         Ok(Some(Begun { stored, version, unanswered }))
     }
 
     /// What the key was answered; rebuilt from the transfer, where that was too long ago.
     pub(crate) async fn answered(&self, stored: &Stored) -> Result<Answer, Problem> {
-        let key = self.items.get_json::<KeyRow>(&stored.answer_key(), Consistency::Current).await?;
+        let key = self.items.get_json::<KeyRow>(&stored.answer_key(), Consistency::Current).await;
+        let key = unless_erased(key)?;
         match key.and_then(|(row, _)| row.answer) {
             Some(answer) => Ok(answer),
             None => stored.answer().await,

@@ -76,7 +76,8 @@ fn a_ledger_is_put_back_on_a_disk_that_is_new_and_the_bank_goes_on() {
     assert_eq!(status, Some(0), "{errors}");
     drop(bank.stop());
     let data = bank.data();
-    let others = ["keys", "identity", "transactions", "partners", "jwks.json"];
+    let others = ["keys", "accounts/seal.db", "identity", "transactions", "partners", "jwks.json"];
+    std::fs::create_dir(backup.path().join("accounts")).unwrap();
     for other in others {
         std::fs::rename(data.join(other), backup.path().join(other)).unwrap();
     }
@@ -87,7 +88,8 @@ fn a_ledger_is_put_back_on_a_disk_that_is_new_and_the_bank_goes_on() {
     let (status, said, errors) = ledger(&bank, &["restore", copy.to_str().unwrap()]);
     assert_eq!(status, Some(0), "{errors}");
     assert!(
-        last(&said).ends_with("before the bank starts: keys, identity, transactions, partners"),
+        last(&said)
+            .ends_with("before the bank starts: keys, accounts/seal.db, identity, transactions, partners"),
         "{said}"
     );
     for other in others {

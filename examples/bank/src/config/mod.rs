@@ -208,8 +208,8 @@ mod tests {
         let files = [
             include_str!("../../five.toml"),
             include_str!("../../limits.toml"),
-            include_str!("../../postgres.toml"),
-            include_str!("../../redis.toml"),
+            include_str!("../../aws.toml"),
+            include_str!("../../servers.toml"),
         ];
         let operating = include_str!("../../../../docs/operating.md");
         let mut shown = 0;

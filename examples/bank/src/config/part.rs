@@ -86,7 +86,6 @@ pub(crate) struct Place {
     pub(super) password_file: Option<PathBuf>,
 }
 
-#[cfg(feature = "servers")]
 impl Place {
     /// Where data keys are kept that have no store of items beside them.
     pub(crate) fn seal(url: &str) -> Self {
@@ -98,7 +97,10 @@ impl Place {
             password_file: None,
         }
     }
+}
 
+#[cfg(feature = "servers")]
+impl Place {
     /// The password, where a file has it.
     pub(crate) fn password(&self) -> Result<Option<String>, Fatal> {
         let Some(path) = &self.password_file else { return Ok(None) };
