@@ -2,7 +2,8 @@
 //!
 //! Only routes that declare themselves a login take them: HTTP Basic (RFC 7617), or `username` and `password` in a JSON
 //! body. argon2id runs off the async threads, a bounded number at once, fair among networks. An unknown user costs the same.
-//! Failures are counted for each user, and make further ones wait: see [`throttle`](super::throttle).
+//! Failures are counted for each user, by one gateway or by several together, and make further ones wait: see
+//! [`throttle`](super::throttle).
 //!
 //! The service behind gets the body without `password`, and every other member as it was.
 
@@ -15,14 +16,14 @@ use argon2::{Argon2, PasswordVerifier as _};
 use async_trait::async_trait;
 use bank_sdk::http::Body;
 use bank_sdk::{Principal, Problem};
-use bank_stores::Error;
+use bank_stores::{Error, Limits};
 use http::{Request, StatusCode};
 use tokio::time::Instant;
 
 use super::failure_budget::{FailureBudget, Network};
 use super::hash_queue::HashQueue;
 use super::login::Login;
-use super::throttle::{Account, Attempt, Entrance, LoginThrottle, Origin, Throttle};
+use super::throttle::{Account, Attempt, Entrance, LoginThrottle, Origin, SharedFailures, Throttle};
 use crate::Quota;
 use crate::problem::wrong_password;
 use bank_sdk::openapi::SecurityScheme;
@@ -78,6 +79,7 @@ type KnownDevice = dyn Fn(&Request<Body>, &str) -> Option<String> + Send + Sync;
 pub struct Passwords {
     store: Arc<dyn PasswordStore>,
     throttle: Arc<LoginThrottle>,
+    shared: Option<Arc<SharedFailures>>,
     queue: HashQueue,
     at_once: usize,
     waiting: usize,
@@ -93,6 +95,7 @@ impl Passwords {
         Self {
             store,
             throttle: LoginThrottle::new(Throttle::new()),
+            shared: None,
             queue: HashQueue::new(AT_ONCE, WAITING),
             at_once: AT_ONCE,
             waiting: WAITING,
@@ -122,6 +125,28 @@ impl Passwords {
     #[must_use]
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.throttle = LoginThrottle::new(throttle);
+        self
+    }
+
+    /// Counts failures together with other gateways, in a store that all of them share, such as
+    /// [`RedisLimits`](https://docs.rs/bank-stores/latest/bank_stores/redis/struct.RedisLimits.html). Give all of them the same
+    /// [`Throttle`].
+    ///
+    /// A login waits for the store 250 ms at most, and once. While it is away each gateway counts by itself, as without it. As many
+    /// tries of one user at once as cost no wait go on at each gateway.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use bank_gateway::identity::Passwords;
+    /// use bank_stores::Limits;
+    /// # fn example(passwords: Passwords, limits: Arc<dyn Limits>) -> Passwords {
+    /// passwords.shared_failures(limits)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn shared_failures(mut self, limits: Arc<dyn Limits>) -> Self {
+        self.shared = Some(SharedFailures::new(limits));
         self
     }
 
@@ -229,7 +254,7 @@ impl Passwords {
                 Ok(Some(principal))
             }
             _ => {
-                attempt.fail(Instant::now());
+                attempt.fail_together().await;
                 Ok(None)
             }
         }
@@ -240,13 +265,23 @@ impl Passwords {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.throttle.enter(account, origin, Instant::now()) {
-                Entrance::Go(attempt) => return Ok(attempt),
+                Entrance::Go(attempt) => return self.enter_together(attempt, account).await,
                 Entrance::Refused(wait) => return Err(too_many_failures(wait)),
                 Entrance::Wait(waiting) => {
                     let ended = tokio::time::timeout_at(until, waiting.ended()).await;
                     ended.map_err(|_| Problem::unavailable())?;
                 }
             }
+        }
+    }
+}
+
+impl Passwords {
+    /// Lets a try go on where what has failed at all gateways does, too.
+    async fn enter_together(&self, attempt: Attempt, account: Account<'_>) -> Result<Attempt, Problem> {
+        match &self.shared {
+            Some(shared) => shared.enter(attempt, account).await.map_err(too_many_failures),
+            None => Ok(attempt),
         }
     }
 }

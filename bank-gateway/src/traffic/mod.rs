@@ -10,3 +10,5 @@ pub use deadline::{Deadline, Times};
 pub use idempotency::RequireIdempotencyKey;
 pub(crate) use rate_limit::Counted;
 pub use rate_limit::{Buckets, KeyOf, LimitBy, Quota, RateLimit, SharedLimits, TotalLimit, WhenAway};
+#[cfg(feature = "passwords")]
+pub(crate) use rate_limit::{LimitStore, hashed};

@@ -47,11 +47,15 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
     })
     .await?;
     let jwt = Jwt::new(keys).issuer(identity::ISSUER).audience(identity::AUDIENCE).sessions(sessions.clone());
+    let (mut passwords, limits) = (Passwords::new(credentials), shared_limits(&config.shared).await?);
+    if let Some(limits) = &limits {
+        passwords = passwords.shared_failures(limits.clone());
+    }
     let mut builder = Gateway::builder()
         .name(GATEWAY)
         .authenticate(jwt)
         .authenticate(sessions)
-        .passwords(Passwords::new(credentials))
+        .passwords(passwords)
         .rate_limit("default", Quota::per_second(100).burst(200))
         .rate_limit("login", Quota::per_second(10).burst(30))
         .rate_limit("registration", Quota::per_second(10).burst(100))
@@ -60,7 +64,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
         .ready_check("identity's data", readable(ground.items.clone()));
     builder = config.edge.apply(builder).map_err(Fatal::new)?;
-    if let Some(limits) = shared_limits(&config.shared).await? {
+    if let Some(limits) = limits {
         builder = builder.shared_limits(SharedLimits::new(limits, config.shared.when_away));
     }
     if config.audit {

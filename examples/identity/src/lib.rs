@@ -25,6 +25,8 @@ pub mod wire;
 #[cfg(feature = "service")]
 mod password;
 #[cfg(feature = "service")]
+mod profile;
+#[cfg(feature = "service")]
 mod refresh;
 #[cfg(feature = "service")]
 mod register;

@@ -9,6 +9,7 @@ use http::header::CACHE_CONTROL;
 
 use crate::endpoints;
 use crate::password::Passwords;
+use crate::profile::Profiles;
 use crate::session::Sessions;
 use crate::signing_key::SigningKey;
 use crate::user::Users;
@@ -18,6 +19,7 @@ use crate::wire::{Customer, CustomerPath, JwkSet, Me, Named};
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) users: Users,
+    pub(crate) profiles: Profiles,
     pub(crate) sessions: Sessions,
     pub(crate) passwords: Passwords,
     pub(crate) key: SigningKey,
@@ -26,7 +28,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The service over `items`, with `cache` in front of the sessions and as the way to tell of ended ones.
+    /// The service over `items`, with `cache` in front of sessions and profiles and as the way to tell of those that changed. Profiles
+    /// are personal: a cache outside this process has to seal what it keeps.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     #[must_use]
     pub fn new(
         items: Arc<dyn Items>,
@@ -35,8 +41,10 @@ impl Identity {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
+        let users = Users::new(items.clone());
         Self {
-            users: Users::new(items.clone()),
+            profiles: Profiles::new(users.clone(), cache.clone(), clock.clone(), random.clone()),
+            users,
             sessions: Sessions::new(items).cached(cache),
             passwords: Passwords::new(random.clone()),
             key,
@@ -46,9 +54,8 @@ impl Identity {
     }
 
     async fn me(self: Arc<Self>, call: Call<Empty>) -> Result<Me, Problem> {
-        let user = self.users.by_id(call.subject()?).await?.ok_or_else(Problem::not_found)?;
-        let (id, username, name, email, roles) = (user.id, user.username, user.name, user.email, user.roles);
-        Ok(Me { id, username, name, email, roles })
+        let profile = self.profiles.by_id(call.subject()?).await?;
+        profile.map(|profile| profile.me()).ok_or_else(Problem::not_found)
     }
 
     async fn jwks(self: Arc<Self>, _: Call<Empty>) -> Result<Reply<JwkSet>, Problem> {
@@ -57,13 +64,13 @@ impl Identity {
     }
 
     async fn by_username(self: Arc<Self>, call: Call<Named>) -> Result<Customer, Problem> {
-        let user = self.users.by_username(&call.input.username).await?;
-        user.map(|user| user.customer()).ok_or_else(Problem::not_found)
+        let profile = self.profiles.by_username(&call.input.username).await?;
+        profile.map(|profile| profile.customer()).ok_or_else(Problem::not_found)
     }
 
     async fn by_id(self: Arc<Self>, call: Call<CustomerPath>) -> Result<Customer, Problem> {
-        let user = self.users.by_id(&call.input.id).await?;
-        user.map(|user| user.customer()).ok_or_else(Problem::not_found)
+        let profile = self.profiles.by_id(&call.input.id).await?;
+        profile.map(|profile| profile.customer()).ok_or_else(Problem::not_found)
     }
 }
 

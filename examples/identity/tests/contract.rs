@@ -305,6 +305,20 @@ async fn s30_other_services_learn_a_name_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_profile_is_shared_without_a_secret_and_nobody_is_remembered_as_nobody() {
+    let bank = Bank::open().await;
+    let partners = bank.harness.client(Principal::service("partners"));
+    let named = Named { username: "alice".to_owned() };
+    assert_eq!(refused(partners.call(endpoints::BY_USERNAME, &named).send().await).0, 404);
+    let alice = bank.register("alice").await.unwrap();
+    assert_eq!(partners.call(endpoints::BY_USERNAME, &named).send().await.unwrap(), alice);
+    // What other copies find of her.
+    let shared = bank.cache.get(&format!("profiles/{}", alice.id)).await.unwrap().unwrap();
+    let shared = String::from_utf8(shared.value.to_vec()).unwrap();
+    assert!(shared.contains("Alice Example") && !shared.contains("argon2id"), "{shared}");
+}
+
+#[tokio::test]
 async fn the_signing_key_lasts_and_is_its_owners_only() {
     let bank = Bank::open().await;
     let path = bank.directory.path().join("key");

@@ -56,6 +56,42 @@ fn what_gateways_share_is_shared_and_without_redis_the_bank_goes_on() {
     ends_at_both(&here, &there);
 }
 
+/// How many of five wrong passwords at each gateway are tried, each from an address of its own, and the most that a user may fail at
+/// gateways that count together: eight, and one more every eight seconds.
+fn wrong(bank: &Bank, username: &str) -> (u64, u64) {
+    let body = serde_json::json!({ "username": username, "password": "a wrong password" });
+    let (start, mut tried) = (Instant::now(), 0);
+    for part in [[Part::Gateway; 5], [Part::SecondGateway; 5]].as_flattened() {
+        let answer = bank.client_of(*part).send(Request::post("/v1/sessions").json(&body));
+        tried += u64::from(answer.status == 401);
+    }
+    (tried, 8 + start.elapsed().as_secs() / 8)
+}
+
+#[test]
+fn wrong_passwords_at_both_gateways_add_up_and_without_redis_each_counts_its_own() {
+    let Some(mut redis) = Redis::start("failed logins at two gateways") else { return };
+    let bank = bank(&redis);
+    let here = bank.client_of(Part::Gateway);
+    let ann = Customer::register(&here);
+    let (tried, most) = wrong(&bank, &ann.username);
+    assert!((5..=most).contains(&tried), "{tried} of {most}");
+    // Where she has signed in before, she does not wait for it.
+    let body = serde_json::json!({ "username": ann.username, "password": ann.password });
+    let _ = here.send(Request::post("/v1/sessions").json(&body)).expect(201);
+
+    redis.kill();
+    assert_eq!(wrong(&bank, "nobody").0, 10, "five at each gateway");
+
+    redis.restart();
+    let mut number = 0;
+    until("both to count together again", || {
+        number += 1;
+        let (tried, most) = wrong(&bank, &format!("nobody{number}"));
+        (tried <= most && most < 10).then_some(())
+    });
+}
+
 /// A session that ends at one gateway is refused at the other within a second.
 fn ends_at_both(here: &Client, there: &Client) {
     let ann = Customer::register(here);

@@ -21,8 +21,13 @@
 //!   few with each new one. A full table of users drops nobody: those without a place share 1,024 places. The others drop the
 //!   oldest: only somebody who has signed in as a user gets into the last two. With the defaults all of them take 50 MB at
 //!   most.
+//! - Several gateways count the failures of new networks together where they share a store
+//!   ([`Passwords::shared_failures`](super::Passwords::shared_failures)). What fails where the user has signed in before, each
+//!   gateway counts alone. A success makes its network known at its gateway, where the common count does not concern it then; in
+//!   the store failures are forgiven by time alone.
 
 mod options;
+mod shared;
 mod table;
 
 use std::collections::HashMap;
@@ -36,6 +41,8 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 
 pub use self::options::Throttle;
+pub(crate) use self::shared::SharedFailures;
+use self::shared::Together;
 use self::table::{Millis, Table};
 use super::failure_budget::Network;
 
@@ -158,6 +165,8 @@ pub(crate) struct Attempt {
     pub(crate) is_known: bool,
     /// The user's list of networks, and this one.
     network: Option<(u64, u64)>,
+    /// Where a failure counts with those at other gateways.
+    together: Option<Together>,
 }
 
 enum Verdict {
@@ -220,7 +229,7 @@ impl LoginThrottle {
         for (_, key) in [Some(here), elsewhere].into_iter().flatten() {
             state.going_on(key).count += 1;
         }
-        Entrance::Go(Attempt { throttle: self.clone(), here, elsewhere, is_known, network })
+        Entrance::Go(Attempt { throttle: self.clone(), here, elsewhere, is_known, network, together: None })
     }
 
     /// Whether the failures of one count let another try begin.

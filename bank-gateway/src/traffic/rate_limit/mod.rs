@@ -3,6 +3,7 @@
 
 mod quota;
 mod shared;
+mod store;
 mod total;
 
 use std::fmt;
@@ -18,7 +19,11 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 pub use quota::Quota;
+#[cfg(feature = "passwords")]
+pub(crate) use shared::hashed;
 pub use shared::{SharedLimits, WhenAway};
+#[cfg(feature = "passwords")]
+pub(crate) use store::LimitStore;
 pub use total::TotalLimit;
 
 use crate::BuildError;

@@ -3,20 +3,17 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bank_sdk::Problem;
+use bank_stores::Limits;
 use bank_stores::limit::{NamedCharge, Rate, Verdict};
-use bank_stores::{Error, ErrorKind, Limits};
 
+use super::store::LimitStore;
 use super::{Counted, RateLimit};
 use crate::exchange::Exchange;
 use crate::step::{Flow, Refusal, Waiting};
-
-/// How long a request waits for the store where nothing else is said.
-const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What becomes of requests while the shared store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +32,21 @@ pub enum WhenAway {
 /// [`RedisLimits`](https://docs.rs/bank-stores/latest/bank_stores/redis/struct.RedisLimits.html). Clones are one.
 #[derive(Clone, Debug)]
 pub struct SharedLimits {
-    limits: Arc<dyn Limits>,
+    store: LimitStore,
     when_away: WhenAway,
-    timeout: Duration,
-    is_away: Arc<AtomicBool>,
 }
 
 impl SharedLimits {
     /// Counts in `limits`. A request waits for the answer 250 ms at most; a store that knows that it is away says so at once.
     pub fn new(limits: Arc<dyn Limits>, when_away: WhenAway) -> Self {
-        Self { limits, when_away, timeout: TIMEOUT, is_away: Arc::default() }
+        Self { store: LimitStore::new(limits, "quotas"), when_away }
     }
 
     /// For how long a request waits, at most, for each answer. Give 100 ms at least: with less, a store cannot tell a silent server
     /// from a slow one.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.store.timeout = timeout;
         self
     }
 
@@ -74,16 +69,10 @@ impl SharedLimits {
         for Group { name, of } in groups {
             let counted: Vec<&Counted> = of.iter().filter_map(|at| limit.counted.get(*at)).collect();
             // A request waits for a store that does not answer once.
-            let taken = if is_away { None } else { Some(self.take(&name, &counted).await) };
+            let taken = if is_away { None } else { self.take(&name, &counted).await };
             let outcome = match taken {
-                Some(Ok(verdicts)) => {
-                    self.answered();
-                    limit.told(counted.into_iter().zip(verdicts), &exchange.facts)
-                }
-                failed => {
-                    if let Some(Err(error)) = failed {
-                        self.went_away(&error);
-                    }
+                Some(verdicts) => limit.told(counted.into_iter().zip(verdicts), &exchange.facts),
+                None => {
                     is_away = true;
                     self.without(&limit, &counted, &exchange)
                 }
@@ -95,17 +84,11 @@ impl SharedLimits {
         (exchange, Ok(()))
     }
 
-    /// A verdict for each.
-    async fn take(&self, group: &str, counted: &[&Counted]) -> Result<Vec<Verdict>, Error> {
+    /// A verdict for each; nothing while the store is away.
+    async fn take(&self, group: &str, counted: &[&Counted]) -> Option<Vec<Verdict>> {
         let charge = |one: &&Counted| NamedCharge::new(&*one.limit.class, one.limit.rate, one.cost);
         let charges: Vec<NamedCharge> = counted.iter().map(charge).collect();
-        let taken = tokio::time::timeout(self.timeout, self.limits.take(group, &charges)).await;
-        let verdicts =
-            taken.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "no answer in time")))?;
-        if verdicts.len() != charges.len() {
-            return Err(Error::new(ErrorKind::Damaged, "not a verdict for each charge"));
-        }
-        Ok(verdicts)
+        self.store.take(group, &charges).await
     }
 
     /// What becomes of a request whose quotas the store did not count.
@@ -116,18 +99,6 @@ impl SharedLimits {
             }
             WhenAway::Pass => Ok(()),
             WhenAway::Refuse => Err(Problem::unavailable().into()),
-        }
-    }
-
-    fn went_away(&self, error: &bank_stores::Error) {
-        if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, when_away = ?self.when_away, "the shared limits do not count");
-        }
-    }
-
-    fn answered(&self) {
-        if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
-            tracing::info!("the shared limits count again");
         }
     }
 }
@@ -159,7 +130,7 @@ fn groups(counted: &[Counted], exchange: &Exchange) -> Vec<Group> {
 }
 
 /// The name of a group in the store, the same in every gateway. A hash bounds its length; whoever guesses an address can tell its name.
-fn hashed(parts: &[&[u8]]) -> String {
+pub(crate) fn hashed(parts: &[&[u8]]) -> String {
     let mut hash = Context::new(&SHA256);
     for part in parts {
         hash.update(&(part.len() as u64).to_le_bytes());
