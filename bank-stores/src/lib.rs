@@ -25,6 +25,8 @@ pub mod dynamodb;
 pub mod embedded;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
+#[cfg(feature = "observed")]
+pub mod observed;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "schema")]

@@ -20,6 +20,9 @@ use crate::route::{Policy, Render, Route};
 use crate::step::Step;
 use crate::traffic::{Quota, SharedLimits, TotalLimit};
 
+/// Gives lines for `/metrics`.
+pub(crate) type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// A gateway that is not built yet.
 ///
 /// ```
@@ -61,6 +64,7 @@ pub struct GatewayBuilder {
     pub(crate) audit: Option<Arc<dyn Audit>>,
     pub(crate) observers: Vec<Arc<dyn Observe>>,
     pub(crate) checks: Vec<(String, ReadyCheck)>,
+    pub(crate) metrics_text: Vec<MetricsText>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) random: Arc<dyn Random>,
 }
@@ -120,6 +124,7 @@ impl GatewayBuilder {
             audit: None,
             observers: Vec::new(),
             checks: Vec::new(),
+            metrics_text: Vec::new(),
             clock: None,
             random: Arc::new(SystemRandom::new()),
         }
@@ -304,6 +309,25 @@ impl GatewayBuilder {
     /// A part that must be able to serve for the gateway to be ready.
     pub fn ready_check(mut self, name: impl Into<String>, check: ReadyCheck) -> Self {
         self.checks.push((name.into(), check));
+        self
+    }
+
+    /// Adds metrics of the team's own to `/metrics` at the [`admin`](crate::Gateway::admin) listener, behind the gateway's. The
+    /// text has the OpenMetrics form, with or without `# EOF` at its end; it is asked for at each scrape, and must not wait. Its
+    /// names must be others than the gateway's, and each name comes from one call of this method only.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// let refunds = Arc::new(AtomicU64::new(0));
+    /// let counted = refunds.clone();
+    /// let builder = bank_gateway::Gateway::builder().metrics_text(move || {
+    ///     format!("# TYPE refunds counter\nrefunds_total {}\n", counted.load(Ordering::Relaxed))
+    /// });
+    /// ```
+    pub fn metrics_text(mut self, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.metrics_text.push(Arc::new(text));
         self
     }
 

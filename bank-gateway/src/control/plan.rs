@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bank_sdk::declaration::Access;
 
-use super::builder::{GatewayBuilder, ServicePolicy};
+use super::builder::{GatewayBuilder, MetricsText, ServicePolicy};
 use super::lasting::Lasting;
 use super::readiness::Readiness;
 use super::routes::Common;
@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) render: Option<Arc<dyn Render>>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics_text: Vec<MetricsText>,
 }
 
 impl Shared {
@@ -170,6 +171,7 @@ impl State {
             render: builder.policy.render,
             readiness,
             metrics: lasting.metrics.clone(),
+            metrics_text: builder.metrics_text,
         })
     }
 }

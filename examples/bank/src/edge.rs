@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::files::Files;
 use crate::parts::GATEWAY;
+use crate::store_calls::StoreCalls;
 use crate::stores::{shared_limits, waiting};
 
 /// What the gateway stands on.
@@ -26,6 +27,8 @@ pub(crate) struct Ground {
     pub(crate) port: u16,
     /// Where sessions that ended are told: in the same process, or to all.
     pub(crate) cache: Option<Arc<dyn Cache>>,
+    /// What the stores of this process were asked.
+    pub(crate) calls: StoreCalls,
 }
 
 /// Where the services are.
@@ -48,6 +51,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
     .await?;
     let jwt = Jwt::new(keys).issuer(identity::ISSUER).audience(identity::AUDIENCE).sessions(sessions.clone());
     let (mut passwords, limits) = (Passwords::new(credentials), shared_limits(&config.shared).await?);
+    let limits = limits.map(|limits| ground.calls.limits(Part::Gateway.name(), limits));
     if let Some(limits) = &limits {
         passwords = passwords.shared_failures(limits.clone());
     }
@@ -62,7 +66,11 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .rate_limit("lookup", Quota::per_minute(30).burst(15))
         .rate_limit("pages", Quota::per_second(200).burst(400))
         .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
-        .ready_check("identity's data", readable(ground.items.clone()));
+        .ready_check("identity's data", readable(ground.items.clone()))
+        .metrics_text({
+            let calls = ground.calls.clone();
+            move || calls.render()
+        });
     builder = config.edge.apply(builder).map_err(Fatal::new)?;
     if let Some(limits) = limits {
         builder = builder.shared_limits(SharedLimits::new(limits, config.shared.when_away));

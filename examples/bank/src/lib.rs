@@ -15,6 +15,7 @@ mod parts;
 mod run;
 mod seal;
 mod seal_command;
+mod store_calls;
 mod stores;
 
 use std::process::ExitCode;

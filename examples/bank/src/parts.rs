@@ -25,6 +25,7 @@ use crate::config::Place;
 use crate::demo::DemoUsers;
 use crate::files::{Files, replace};
 use crate::seal::{self, Seal};
+use crate::store_calls::StoreCalls;
 use crate::stores::{self, Close, IDENTITY, Opened, PARTNERS, TRANSACTIONS};
 
 /// The name of the gateway, for which calls between services are meant.
@@ -44,6 +45,7 @@ pub(crate) struct Around {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) seal: Seal,
+    pub(crate) calls: StoreCalls,
 }
 
 /// The way to the gateway's internal side.
@@ -56,19 +58,24 @@ pub(crate) enum Reach {
 }
 
 impl Around {
-    pub(crate) fn here(files: Files, gateway: LateGateway, seal: Seal) -> Self {
-        Self::new(files, Reach::Here(gateway), seal)
+    pub(crate) fn here(files: Files, gateway: LateGateway, seal: Seal, calls: StoreCalls) -> Self {
+        Self::new(files, Reach::Here(gateway), seal, calls)
     }
 
-    pub(crate) fn there(files: Files, internal: std::net::SocketAddr, seal: Seal) -> Result<Self, Fatal> {
+    pub(crate) fn there(
+        files: Files,
+        internal: std::net::SocketAddr,
+        seal: Seal,
+        calls: StoreCalls,
+    ) -> Result<Self, Fatal> {
         let address = format!("http://{internal}").parse().map_err(Fatal::new)?;
         let connections = Connections::new(&address, ConnectOptions::default()).map_err(Fatal::new)?;
-        Ok(Self::new(files, Reach::There(connections), seal))
+        Ok(Self::new(files, Reach::There(connections), seal, calls))
     }
 
-    fn new(files: Files, reach: Reach, seal: Seal) -> Self {
+    fn new(files: Files, reach: Reach, seal: Seal, calls: StoreCalls) -> Self {
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom::new()));
-        Self { files, reach, clock, random, seal }
+        Self { files, reach, clock, random, seal, calls }
     }
 
     /// A client with the service's own key.
@@ -99,6 +106,7 @@ pub(crate) async fn accounts(
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::ledger(&around.files, at).await?;
+    let role = around.calls.ledger(Part::Accounts.name(), role);
     let (keys, keys_close) = around.seal.keys_beside(Part::Accounts, at).await?;
     seal::ready(&keys).await?;
     let role = seal::ledger(role, &keys);
@@ -118,6 +126,7 @@ pub(crate) async fn transactions(
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::items(&around.files, TRANSACTIONS, at).await?;
+    let role = around.calls.items(Part::Transactions.name(), role);
     let keys = around.seal.keys_in(role.clone());
     seal::ready(&keys).await?;
     let role = seal::items(role, &keys, Part::Transactions);
@@ -147,12 +156,16 @@ pub(crate) async fn identity(
     demo: Option<&DemoUsers>,
 ) -> Result<IdentityParts, Fatal> {
     let Opened { role, close } = stores::items(&around.files, IDENTITY, at).await?;
+    let role = around.calls.items(Part::Identity.name(), role);
     let data_keys = around.seal.keys_in(role.clone());
     seal::ready(&data_keys).await?;
     let role = seal::items(role, &data_keys, Part::Identity);
     let cache: Arc<dyn Cache> = match shared {
-        Some(shared) => seal::cache(shared, &data_keys),
-        None => Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024)),
+        Some(shared) => seal::cache(around.calls.cache(Part::Identity.name(), shared), &data_keys),
+        None => {
+            let memory = Arc::new(MemoryCache::with_capacity(8 * 1024 * 1024));
+            around.calls.cache(Part::Identity.name(), memory)
+        }
     };
     let key = SigningKey::load_or_create(around.files.path("keys/signing.key"))
         .map_err(|error| Fatal::caused("identity", &error))?;
@@ -180,6 +193,7 @@ pub(crate) async fn identity(
 
 pub(crate) async fn partners(around: &Around, at: Option<&Place>) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::documents(&around.files, PARTNERS, at).await?;
+    let role = around.calls.documents(Part::Partners.name(), role);
     let (keys, keys_close) = around.seal.keys_beside(Part::Partners, at).await?;
     seal::ready(&keys).await?;
     let role: Arc<dyn Documents> = Arc::new(seal::documents(role, &keys));

@@ -18,6 +18,7 @@ use crate::edge::{Ground, Services, gateway};
 use crate::files::Files;
 use crate::parts::{self, Around, LateGateway, Running};
 use crate::seal::{self, Seal};
+use crate::store_calls::StoreCalls;
 use crate::{Fatal, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
@@ -73,8 +74,9 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let front = Front::bind(config)?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
     let late = LateGateway::default();
-    let seal = Seal::open(&config.seal, &files, true).await?;
-    let around = Around::here(files.clone(), late.clone(), seal);
+    let calls = StoreCalls::default();
+    let seal = Seal::open(&config.seal, &files, true).await?.counted(calls.clone());
+    let around = Around::here(files.clone(), late.clone(), seal, calls.clone());
     let accounts = parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?;
     let transactions =
         parts::transactions(&around, config.place(Part::Transactions), config.keep_events).await?;
@@ -83,7 +85,7 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let partners = parts::partners(&around, config.place(Part::Partners)).await?;
     let services = [&accounts, &transactions, &identity.running, &partners].map(|part| part.service.clone());
     let port = front.public.address().port();
-    let ground = Ground { files, items: identity.items, port, cache: Some(identity.cache) };
+    let ground = Ground { files, items: identity.items, port, cache: Some(identity.cache), calls };
     let gateway = gateway(config, &ground, Services::Here(services.into())).await?;
     late.arrive(gateway.internal());
     front.serve(config, &gateway, demo.as_ref(), None).await?;
@@ -96,13 +98,16 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let front = Front::bind(config)?;
     let internal = bind("--internal", config.internal).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
+    let calls = StoreCalls::default();
     let items: Arc<dyn Items> = stores::identity_readers(&files, config.place(Part::Identity)).await?;
+    let items = calls.items(Part::Identity.name(), items);
     // Identity keeps its data keys beside its data.
     let keys = Seal::open(&config.seal, &files, true).await?.keys_in(items.clone());
     stores::waiting("identity has not made its keys yet", || keys.ready()).await?;
     let items = seal::items(items, &keys, Part::Identity);
-    let cache = stores::shared_cache(&config.shared).await?.map(|shared| seal::cache(shared, &keys));
-    let ground = Ground { files, items, port: front.public.address().port(), cache };
+    let cache = stores::shared_cache(&config.shared).await?;
+    let cache = cache.map(|shared| seal::cache(calls.cache(Part::Identity.name(), shared), &keys));
+    let ground = Ground { files, items, port: front.public.address().port(), cache, calls };
     let gateway = gateway(config, &ground, Services::There).await?;
     front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
 }
@@ -111,8 +116,10 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
 async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fatal> {
     let listener = bind("--listen", config.listen).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
-    let seal = Seal::open(&config.seal, &files, true).await?;
-    let around = Around::there(files, config.internal, seal)?;
+    // A part by itself has no admin listener: its calls have spans, and nobody reads the counts.
+    let calls = StoreCalls::default();
+    let seal = Seal::open(&config.seal, &files, true).await?.counted(calls.clone());
+    let around = Around::there(files, config.internal, seal, calls)?;
     let running = match part {
         Part::Accounts => parts::accounts(&around, config.place(Part::Accounts), config.keep_events).await?,
         Part::Transactions => {

@@ -29,6 +29,7 @@ use crate::Fatal;
 use crate::args::Part;
 use crate::config::Place;
 use crate::files::Files;
+use crate::store_calls::StoreCalls;
 use crate::stores::{self, Close};
 
 /// The collection of notifications, and what its documents say to a customer.
@@ -124,6 +125,7 @@ pub(crate) struct Seal {
     files: Files,
     provider: Arc<dyn KeyProvider>,
     shared: Option<Place>,
+    calls: StoreCalls,
 }
 
 impl Seal {
@@ -131,7 +133,13 @@ impl Seal {
     pub(crate) async fn open(section: &SealSection, files: &Files, starts: bool) -> Result<Self, Fatal> {
         let provider = section.provider(files, starts).await?;
         let shared = section.store.as_ref().map(|url| Place::seal(url));
-        Ok(Self { files: files.clone(), provider, shared })
+        Ok(Self { files: files.clone(), provider, shared, calls: StoreCalls::default() })
+    }
+
+    /// Counts the calls of stores that it opens.
+    pub(crate) fn counted(mut self, calls: StoreCalls) -> Self {
+        self.calls = calls;
+        self
     }
 
     /// The keys of a store of items are in it.
@@ -148,15 +156,17 @@ impl Seal {
         let file = keys_file(part);
         if at.is_none() {
             let opened = stores::items(&self.files, file, None).await?;
-            return Ok((self.keys_in(opened.role), Some(opened.close)));
+            let role = self.calls.items(keys_store(part), opened.role);
+            return Ok((self.keys_in(role), Some(opened.close)));
         }
         let name = format!("seal-{}.key", part.name());
         if let Some(shared) = &self.shared {
             let opened = stores::items(&self.files, file, Some(shared)).await?;
+            let role = self.calls.items(keys_store(part), opened.role);
             let keys = match self.files.path(&format!("keys/{name}")).exists() {
                 // There was no store of keys before: what was sealed until then opens.
-                true => DataKeys::after_single(opened.role, self.provider.clone(), self.single(part, &name)?),
-                false => self.keys_in(opened.role),
+                true => DataKeys::after_single(role, self.provider.clone(), self.single(part, &name)?),
+                false => self.keys_in(role),
             };
             return Ok((keys, Some(opened.close)));
         }
@@ -205,6 +215,16 @@ pub(crate) const fn keys_file(part: Part) -> &'static str {
         Part::Transactions => stores::TRANSACTIONS,
         Part::Partners => "partners/seal.db",
         Part::Identity | Part::Gateway => stores::IDENTITY,
+    }
+}
+
+/// What a part's store of data keys is called in metrics.
+const fn keys_store(part: Part) -> &'static str {
+    match part {
+        Part::Accounts => "accounts-keys",
+        Part::Partners => "partners-keys",
+        // Their keys are among their data.
+        Part::Transactions | Part::Identity | Part::Gateway => part.name(),
     }
 }
 

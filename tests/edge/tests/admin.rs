@@ -5,6 +5,23 @@
 use edge_tests::{Edge, Request, raw};
 
 #[test]
+fn metrics_of_the_team_stand_behind_those_of_the_gateway() {
+    let edge = Edge::start(|builder| {
+        builder
+            .metrics_text(|| "# TYPE vaults gauge\nvaults 3".to_owned())
+            .metrics_text(|| "# TYPE doors gauge\ndoors 2\n# EOF\n".to_owned())
+    });
+    let admin = edge.beside(edge.gateway().admin());
+    let text = admin.send(Request::get("/metrics")).text();
+    assert!(text.contains("bank_gateway_in_flight"), "{text}");
+    assert!(
+        text.ends_with("\n# TYPE vaults gauge\nvaults 3\n# TYPE doors gauge\ndoors 2\n# EOF\n"),
+        "{text}"
+    );
+    assert_eq!(text.matches("# EOF").count(), 1);
+}
+
+#[test]
 fn s31_metrics_are_scraped_under_an_allowed_name_and_no_other() {
     let edge = Edge::start(|builder| builder);
     let strict = edge.beside(edge.gateway().admin());

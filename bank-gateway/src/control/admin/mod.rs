@@ -73,7 +73,7 @@ impl Admin {
         }
         match path.as_str() {
             "/metrics" => with_type(
-                Body::from(self.gateway.shared.lasting.metrics.encode()),
+                Body::from(self.metrics()),
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
             ),
             "/admin/routes" => json(&self.routes()),
@@ -89,6 +89,29 @@ impl Admin {
             "/admin/page.css" => with_type(Body::from(include_str!("page.css")), "text/css; charset=utf-8"),
             _ => Problem::not_found().into_response(""),
         }
+    }
+
+    /// The gateway's metrics, then those of the team, then the line that ends them all.
+    fn metrics(&self) -> String {
+        const END: &str = "# EOF\n";
+        let shared = &self.gateway.shared;
+        let mut all = shared.lasting.metrics.encode();
+        let state = shared.state.load();
+        if state.metrics_text.is_empty() {
+            return all;
+        }
+        if all.ends_with(END) {
+            all.truncate(all.len() - END.len());
+        }
+        for text in &state.metrics_text {
+            let text = text();
+            all.push_str(text.strip_suffix(END).unwrap_or(&text));
+            if !all.ends_with('\n') {
+                all.push('\n');
+            }
+        }
+        all.push_str(END);
+        all
     }
 
     fn routes(&self) -> serde_json::Value {
