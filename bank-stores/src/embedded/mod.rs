@@ -7,6 +7,7 @@
 //! Writes of all callers go to one writer task over a bounded queue. It takes what is waiting, executes it as one set of
 //! statements in one database transaction, and answers each caller. When nothing is waiting, a write is committed at once.
 
+mod backup;
 mod cache;
 mod database;
 mod descriptors;

@@ -5,6 +5,7 @@ mod engine;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,11 +14,11 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 
-use super::SqliteOptions;
 use super::database::{Database, PAGE_SIZE, Schema};
 use super::error::{damaged, from_sqlx};
 use super::filter::{self, Sql, expression};
 use super::writer::{SqliteGroup, start};
+use super::{SqliteOptions, backup};
 use crate::documents::collection::check_name;
 use crate::documents::{Collection, Document, DocumentWrite, Find, Written};
 use crate::writer::Writer;
@@ -62,6 +63,26 @@ impl SqliteDocuments {
             Some(writer) => writer.close().await,
             None => self.database.readers().close().await,
         }
+    }
+
+    /// Copies the store, as it is at one moment, into the new file `to`, while others go on writing. The file has its name only when
+    /// it is whole and the disk has it. A store that was opened only to read can be copied too, so that it is done beside the process
+    /// that writes.
+    ///
+    /// # Errors
+    /// `Conflict`, field `to`, where there is such a file; `Denied` and `Unavailable` where it cannot be written.
+    pub async fn backup(&self, to: impl AsRef<Path>) -> Result<()> {
+        backup::backup(&self.database, to.as_ref()).await
+    }
+
+    /// Puts the backup `from` in the place of the store's file `to`, which nobody may have open. There is a whole store in that place at
+    /// every moment; the one that was there stays beside it, under a name with `.replaced-` and the time at its end.
+    ///
+    /// # Errors
+    /// `Denied` where `to` is in use; `Unavailable` where somebody reads it; `NotFound`, `Denied` and `Rejected`, field `from`, where
+    /// the backup is not there, is no file of such a store, or is not whole.
+    pub async fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        backup::restore(from.as_ref(), to.as_ref(), SCHEMA).await
     }
 
     fn now(&self) -> i64 {

@@ -7,6 +7,7 @@ mod rows;
 mod tests;
 mod write;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::database::Database;
 use super::error::from_sqlx;
 use super::writer::{SqliteGroup, start};
-use super::{SqliteOptions, outbox};
+use super::{SqliteOptions, backup, outbox};
 use crate::items::{Committed, Item, Key, Query, Settled, SortRange, Transaction, WriteId};
 use crate::outbox::{Edge, Events, Position, ShardId, check_consumer};
 use crate::writer::Writer;
@@ -49,6 +50,26 @@ impl SqliteItems {
             Some(writer) => writer.close().await,
             None => self.database.readers().close().await,
         }
+    }
+
+    /// Copies the store, as it is at one moment, into the new file `to`, while others go on writing. The file has its name only when
+    /// it is whole and the disk has it. A store that was opened only to read can be copied too, so that it is done beside the process
+    /// that writes.
+    ///
+    /// # Errors
+    /// `Conflict`, field `to`, where there is such a file; `Denied` and `Unavailable` where it cannot be written.
+    pub async fn backup(&self, to: impl AsRef<Path>) -> Result<()> {
+        backup::backup(&self.database, to.as_ref()).await
+    }
+
+    /// Puts the backup `from` in the place of the store's file `to`, which nobody may have open. There is a whole store in that place at
+    /// every moment; the one that was there stays beside it, under a name with `.replaced-` and the time at its end.
+    ///
+    /// # Errors
+    /// `Denied` where `to` is in use; `Unavailable` where somebody reads it; `NotFound`, `Denied` and `Rejected`, field `from`, where
+    /// the backup is not there, is no file of such a store, or is not whole.
+    pub async fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        backup::restore(from.as_ref(), to.as_ref(), engine::SCHEMA).await
     }
 
     fn now(&self) -> i64 {
