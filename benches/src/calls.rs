@@ -77,7 +77,7 @@ pub async fn turn<F>(
     call: impl Fn(usize) -> F + Clone + Send + 'static,
 ) -> Result<Turn, Failure>
 where
-    F: Future<Output = Result<(), Failure>> + Send,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let (start, cpu) = (Instant::now(), own_cpu()?);
     let mut tasks = JoinSet::new();
@@ -162,7 +162,14 @@ impl Compared {
         let (first, second) = ("driver, µs a call", "role, µs a call");
         format!(
             "{:<26}{first:^20}{second:^20}\n{:<26}{:>9}{:>9}  {:>9}{:>9}    {:<22}{:<26}",
-            "", "work (role / driver)", "latency", "CPU", "latency", "CPU", "latency, ratio", "more CPU, µs a call"
+            "",
+            "work (role / driver)",
+            "latency",
+            "CPU",
+            "latency",
+            "CPU",
+            "latency, ratio",
+            "more CPU, µs a call"
         )
     }
 

@@ -23,7 +23,9 @@ use bank_stores::mongodb::{MongoDocuments, MongoOptions};
 use bank_stores::{Clock as _, Consistency, Documents as _, DocumentsExt as _, PageRequest, SystemClock};
 use bank_tests::JavaServer;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, Collection};
 use serde_json::{Value, json};
 
@@ -166,7 +168,11 @@ impl Calls {
         while cursor.advance().await? {
             found.push(cursor.deserialize_current()?);
         }
-        if found.len() == PAGE as usize + 1 { Ok(()) } else { Err(format!("find gave {}", found.len()).into()) }
+        if found.len() == PAGE as usize + 1 {
+            Ok(())
+        } else {
+            Err(format!("find gave {}", found.len()).into())
+        }
     }
 }
 

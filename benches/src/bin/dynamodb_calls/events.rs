@@ -75,21 +75,32 @@ pub(crate) async fn run(endpoint: &str, writers: usize, plan: &Plan) -> Result<(
         plan.rounds,
         plan.time.as_secs()
     );
-    println!("without order    {:>8.0}/s   the same rows, the event's under a key of its own", rate(&unordered));
+    println!(
+        "without order    {:>8.0}/s   the same rows, the event's under a key of its own",
+        rate(&unordered)
+    );
     println!(
         "with order       {:>8.0}/s   {ratio} of it; aim: at least {AIM}: {}",
         rate(&ordered),
         verdict(ratio.median() >= AIM)
     );
-    println!("  slots reserved again after a refusal: {twice} in {made} transactions; aim: none: {}", verdict(twice == 0));
+    println!(
+        "  slots reserved again after a refusal: {twice} in {made} transactions; aim: none: {}",
+        verdict(twice == 0)
+    );
     counted(endpoint, writers, plan).await
 }
 
 /// The same through a proxy that counts. It takes its time, so that times are not told.
 async fn counted(endpoint: &str, writers: usize, plan: &Plan) -> Result<(), Failure> {
     let proxy = Proxy::before(endpoint).await?;
-    println!("\ncounted by a proxy, in turns of their own: writes that met an item in another's transaction, by its kind");
-    println!("{:<44}{:>13}{:>12}{:>11}   conflicts on DynamoDB", "", "transactions", "sent again", "cancelled");
+    println!(
+        "\ncounted by a proxy, in turns of their own: writes that met an item in another's transaction, by its kind"
+    );
+    println!(
+        "{:<44}{:>13}{:>12}{:>11}   conflicts on DynamoDB",
+        "", "transactions", "sent again", "cancelled"
+    );
     for (name, told, writers) in [
         (format!("{writers} writers, stream keys of their own"), Told::InOrder, writers),
         (format!("{CONTENDERS} writers, one stream key, for comparison"), Told::OneStream, CONTENDERS),
@@ -105,7 +116,9 @@ async fn counted(endpoint: &str, writers: usize, plan: &Plan) -> Result<(), Fail
         let listed = conflicts.iter().map(named).collect::<Vec<_>>().join(", ");
         let listed = if listed.is_empty() { "none".to_owned() } else { listed };
         let aim = match told {
-            Told::InOrder => format!("; aim: none, and none sent again: {}", verdict(again == 0 && conflicts.is_empty())),
+            Told::InOrder => {
+                format!("; aim: none, and none sent again: {}", verdict(again == 0 && conflicts.is_empty()))
+            }
             _ => String::new(),
         };
         println!("{name:<44}{:>13}{again:>12}{cancelled:>11}   {listed}{aim}", turn.calls);

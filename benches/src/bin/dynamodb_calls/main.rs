@@ -12,6 +12,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -23,7 +24,6 @@ use bank_benches::calls::{CPU_AIM, Compared, LATENCY_AIM, Plan, compare};
 use bank_benches::process::unless_signalled;
 use bank_stores::dynamodb::{DynamoItems, DynamoOptions};
 use bank_tests::JavaServer;
-use std::time::Duration;
 
 mod contention;
 mod events;
@@ -85,17 +85,21 @@ async fn run(part: Option<String>, mut arguments: Arguments) -> Result<bool, Fai
     Ok(true)
 }
 
+/// How long an answer may take. DynamoDB Local writes one transaction after the other: what was sent again because it is slow would look
+/// like contention.
+const RESPONSE: Duration = Duration::from_secs(30);
+
 /// Items in a new table.
 async fn open(table: &str, endpoint: &str) -> Result<DynamoItems, Failure> {
     let options = DynamoOptions::new(&format!("bench-{table}"))?.endpoint(endpoint)?.create(true);
-    Ok(DynamoItems::open(options).await?)
+    Ok(DynamoItems::open(options.response_timeout(RESPONSE).deadline(2 * RESPONSE)).await?)
 }
 
 /// A client with the settings that the role's own has.
 fn driver(endpoint: &str) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(RESPONSE)
         .build();
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())

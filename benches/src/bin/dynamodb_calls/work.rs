@@ -53,7 +53,9 @@ impl Calls {
     pub(crate) async fn prepare(items: DynamoItems, driver: Client) -> Result<Self, Failure> {
         for first in (0..HELD).step_by(50) {
             let puts = (first..first + 50).map(|number| Change::put_bytes(key(number), VALUE.to_vec()));
-            items.commit_one(puts.fold(Transaction::new(format!("held-{first}")), Transaction::change)).await?;
+            items
+                .commit_one(puts.fold(Transaction::new(format!("held-{first}")), Transaction::change))
+                .await?;
         }
         Ok(Self { items, driver, next: AtomicU64::new(0) })
     }

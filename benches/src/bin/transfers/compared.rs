@@ -177,11 +177,15 @@ pub(crate) async fn run(plan: Plan) -> Result<bool, Failure> {
         plan.rounds,
         plan.time.as_secs()
     );
-    println!("{:<30}{:>12}{:>10}{:>16}   of all embedded, in the same round", "", "transfers/s", "median", "CPU/transfer");
+    println!(
+        "{:<30}{:>12}{:>10}{:>16}   of all embedded, in the same round",
+        "", "transfers/s", "median", "CPU/transfer"
+    );
     for bank in &banks {
         let against: Sample =
             bank.turns.iter().zip(&banks[0].turns).map(|(turn, first)| turn.rate / first.rate).collect();
-        let (rate, latency, cpu) = (bank.of(|turn| turn.rate), bank.of(|turn| turn.latency), bank.of(|turn| turn.cpu));
+        let (rate, latency, cpu) =
+            (bank.of(|turn| turn.rate), bank.of(|turn| turn.latency), bank.of(|turn| turn.cpu));
         let aim = match bank.place {
             Place::Servers => format!("; aim: at least {AIM}: {}", verdict(against.median() >= AIM)),
             _ => String::new(),
@@ -199,7 +203,11 @@ pub(crate) async fn run(plan: Plan) -> Result<bool, Failure> {
     for bank in banks {
         faults.append(&mut bank.end().await?);
     }
-    println!("books                         {}", if faults.is_empty() { "right" } else { "WRONG" });
+    // A transfer that was answered as pending ends later, so that no balance is known.
+    println!(
+        "books                         {}",
+        if faults.is_empty() { "right" } else { "NOT PROVEN RIGHT" }
+    );
     faults.iter().for_each(|fault| println!("  {fault}"));
     Ok(faults.is_empty())
 }
