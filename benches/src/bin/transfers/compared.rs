@@ -141,11 +141,27 @@ impl Contestant {
 
     async fn end(self) -> Result<Vec<String>, Failure> {
         let Self { place, bank, customers, before, sent, .. } = self;
-        let after = Books::read(&bank, &customers).await?;
+        let after = books_at_rest(&bank, &customers, sent.others > 0).await?;
         let faults = check(&bank, &customers, &before, &after, &sent, LOOKED_FOR).await?;
         bank.end().await?;
         Ok(faults.into_iter().map(|fault| format!("{}: {fault}", place.name())).collect())
     }
+}
+
+/// The books. Where transfers may end later, they are read until none did meanwhile: balances are read one after the other.
+async fn books_at_rest(bank: &Bank, customers: &[Customer], is_moving: bool) -> Result<Books, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut books = Books::read(bank, customers).await?;
+    while is_moving && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let next = Books::read(bank, customers).await?;
+        let is_at_rest = (next.postings, &next.balances) == (books.postings, &books.balances);
+        books = next;
+        if is_at_rest {
+            break;
+        }
+    }
+    Ok(books)
 }
 
 pub(crate) async fn run(plan: Plan) -> Result<bool, Failure> {

@@ -20,6 +20,9 @@ pub(crate) struct Done {
     pub(crate) took: Duration,
 }
 
+/// So many reasons are told.
+const REASONS: usize = 5;
+
 /// What became of all transfers.
 #[derive(Default)]
 pub(crate) struct Sent {
@@ -32,7 +35,7 @@ pub(crate) struct Sent {
 impl Sent {
     fn other(&mut self, reason: impl std::fmt::Display) {
         self.others += 1;
-        if self.reasons.len() < 5 {
+        if self.reasons.len() < REASONS {
             self.reasons.push(reason.to_string());
         }
     }
@@ -41,6 +44,7 @@ impl Sent {
         self.done.append(&mut more.done);
         self.others += more.others;
         self.reasons.append(&mut more.reasons);
+        self.reasons.truncate(REASONS);
     }
 }
 
