@@ -55,9 +55,17 @@ impl Bank {
     /// # Errors
     /// A bank that does not come up.
     pub async fn start(program: &Path, directory: &Path) -> Result<Self, Failure> {
+        Self::start_with(program, directory, "").await
+    }
+
+    /// The same with more sections in its file, which may say that its data is elsewhere.
+    ///
+    /// # Errors
+    /// A bank that does not come up.
+    pub async fn start_with(program: &Path, directory: &Path, sections: &str) -> Result<Self, Failure> {
         let data = tempfile::Builder::new().prefix("bank-bench-").tempdir_in(directory)?;
         let file = data.path().join("bank.toml");
-        std::fs::write(&file, CONFIGURATION)?;
+        std::fs::write(&file, format!("{CONFIGURATION}\n{sections}"))?;
         let mut command = Command::new(program);
         command.arg("--demo").arg("--config").arg(&file).arg("--data").arg(data.path().join("data"));
         let mut process = Process::start("bank", command)?;

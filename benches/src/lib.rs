@@ -10,12 +10,14 @@
 //! | [`serving`] | a proxy as a process |
 //! | `bank`, `posting` | the bank as a process with customers, and the ledger without anything around it |
 //! | `ledger_load` | transfers on any ledger, so many in flight |
+//! | [`calls`] | calls of a role beside its driver's |
 //! | [`sample`] | medians and percentiles |
 #![allow(clippy::float_arithmetic, reason = "times and ratios, never money")]
 
 pub mod arguments;
 #[cfg(feature = "bank")]
 pub mod bank;
+pub mod calls;
 pub mod gateways;
 pub mod handwritten;
 pub mod lean;
