@@ -25,7 +25,7 @@ use bank_stores::Result;
 use bank_stores::dynamodb::{DynamoItems, DynamoOptions};
 use bank_stores::once::ItemsOnce;
 use between::Between;
-use lives::{Engine, Ground, seeds};
+use lives::{Engine, HistoryServer, seeds};
 use server::Server;
 
 /// Each life costs a start of the child and, one in three, of the server.
@@ -60,7 +60,7 @@ impl Engine for Claims {
 }
 
 /// A server of its own and the way to it, if there is one to start.
-async fn ground() -> Option<(Ground, Between)> {
+async fn history_server() -> Option<(HistoryServer, Between)> {
     let server = Server::start(true)?;
     let between = Between::before(server.running.port).await;
     let server = Mutex::new(server);
@@ -72,7 +72,7 @@ async fn ground() -> Option<(Ground, Between)> {
         running.restart();
     };
     let network = between.clone();
-    Some((Ground::new(LIVES, restart, move |seed| network.chance(seed)), between))
+    Some((HistoryServer::new(LIVES, restart, move |seed| network.chance(seed)), between))
 }
 
 /// A table of its own for each seed.
@@ -97,18 +97,18 @@ mod a_life {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_writer_leaves_what_it_acknowledged_and_no_half_of_the_rest() {
-    let Some((ground, between)) = ground().await else { return };
+    let Some((server, between)) = history_server().await else { return };
     for seed in seeds() {
-        items::judge::<Items>(&ground.history(place(&between, seed), seed), "a_life::of_items").await;
+        items::judge::<Items>(&server.history(place(&between, seed), seed), "a_life::of_items").await;
     }
     between.met().assert_bad();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_has_one_holder_at_most_whoever_is_killed() {
-    let Some((ground, between)) = ground().await else { return };
+    let Some((server, between)) = history_server().await else { return };
     for seed in seeds() {
-        once::judge::<Claims>(&ground.history(place(&between, seed), seed), "a_life::of_claims").await;
+        once::judge::<Claims>(&server.history(place(&between, seed), seed), "a_life::of_claims").await;
     }
     between.met().assert_bad();
 }

@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use bank_stores::Result;
 use bank_stores::mongodb::{MongoDocuments, MongoOptions};
 use between::Between;
-use lives::{Engine, Ground, seeds};
+use lives::{Engine, HistoryServer, seeds};
 use server::Server;
 
 /// Each life costs a start of the child and, one in three, of the server.
@@ -61,10 +61,10 @@ async fn killed_writers_of_documents_lose_nothing_and_do_nothing_twice() {
         running.restart();
     };
     let network = between.clone();
-    let ground = Ground::new(LIVES, restart, move |seed| network.chance(seed));
+    let history_server = HistoryServer::new(LIVES, restart, move |seed| network.chance(seed));
     for seed in seeds() {
         let place = format!("mongodb://127.0.0.1:{}/history{seed}", between.port);
-        documents::judge::<Documents>(&ground.history(place, seed), "a_life_of_documents").await;
+        documents::judge::<Documents>(&history_server.history(place, seed), "a_life_of_documents").await;
     }
     between.met().assert_bad();
 }

@@ -611,8 +611,8 @@ async fn a_served_value_is_as_old_as_its_load_whichever_process_loaded_it() {
 async fn the_clock_of_another_process_makes_no_value_older_than_the_bound_or_younger_than_new() {
     let (clock, store) = (ManualClock::default(), Store::of("Ann", 1));
     let shared = Shared::new(&clock);
-    let ahead = clock.now().micros() + 3_600_000_000;
-    for (loaded_at, oldest) in [(0, 606_250), (ahead, 0)] {
+    let (now, day) = (clock.now().micros(), 86_400_000_000);
+    for (loaded_at, oldest) in [(now - day, 606_250), (now + day, 0)] {
         shared.cache.set("names/ann", format!("v{loaded_at} \"Ann\"").into(), 1, SECOND * 60).await.unwrap();
         let names = process(&shared, &store, &clock).await;
         assert_eq!(get(&names).await, is("Ann"));

@@ -22,7 +22,7 @@ use std::time::Duration;
 use bank_stores::Result;
 use bank_stores::redis::{RedisOnce, RedisOptions};
 use between::Between;
-use lives::{Engine, Ground, seeds};
+use lives::{Engine, HistoryServer, seeds};
 use server::{Server, join};
 
 const LIVES: u64 = 9;
@@ -92,9 +92,10 @@ async fn judge(url: &str, servers: Vec<Server>, betweens: &[Between]) {
             between.chance(seed.map(|seed| seed.wrapping_add(number << 32)));
         }
     };
-    let ground = Ground::new(LIVES, restart, network);
+    let history_server = HistoryServer::new(LIVES, restart, network);
     for seed in seeds() {
-        once::judge::<Claims>(&ground.history(format!("h{seed} {url}"), seed), "a_life_of_claims").await;
+        once::judge::<Claims>(&history_server.history(format!("h{seed} {url}"), seed), "a_life_of_claims")
+            .await;
     }
     betweens.iter().for_each(|between| between.met().assert_bad());
 }

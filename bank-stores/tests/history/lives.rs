@@ -136,13 +136,13 @@ type Restart = Arc<dyn Fn() + Send + Sync>;
 type Network = Arc<dyn Fn(Option<u64>) + Send + Sync>;
 
 /// A server and the way to it, on which several histories take place one after another.
-pub(crate) struct Ground {
+pub(crate) struct HistoryServer {
     lives: u64,
     restart: Restart,
     network: Network,
 }
 
-impl Ground {
+impl HistoryServer {
     /// Histories of so many lives. The server is restarted in every third one.
     pub(crate) fn new(
         lives: u64,

@@ -39,8 +39,7 @@ impl Lag {
     }
 
     fn handled_at(&self, now: Timestamp, source: Source, events: impl Iterator<Item = Timestamp>) {
-        let (count, newest) =
-            events.fold((0, None), |(count, newest), at| (count + 1, newest.max(Some(at))));
+        let (count, newest) = events.fold((0, None), |(count, newest), at| (count + 1, newest.max(Some(at))));
         let Some(newest) = newest else { return };
         let mut sources = self.lock();
         let handled = sources.entry(source).or_default();
@@ -76,10 +75,18 @@ impl Lag {
             let (seconds, micros) = (handled.lag.as_secs(), handled.lag.subsec_micros());
             writeln!(text, "bank_events_lag_seconds{} {seconds}.{micros:06}", labels(source))?;
         }
-        writeln!(text, "# HELP bank_events_newest_timestamp_seconds When the newest handled event was committed.")?;
+        writeln!(
+            text,
+            "# HELP bank_events_newest_timestamp_seconds When the newest handled event was committed."
+        )?;
         writeln!(text, "# TYPE bank_events_newest_timestamp_seconds gauge")?;
         for (source, handled) in &sources {
-            writeln!(text, "bank_events_newest_timestamp_seconds{} {}", labels(source), handled.newest.seconds())?;
+            writeln!(
+                text,
+                "bank_events_newest_timestamp_seconds{} {}",
+                labels(source),
+                handled.newest.seconds()
+            )?;
         }
         Ok(())
     }

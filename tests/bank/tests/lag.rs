@@ -8,7 +8,11 @@
 //! the same time: a transfer passes the gateway and the stores about as often as its notification does. Where one in a hundred transfers
 //! itself takes more than a quarter of a second, four times as long is allowed.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what fails here fails the test, which tells what it measured")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what fails here fails the test, which tells what it measured"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -87,8 +91,11 @@ fn judge(bank: &Bank, every: Duration) -> usize {
     for (number, (customer, _)) in customers.iter().enumerate() {
         let mut kept: Vec<Notice> = customer.all("/v1/notifications").iter().filter_map(notice).collect();
         kept.sort();
-        let expected: Vec<Notice> =
-            expected.keys().filter(|(customer, _)| *customer == number).map(|(_, notice)| notice.clone()).collect();
+        let expected: Vec<Notice> = expected
+            .keys()
+            .filter(|(customer, _)| *customer == number)
+            .map(|(_, notice)| notice.clone())
+            .collect();
         assert_eq!(kept, expected, "customer {number}");
     }
     assert!(arrivals.try_recv().is_err(), "something was told twice");

@@ -67,7 +67,9 @@ fn caches_show_their_hits_and_serve_nothing_older_than_they_may() {
             let (text, series) = (metrics(), format!("bank_cache_{metric}{{cache=\"{cache}\"}}"));
             number(&text, &series).ok_or_else(|| format!("no `{series}` in\n{text}"))
         };
-        until_ok("a hit", || of("hits_total").and_then(|hits| if hits > 0.0 { Ok(()) } else { Err(cache.into()) }));
+        until_ok("a hit", || {
+            of("hits_total").and_then(|hits| if hits > 0.0 { Ok(()) } else { Err(cache.into()) })
+        });
         let of = |metric| of(metric).unwrap();
         assert!(of("loads_total") > 0.0 && of("entries") > 0.0, "{}", metrics());
         assert_eq!(of("failures_total"), 0.0, "{cache}");

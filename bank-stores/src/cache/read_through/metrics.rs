@@ -129,11 +129,9 @@ fn write(text: &mut String, caches: &[(String, ReadThroughCounts)]) -> fmt::Resu
     }
     type Age = fn(&ReadThroughCounts) -> Duration;
     let ages: [(&str, &str, Age); 2] = [
-        (
-            "oldest_served_seconds",
-            "Age of the oldest value served in the last five minutes.",
-            |counts| counts.oldest_served,
-        ),
+        ("oldest_served_seconds", "Age of the oldest value served in the last five minutes.", |counts| {
+            counts.oldest_served
+        }),
         ("staleness_bound_seconds", "Age that a served value has at most.", |counts| counts.staleness_bound),
     ];
     for (metric, help, age) in ages {

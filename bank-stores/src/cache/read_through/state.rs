@@ -180,7 +180,11 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
                     self.counters.shared_hits.add();
                     // No clock of another process makes it older than it can be.
                     let age = asked_at.since(loaded_at).min(self.options.oldest_shared());
-                    return Ok(Found { loaded: Loaded { value, version: cached.version }, age, is_newest: true });
+                    return Ok(Found {
+                        loaded: Loaded { value, version: cached.version },
+                        age,
+                        is_newest: true,
+                    });
                 }
                 // Written by a program with another idea of the values.
                 None => {

@@ -69,7 +69,9 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_not_read() {
-        for foreign in ["", "v", "v1", "v\"Ann\"", "v1 ", "v1 {}", "vx \"Ann\"", "x1 \"Ann\"", "n", "n1", "n1 x"] {
+        for foreign in
+            ["", "v", "v1", "v\"Ann\"", "v1 ", "v1 {}", "vx \"Ann\"", "x1 \"Ann\"", "n", "n1", "n1 x"]
+        {
             assert_eq!(value::<String>(foreign.as_bytes()), None, "{foreign}");
         }
     }
