@@ -1,8 +1,12 @@
-//! What items and claims on DynamoDB promise holds across processes that are killed at any moment, and across restarts of the server.
+//! What items and claims on DynamoDB promise holds across processes that are killed at any moment, and across restarts of the server,
+//! over a network that cuts connections, loses replies and is late. `BANK_STORES_HISTORIES=200` judges 200 of each, see
+//! `history/lives.rs`.
 
 #![cfg(all(unix, feature = "dynamodb", feature = "conformance"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, and a child that speaks to its parent")]
 
+#[path = "server/between.rs"]
+mod between;
 #[path = "history/items.rs"]
 mod items;
 #[path = "history/lives.rs"]
@@ -20,7 +24,8 @@ use std::time::Duration;
 use bank_stores::Result;
 use bank_stores::dynamodb::{DynamoItems, DynamoOptions};
 use bank_stores::once::ItemsOnce;
-use lives::{Engine, History};
+use between::Between;
+use lives::{Engine, HistoryServer, seeds};
 use server::Server;
 
 /// Each life costs a start of the child and, one in three, of the server.
@@ -54,10 +59,10 @@ impl Engine for Claims {
     async fn close(_: &ItemsOnce) {}
 }
 
-/// A history in a table of a server of its own, if there is one to start.
-fn history() -> Option<History> {
+/// A server of its own and the way to it, if there is one to start.
+async fn history_server() -> Option<(HistoryServer, Between)> {
     let server = Server::start(true)?;
-    let endpoint = format!("http://127.0.0.1:{}", server.running.port);
+    let between = Between::before(server.running.port).await;
     let server = Mutex::new(server);
     let restart = move || {
         let running = &mut server.lock().unwrap().running;
@@ -66,8 +71,13 @@ fn history() -> Option<History> {
         running.signal("-TERM");
         running.restart();
     };
-    let place = format!("dynamodb:history?endpoint={endpoint}&create=true&shards=1");
-    Some(History::on_server(place, LIVES, restart))
+    let network = between.clone();
+    Some((HistoryServer::new(LIVES, restart, move |seed| network.chance(seed)), between))
+}
+
+/// A table of its own for each seed.
+fn place(between: &Between, seed: u64) -> String {
+    format!("dynamodb:history-{seed}?endpoint=http://127.0.0.1:{}&create=true&shards=1", between.port)
 }
 
 /// What the tests below start and kill; alone they do nothing.
@@ -87,12 +97,18 @@ mod a_life {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_writer_leaves_what_it_acknowledged_and_no_half_of_the_rest() {
-    let Some(history) = history() else { return };
-    items::judge::<Items>(&history, "a_life::of_items").await;
+    let Some((server, between)) = history_server().await else { return };
+    for seed in seeds() {
+        items::judge::<Items>(&server.history(place(&between, seed), seed), "a_life::of_items").await;
+    }
+    between.met().assert_bad();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_has_one_holder_at_most_whoever_is_killed() {
-    let Some(history) = history() else { return };
-    once::judge::<Claims>(&history, "a_life::of_claims").await;
+    let Some((server, between)) = history_server().await else { return };
+    for seed in seeds() {
+        once::judge::<Claims>(&server.history(place(&between, seed), seed), "a_life::of_claims").await;
+    }
+    between.met().assert_bad();
 }

@@ -1,8 +1,12 @@
-//! What documents on MongoDB's protocol promise holds across processes that are killed at any moment, and across restarts of the server.
+//! What documents on MongoDB's protocol promise holds across processes that are killed at any moment, and across restarts of the
+//! server, over a network that cuts connections, loses replies and is late. `BANK_STORES_HISTORIES=200` judges 200 histories, see
+//! `history/lives.rs`.
 
 #![cfg(all(unix, feature = "mongodb", feature = "conformance"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, and a child that speaks to its parent")]
 
+#[path = "server/between.rs"]
+mod between;
 #[path = "history/documents.rs"]
 mod documents;
 #[path = "history/lives.rs"]
@@ -16,7 +20,8 @@ use std::sync::Mutex;
 
 use bank_stores::Result;
 use bank_stores::mongodb::{MongoDocuments, MongoOptions};
-use lives::{Engine, History};
+use between::Between;
+use lives::{Engine, HistoryServer, seeds};
 use server::Server;
 
 /// Each life costs a start of the child and, one in three, of the server.
@@ -46,7 +51,7 @@ async fn a_life_of_documents() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_writers_of_documents_lose_nothing_and_do_nothing_twice() {
     let Some(server) = Server::start() else { return };
-    let place = format!("{}/history", server.url());
+    let between = Between::before(server.running.port).await;
     let server = Mutex::new(server);
     let restart = move || {
         let running = &mut server.lock().unwrap().running;
@@ -55,6 +60,11 @@ async fn killed_writers_of_documents_lose_nothing_and_do_nothing_twice() {
         running.signal("-TERM");
         running.restart();
     };
-    let history = History::on_server(place, LIVES, restart);
-    documents::judge::<Documents>(&history, "a_life_of_documents").await;
+    let network = between.clone();
+    let history_server = HistoryServer::new(LIVES, restart, move |seed| network.chance(seed));
+    for seed in seeds() {
+        let place = format!("mongodb://127.0.0.1:{}/history{seed}", between.port);
+        documents::judge::<Documents>(&history_server.history(place, seed), "a_life_of_documents").await;
+    }
+    between.met().assert_bad();
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bank_stores::cache::{
-    Cached, Load, Loaded, Message, Messages, ReadThrough, ReadThroughOptions, Subscription,
+    CacheMetrics, Cached, Load, Loaded, Message, Messages, ReadThrough, ReadThroughOptions, Subscription,
 };
 use bank_stores::embedded::MemoryCache;
-use bank_stores::{Cache, Error, ErrorKind, ManualClock, Random, Result, SystemRandom};
+use bank_stores::{Cache, Clock as _, Error, ErrorKind, ManualClock, Random, Result, SystemRandom};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -202,6 +202,11 @@ async fn until(holds: impl Fn() -> bool + Send + Sync) {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it happens");
+}
+
+/// As it stands in the shared cache when it is loaded now.
+fn shared_value(name: &str, clock: &ManualClock) -> Bytes {
+    format!("v{} \"{name}\"", clock.now().micros()).into()
 }
 
 async fn get(names: &ReadThrough<String>) -> Option<String> {
@@ -467,7 +472,7 @@ async fn an_old_shared_value_is_not_believed_where_the_new_one_is_known_of() {
     assert_eq!(get(&names).await, is("Anna"));
     // Nor where a copy is newer than it: it went back, as it does when it fails over.
     shared.cache.remove("names/ann", u64::MAX, Duration::ZERO).await.unwrap();
-    shared.cache.set("names/ann", "v\"Ann\"".into(), 1, SECOND * 60).await.unwrap();
+    shared.cache.set("names/ann", shared_value("Ann", &clock), 1, SECOND * 60).await.unwrap();
     clock.advance(SECOND * 8);
     assert_eq!(get(&names).await, is("Anna"));
     until(|| names.counts().refreshes == 1 && names.counts().loads == 3).await;
@@ -527,11 +532,12 @@ async fn what_was_removed_is_kept_as_nothing_where_the_loader_says_since_when() 
 async fn a_shared_value_that_cannot_be_read_is_replaced() {
     let (clock, store) = (ManualClock::default(), Store::of("Ann", 2));
     let shared = Shared::new(&clock);
-    for foreign in ["", "v", "v{}", "x\"Ann\"", "nx"] {
+    for foreign in ["", "v", "v1 {}", "v\"Ann\"", "x1 \"Ann\"", "n1 x"] {
         shared.cache.set("names/ann", foreign.into(), 1, SECOND * 60).await.unwrap();
         let names = process(&shared, &store, &clock).await;
         assert_eq!(get(&names).await, is("Ann"), "{foreign}");
-        assert_eq!(&shared.cache.get("names/ann").await.unwrap().unwrap().value[..], b"v\"Ann\"");
+        let value = shared.cache.get("names/ann").await.unwrap().unwrap().value;
+        assert_eq!(value, shared_value("Ann", &clock));
         shared.cache.remove("names/ann", 2, Duration::ZERO).await.unwrap();
     }
 }
@@ -573,6 +579,95 @@ async fn no_more_copies_are_kept_than_said() {
     }
     let copies = names.counts().copies;
     assert!((1..=200).contains(&copies), "{copies}");
+}
+
+#[tokio::test]
+async fn a_served_value_is_as_old_as_its_load_whichever_process_loaded_it() {
+    let (clock, store) = (ManualClock::default(), Store::of("Ann", 1));
+    let shared = Shared::new(&clock);
+    let here = process(&shared, &store, &clock).await;
+    get(&here).await;
+    assert_eq!(here.counts().oldest_served, Duration::ZERO);
+    clock.advance(SECOND * 4);
+    get(&here).await;
+    assert_eq!(here.counts().oldest_served, SECOND * 4);
+    // Another process finds it in the shared cache much later, and copies it for ten seconds.
+    clock.advance(SECOND * 496);
+    let there = process(&shared, &store, &clock).await;
+    get(&there).await;
+    assert_eq!((store.loads(), there.counts().oldest_served), (1, SECOND * 500));
+    clock.advance(SECOND * 7);
+    get(&there).await;
+    assert_eq!(there.counts().oldest_served, SECOND * 507);
+    // 600 s there, 10 s here, 5 s for the loader and a quarter of that to put it there.
+    assert_eq!(there.counts().staleness_bound, Duration::from_millis(616_250));
+    // It is not told for ever.
+    clock.advance(SECOND * 400);
+    get(&there).await;
+    assert_eq!((store.loads(), there.counts().oldest_served), (2, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn the_clock_of_another_process_makes_no_value_older_than_the_bound_or_younger_than_new() {
+    let (clock, store) = (ManualClock::default(), Store::of("Ann", 1));
+    let shared = Shared::new(&clock);
+    let (now, day) = (clock.now().micros(), 86_400_000_000);
+    for (loaded_at, oldest) in [(now - day, 606_250), (now + day, 0)] {
+        shared.cache.set("names/ann", format!("v{loaded_at} \"Ann\"").into(), 1, SECOND * 60).await.unwrap();
+        let names = process(&shared, &store, &clock).await;
+        assert_eq!(get(&names).await, is("Ann"));
+        let counts = names.counts();
+        assert_eq!((counts.shared_hits, counts.oldest_served), (1, Duration::from_millis(oldest)));
+        assert!(counts.oldest_served <= counts.staleness_bound);
+    }
+}
+
+#[tokio::test]
+async fn that_there_is_nothing_is_a_hit_and_no_failure() {
+    let (clock, store) = (ManualClock::default(), Store::of("Ann", 1));
+    let names = process(&Shared::new(&clock), &store, &clock).await;
+    store.answers(Err(Error::new(ErrorKind::NotFound, "there is no such name")));
+    assert_eq!(names.get_or_load("ann").await.unwrap_err().kind(), ErrorKind::NotFound);
+    store.answers(Ok(Loaded::nothing()));
+    assert_eq!((get(&names).await, get(&names).await), (None, None));
+    let counts = names.counts();
+    assert_eq!((counts.hits, counts.negative_hits, counts.failures), (1, 1, 0));
+    assert_eq!((counts.misses, counts.loads, counts.copies), (2, 2, 1));
+}
+
+#[tokio::test]
+async fn metrics_tell_each_cache_by_its_name_and_no_key_or_value() {
+    let (clock, store) = (ManualClock::default(), Store::of("Ann", 1));
+    let names = process(&Shared::new(&clock), &store, &clock).await;
+    let alone = ReadThrough::local(store, ReadThroughOptions::new("aliases").unwrap());
+    let metrics = CacheMetrics::new();
+    metrics.add(&names);
+    metrics.add(&alone);
+    // The same cache once more: it stands there once.
+    metrics.add(&names.clone());
+    get(&names).await;
+    clock.advance(Duration::from_millis(2_500));
+    get(&names).await;
+    let text = metrics.render();
+    for line in [
+        "# TYPE bank_cache_hits counter",
+        r#"bank_cache_hits_total{cache="names"} 1"#,
+        r#"bank_cache_hits_total{cache="aliases"} 0"#,
+        r#"bank_cache_negative_hits_total{cache="names"} 0"#,
+        r#"bank_cache_misses_total{cache="names"} 1"#,
+        r#"bank_cache_shared_hits_total{cache="names"} 0"#,
+        r#"bank_cache_loads_total{cache="names"} 1"#,
+        r#"bank_cache_failures_total{cache="names"} 0"#,
+        "# TYPE bank_cache_entries gauge",
+        r#"bank_cache_entries{cache="names"} 1"#,
+        r#"bank_cache_oldest_served_seconds{cache="names"} 2.500"#,
+        r#"bank_cache_staleness_bound_seconds{cache="names"} 616.250"#,
+        r#"bank_cache_staleness_bound_seconds{cache="aliases"} 10.000"#,
+    ] {
+        assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "`{line}` in\n{text}");
+    }
+    assert!(!text.contains("ann") && !text.contains("Ann"), "{text}");
+    assert_eq!(format!("{metrics:?}"), r#"CacheMetrics(["aliases", "names"])"#);
 }
 
 #[tokio::test]

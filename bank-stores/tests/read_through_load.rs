@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bank_stores::cache::{Load, Loaded, ReadThrough, ReadThroughOptions};
 use bank_stores::embedded::MemoryCache;
-use bank_stores::{Cache as _, ManualClock, Result, SystemRandom};
+use bank_stores::{Cache as _, Clock as _, ManualClock, Result, SystemRandom};
 
 const CUSTOMERS: u64 = 100_000;
 const READS: u64 = 300_000;
@@ -94,7 +94,7 @@ async fn most_reads_are_hits_few_are_loads_and_nothing_is_older_than_was_said() 
     let (clock, store) = (ManualClock::default(), Profiles::at(1));
     let cache = Arc::new(MemoryCache::with_capacity(32 * 1_024 * 1_024).clock(Arc::new(clock.clone())));
     for rank in 1..=SHARED_BEFORE {
-        let value = format!("v\"{}\"", profile(&key(rank), 1));
+        let value = format!("v{} \"{}\"", clock.now().micros(), profile(&key(rank), 1));
         cache.set(&format!("profiles/{}", key(rank)), value.into(), 1, SHARED).await.unwrap();
     }
     let options = ReadThroughOptions::new("profiles").unwrap().local_ttl(LOCAL).unwrap().ttl(SHARED).unwrap();
@@ -137,6 +137,9 @@ async fn most_reads_are_hits_few_are_loads_and_nothing_is_older_than_was_said() 
     assert!((counts.hits + counts.shared_hits) * 100 >= READS * 95, "in one of both: {counts:?}");
     assert!(counts.loads * 10 <= READS, "{counts:?}");
     assert!(counts.copies <= COPIES + COPIES / 10, "{counts:?}");
+    // Nothing was invalidated in these 100 seconds: the first customer's profile is as old.
+    assert!(counts.oldest_served >= Duration::from_secs(90), "{counts:?}");
+    assert!(counts.oldest_served <= counts.staleness_bound, "{counts:?}");
 
     // All profiles change, and nobody says so: an old one is shown, but not after both times.
     store.version.store(2, Ordering::SeqCst);
@@ -146,4 +149,6 @@ async fn most_reads_are_hits_few_are_loads_and_nothing_is_older_than_was_said() 
     for rank in 1..=1_000 {
         assert_eq!(*read(rank).await, profile(&key(rank), 2));
     }
+    let counts = profiles.counts();
+    assert!(counts.oldest_served <= counts.staleness_bound, "{counts:?}");
 }

@@ -1,5 +1,5 @@
 //! What the embedded stores promise holds across processes that are killed at any moment; `histories`, of the reference bank's tests,
-//! does it to the ledger.
+//! does it to the ledger. `BANK_STORES_HISTORIES=1000` judges a thousand of each, see `history/lives.rs`.
 
 #![cfg(all(unix, feature = "embedded", feature = "conformance"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, and a child that speaks to its parent")]
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bank_stores::Result;
 use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteOptions};
 use bank_stores::once::ItemsOnce;
-use lives::{Engine, History};
+use lives::{Engine, History, seeds};
 
 struct Items;
 
@@ -65,8 +65,8 @@ impl Engine for Claims {
 }
 
 /// A history in a file of this directory.
-fn history(directory: &tempfile::TempDir) -> History {
-    History::embedded(directory.path().join("store.db").to_str().unwrap())
+fn history(directory: &tempfile::TempDir, seed: u64) -> History {
+    History::embedded(directory.path().join("store.db").to_str().unwrap(), seed)
 }
 
 /// What the tests below start and kill; alone they do nothing.
@@ -91,18 +91,24 @@ mod a_life {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_writer_leaves_what_it_acknowledged_and_no_half_of_the_rest() {
-    let directory = tempfile::tempdir().unwrap();
-    items::judge::<Items>(&history(&directory), "a_life::of_items").await;
+    for seed in seeds() {
+        let directory = tempfile::tempdir().unwrap();
+        items::judge::<Items>(&history(&directory, seed), "a_life::of_items").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_writers_of_documents_lose_nothing_and_do_nothing_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    documents::judge::<Documents>(&history(&directory), "a_life::of_documents").await;
+    for seed in seeds() {
+        let directory = tempfile::tempdir().unwrap();
+        documents::judge::<Documents>(&history(&directory, seed), "a_life::of_documents").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_has_one_holder_at_most_whoever_is_killed() {
-    let directory = tempfile::tempdir().unwrap();
-    once::judge::<Claims>(&history(&directory), "a_life::of_claims").await;
+    for seed in seeds() {
+        let directory = tempfile::tempdir().unwrap();
+        once::judge::<Claims>(&history(&directory, seed), "a_life::of_claims").await;
+    }
 }

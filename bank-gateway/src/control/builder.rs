@@ -314,7 +314,8 @@ impl GatewayBuilder {
 
     /// Adds metrics of the team's own to `/metrics` at the [`admin`](crate::Gateway::admin) listener, behind the gateway's. The
     /// text has the OpenMetrics form, with or without `# EOF` at its end; it is asked for at each scrape, and must not wait. Its
-    /// names must be others than the gateway's, and each name comes from one call of this method only.
+    /// names must be others than the gateway's, and each name comes from one call of this method only. The admin page shows those of
+    /// `bank_stores::cache::CacheMetrics` in a table of their own.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 #[cfg(feature = "read-through")]
-pub use self::read_through::{Load, Loaded, ReadThrough, ReadThroughCounts, ReadThroughOptions};
+pub use self::read_through::{
+    CacheMetrics, Load, Loaded, ReadThrough, ReadThroughCounts, ReadThroughOptions,
+};
 
 use crate::Result;
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bank_stores::conformance::seed;
 use bank_stores::documents::{Collection, Document, DocumentChange, DocumentWrite, Filter, Find, Written};
 use bank_stores::{Consistency, Direction, Documents, DocumentsExt as _, PageRequest};
 use serde_json::{Value, json};
@@ -309,7 +308,7 @@ async fn look<E: Engine<Store: Documents>>(documents: &E::Store) -> Result<Vec<D
 
 /// In the parent: lets children live, and judges what they said.
 pub(crate) async fn judge<E: Engine<Store: Documents>>(history: &History, child: &'static str) {
-    println!("seed {}", seed());
+    println!("seed {}", history.seed);
     let mut account = Account { is_sent_again: E::IS_SERVER, ..Account::default() };
     let mut last = Vec::new();
     for life in 0..history.lives {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bank_stores::conformance::items_model::ItemsModel;
-use bank_stores::conformance::seed;
 use bank_stores::items::{Change, Committed, Condition, Key, Query, Settled, Transaction, WriteId};
 use bank_stores::outbox::{Edge, NewEvent, Position, ShardId};
 use bank_stores::{
@@ -63,7 +62,17 @@ async fn write<E: Engine<Store: Items>>(items: &E::Store, mut task: Task) {
         let transaction = transaction(&task.name, task.numbers.below(1 << 40), &seen);
         let id = transaction.id.clone();
         say(&json!({ "sent": id.as_str() }));
-        match items.commit_one(transaction).await {
+        let call = items.commit_one(transaction);
+        // Now and then the answer gets lost: the parent looks the id up.
+        let answer = match task.numbers.below(6) {
+            0 => tokio::time::timeout(Duration::from_micros(task.numbers.below(2_000)), call).await.ok(),
+            _ => Some(call.await),
+        };
+        let Some(answer) = answer else {
+            say(&json!({ "lost": id.as_str() }));
+            continue;
+        };
+        match answer {
             Ok(done) => say(&json!({ "done": id.as_str(), "versions": done.versions })),
             Err(error) => {
                 // Where the answer got lost, the parent looks the id up.
@@ -193,7 +202,7 @@ impl Told {
 
 /// In the parent: lets children live, and judges what they said.
 pub(crate) async fn judge<E: Engine<Store: Items>>(history: &History, child: &'static str) {
-    println!("seed {}", seed());
+    println!("seed {}", history.seed);
     let items = opened::<E>(&history.place).await;
     let oldest = E::answer(|| items.edge(SHARD, Edge::Oldest)).await;
     E::answer(|| items.consumed(JUDGE, &oldest)).await;

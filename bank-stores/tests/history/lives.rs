@@ -2,7 +2,15 @@
 //!
 //! A role has two tests. One is the child, which works without an end when it is asked to, and says each thing before it does it and
 //! each answer afterwards. The other one is the parent, which lets children live and judges what they said. The store may be a server,
-//! which in some lives ends and starts again while the child goes on.
+//! which in some lives ends and starts again while the child goes on. The network to it is bad as long as a child lives: connections are
+//! cut before, within and behind a request, replies are lost, and some come late. The parent's is good.
+//!
+//! `BANK_STORES_HISTORIES=200` has each test judge 200 histories with consecutive seeds from `BANK_STORES_SEED` on, one where it is not
+//! set; each tells its seed, with which it can be had again. For those of one store:
+//!
+//! ```text
+//! BANK_STORES_HISTORIES=200 cargo test -p bank-stores --all-features --test dynamodb_histories -- --nocapture
+//! ```
 
 #![allow(dead_code, reason = "each program uses a part")]
 #![allow(clippy::future_not_send, reason = "they are awaited where they are made")]
@@ -19,6 +27,10 @@ use bank_stores::{Error, ErrorKind, Result};
 use serde_json::Value;
 use tokio::time::Instant;
 
+/// How many histories each test judges.
+const HISTORIES: &str = "BANK_STORES_HISTORIES";
+/// What the random choices of a history begin with.
+const SEED: &str = "BANK_STORES_SEED";
 /// Where the child finds its store and which life it is.
 const STORE: &str = "BANK_STORES_HISTORY";
 /// How many lives the history of an embedded store has.
@@ -29,6 +41,15 @@ pub(crate) const TASKS: u64 = 4;
 const ENOUGH: usize = 60;
 /// How long a store may be away before the history fails.
 const AWAY: Duration = Duration::from_secs(120);
+
+/// The seeds of the histories that are asked for.
+pub(crate) fn seeds() -> impl Iterator<Item = u64> {
+    let count = match std::env::var(HISTORIES) {
+        Ok(count) => count.parse().unwrap_or_else(|_| panic!("{HISTORIES} is a number, not {count}")),
+        Err(_) => 1,
+    };
+    (0..count).map(|history| seed().wrapping_add(history))
+}
 
 /// How the processes of a history open their store.
 pub(crate) trait Engine {
@@ -111,36 +132,64 @@ pub(crate) fn say(line: &Value) {
 /// Ends the server and starts it again.
 type Restart = Arc<dyn Fn() + Send + Sync>;
 
-/// A history: where its store is, and how many lives it has.
+/// Makes the network bad, as this seed will have it, or good again.
+type Network = Arc<dyn Fn(Option<u64>) + Send + Sync>;
+
+/// A server and the way to it, on which several histories take place one after another.
+pub(crate) struct HistoryServer {
+    lives: u64,
+    restart: Restart,
+    network: Network,
+}
+
+impl HistoryServer {
+    /// Histories of so many lives. The server is restarted in every third one.
+    pub(crate) fn new(
+        lives: u64,
+        restart: impl Fn() + Send + Sync + 'static,
+        network: impl Fn(Option<u64>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { lives, restart: Arc::new(restart), network: Arc::new(network) }
+    }
+
+    /// A history in a place of its own on the server.
+    pub(crate) fn history(&self, place: impl Into<String>, seed: u64) -> History {
+        let (restart, network) = (Some(self.restart.clone()), Some(self.network.clone()));
+        History { place: place.into(), seed, lives: self.lives, restart, network }
+    }
+}
+
+/// A history: where its store is, what its choices begin with, and how many lives it has.
 pub(crate) struct History {
     pub(crate) place: String,
+    pub(crate) seed: u64,
     pub(crate) lives: u64,
     restart: Option<Restart>,
+    network: Option<Network>,
 }
 
 impl History {
     /// On an embedded store.
-    pub(crate) fn embedded(place: impl Into<String>) -> Self {
-        Self { place: place.into(), lives: LIVES, restart: None }
+    pub(crate) fn embedded(place: impl Into<String>, seed: u64) -> Self {
+        Self { place: place.into(), seed, lives: LIVES, restart: None, network: None }
     }
 
-    /// On a server, which is restarted in every third life.
-    pub(crate) fn on_server(
-        place: impl Into<String>,
-        lives: u64,
-        restart: impl Fn() + Send + Sync + 'static,
-    ) -> Self {
-        Self { place: place.into(), lives, restart: Some(Arc::new(restart)) }
+    fn network_is_bad(&self, life: Option<u64>) {
+        if let Some(network) = &self.network {
+            network(life.map(|life| self.seed.wrapping_mul(31).wrapping_add(life)));
+        }
     }
 
     /// Lets a child live, to an end that it does not know of; gives what it said.
     pub(crate) async fn live(&self, child: &'static str, life: u64) -> Vec<Value> {
-        let store = format!("{}#{life}", self.place);
+        let (store, seed) = (format!("{}#{life}", self.place), self.seed);
         let restart = self.restart.clone().filter(|_| life % 3 == 1);
-        tokio::task::spawn_blocking(move || {
+        self.network_is_bad(Some(life));
+        let said = tokio::task::spawn_blocking(move || {
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", child, "--nocapture"])
                 .env(STORE, store)
+                .env(SEED, seed.to_string())
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
@@ -155,7 +204,7 @@ impl History {
             let reading = std::thread::spawn(move || {
                 lines.lines().map_while(|line| line.ok()).filter_map(said).collect::<Vec<_>>()
             });
-            std::thread::sleep(Duration::from_millis(250 + (seed() + life) * 37 % 150));
+            std::thread::sleep(Duration::from_millis(250 + seed.wrapping_add(life).wrapping_mul(37) % 150));
             until_it_said(&mut child, &heard, ENOUGH);
             if let Some(restart) = restart {
                 restart();
@@ -167,8 +216,9 @@ impl History {
             child.wait().unwrap();
             reading.join().unwrap()
         })
-        .await
-        .unwrap()
+        .await;
+        self.network_is_bad(None);
+        said.unwrap()
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bank_stores::conformance::seed;
 use bank_stores::{Clock as _, Once, SystemClock};
 use serde_json::{Value, json};
 
@@ -214,7 +213,7 @@ impl Account {
 
 /// In the parent: lets children live, and judges what they said.
 pub(crate) async fn judge<E: Engine<Store: Once>>(history: &History, child: &'static str) {
-    println!("seed {}", seed());
+    println!("seed {}", history.seed);
     let mut account = Account { is_on_server: E::IS_SERVER, ..Account::default() };
     for life in 0..history.lives {
         account.include(&history.live(child, life).await);

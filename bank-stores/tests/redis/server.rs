@@ -124,6 +124,22 @@ pub(crate) fn shared() -> Option<&'static Server> {
     SERVER.get_or_init(|| Server::start(&[])).as_ref()
 }
 
+/// Makes a cluster of these three, and waits until each of them says that it is whole.
+pub(crate) fn join(nodes: &[Server]) {
+    for (node, slots) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+        assert!(node.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")).starts_with("+OK"));
+        assert!(node.ask(&format!("CLUSTER MEET 127.0.0.1 {}", nodes[0].port)).starts_with("+OK"));
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !nodes.iter().all(|node| {
+        let info = node.ask("CLUSTER INFO");
+        info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+    }) {
+        assert!(Instant::now() < deadline, "the cluster does not come together");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The cluster that the tests of this program share: three primaries.
 pub(crate) fn cluster() -> Option<RedisOptions> {
     static CLUSTER: OnceLock<Option<Vec<Server>>> = OnceLock::new();
@@ -131,18 +147,7 @@ pub(crate) fn cluster() -> Option<RedisOptions> {
         let nodes: Vec<Server> = (0..3)
             .map(|_| Server::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]))
             .collect::<Option<_>>()?;
-        for (node, slots) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
-            assert!(node.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")).starts_with("+OK"));
-            assert!(node.ask(&format!("CLUSTER MEET 127.0.0.1 {}", nodes[0].port)).starts_with("+OK"));
-        }
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !nodes.iter().all(|node| {
-            let info = node.ask("CLUSTER INFO");
-            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
-        }) {
-            assert!(Instant::now() < deadline, "the cluster does not come together");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        join(&nodes);
         Some(nodes)
     });
     let urls: Vec<String> = nodes.as_ref()?.iter().map(Server::url).collect();

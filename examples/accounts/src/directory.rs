@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bank_stores::cache::{Load, Loaded, ReadThrough, ReadThroughOptions};
+use bank_stores::cache::{CacheMetrics, Load, Loaded, ReadThrough, ReadThroughOptions};
 use bank_stores::ledger::{AccountId, OwnerId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, Result};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,10 @@ impl Directory {
         let options = options.expect("a plain name and a day").local_capacity(REMEMBERED);
         // Not in a shared cache: that may outlive the ledger, and tell of accounts that there are no more.
         Self(ReadThrough::local(Accounts(ledger), options))
+    }
+
+    pub(crate) fn measure(&self, metrics: &CacheMetrics) {
+        metrics.add(&self.0);
     }
 
     /// The facts of an account, if there is one.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bank_sdk::events::Retention;
 use bank_sdk::{Api, BankService, DerivationKey, Endpoints};
+use bank_stores::cache::CacheMetrics;
 use bank_stores::{Clock, Ledger, Random};
 
 use crate::directory::Directory;
@@ -34,6 +35,11 @@ impl Accounts {
     ) -> Self {
         let (directory, retention) = (Directory::new(ledger.clone()), Retention::of(endpoints::EVENTS));
         Self { directory, ledger, derivation, clock, random, retention }
+    }
+
+    /// Adds its cache to what is measured.
+    pub fn measure_caches(&self, metrics: &CacheMetrics) {
+        self.directory.measure(metrics);
     }
 }
 

@@ -112,6 +112,7 @@ pub(crate) async fn accounts(
     let role = seal::ledger(role, &keys);
     let derivation = around.derivation("accounts")?;
     let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
+    accounts.measure_caches(&around.calls.caches);
     let background = vec![
         tokio::spawn(accounts.clone().forget_events(keep_events)),
         tokio::spawn(seal::follow_rotation(keys)),
@@ -174,6 +175,7 @@ pub(crate) async fn identity(
     replace(&around.files.path("jwks.json"), &keys).map_err(Fatal::new)?;
     let identity =
         Identity::new(role.clone(), cache.clone(), key, around.clock.clone(), around.random.clone());
+    identity.measure_caches(&around.calls.caches);
     for user in demo.map(DemoUsers::users).into_iter().flatten() {
         let roles: &[&str] = user.role.as_slice();
         let email = format!("{}@bank.example", user.username);
@@ -200,6 +202,8 @@ pub(crate) async fn partners(around: &Around, at: Option<&Place>) -> Result<Runn
     let partners = partners::Partners::new(role, around.client("partners")?)
         .await
         .map_err(|error| Fatal::caused("partners", &error))?;
+    partners.measure_caches(&around.calls.caches);
+    around.calls.follows(partners.lag());
     let background =
         vec![tokio::spawn(partners.clone().follow_events()), tokio::spawn(seal::follow_rotation(keys))];
     let service = around.mount(partners, "partners")?;

@@ -23,6 +23,8 @@ use crate::{Fatal, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
 const IDLE: Duration = Duration::from_millis(1_200);
+/// How often a part without an admin listener logs what its caches count.
+const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(command: Command) -> Result<(), Fatal> {
     let options = match command {
@@ -116,8 +118,9 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
 async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fatal> {
     let listener = bind("--listen", config.listen).await?;
     let demo = config.demo.then(|| DemoUsers::load_or_create(&files)).transpose()?;
-    // A part by itself has no admin listener: its calls have spans, and nobody reads the counts.
+    // A part by itself has no admin listener: its calls have spans, and what its caches count is in its log.
     let calls = StoreCalls::default();
+    let logging = tokio::spawn(calls.clone().log(LOGGED_EVERY));
     let seal = Seal::open(&config.seal, &files, true).await?.counted(calls.clone());
     let around = Around::there(files, config.internal, seal, calls)?;
     let running = match part {
@@ -140,6 +143,7 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
     let stop = stop_signal()?;
     announce("listening", "http", listener.local_addr().map_err(Fatal::new)?);
     serve(listener, running.service.clone()).shutdown(stop).await.map_err(Fatal::new)?;
+    logging.abort();
     end(&[running]).await;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bank_stores::cache::{Load, Loaded, ReadThrough, ReadThroughOptions};
+use bank_stores::cache::{CacheMetrics, Load, Loaded, ReadThrough, ReadThroughOptions};
 use bank_stores::{Cache, Clock, Consistency, Error, ErrorKind, ItemsExt as _, Random, Result};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,11 @@ impl Profiles {
             by_id: ReadThrough::with_sources(cache, OfUsers(users.clone()), profiles, clock, random),
             ids: ReadThrough::local(IdsOf(users), ids),
         }
+    }
+
+    pub(crate) fn measure(&self, metrics: &CacheMetrics) {
+        metrics.add(&self.by_id);
+        metrics.add(&self.ids);
     }
 
     /// The profile of the user of this id, if there is one.

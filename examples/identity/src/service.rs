@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bank_sdk::{Api, BankService, Call, Empty, Endpoints, Problem, Reply};
+use bank_stores::cache::CacheMetrics;
 use bank_stores::{Cache, Clock, Items, Random};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
@@ -51,6 +52,11 @@ impl Identity {
             clock,
             random,
         }
+    }
+
+    /// Adds its caches to what is measured.
+    pub fn measure_caches(&self, metrics: &CacheMetrics) {
+        self.profiles.measure(metrics);
     }
 
     async fn me(self: Arc<Self>, call: Call<Empty>) -> Result<Me, Problem> {

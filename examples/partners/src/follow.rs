@@ -11,7 +11,7 @@ use crate::notice::notices;
 use crate::service::{POSITIONS, Partners};
 
 /// Whose events they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Transactions,
     Accounts,
@@ -71,6 +71,7 @@ impl Consumer for Follower {
             notes.extend(notices(self.source, event, &self.partners.names).await);
         }
         self.partners.record(notes).await?;
+        self.partners.lag.handled(self.source, events.iter().map(|event| event.at));
         self.keep(next).await
     }
 }

@@ -20,6 +20,8 @@ mod follow;
 #[cfg(feature = "service")]
 mod inbox;
 #[cfg(feature = "service")]
+mod lag;
+#[cfg(feature = "service")]
 mod live;
 #[cfg(feature = "service")]
 mod names;
@@ -35,5 +37,7 @@ mod service;
 mod streams;
 
 pub use endpoints::api;
+#[cfg(feature = "service")]
+pub use lag::Lag;
 #[cfg(feature = "service")]
 pub use service::Partners;

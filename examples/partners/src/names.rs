@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bank_sdk::client::Client;
-use bank_stores::cache::{Load, Loaded, ReadThrough, ReadThroughOptions};
+use bank_stores::cache::{CacheMetrics, Load, Loaded, ReadThrough, ReadThroughOptions};
 use bank_stores::{Error, ErrorKind, Result};
 use http::StatusCode;
 use identity::wire::CustomerPath;
@@ -29,6 +29,10 @@ impl Names {
             .and_then(|options| options.local_ttl(FOR)?.negative_ttl(FOR)?.load_timeout(PATIENCE * 2));
         let options = options.expect("a plain name and minutes").local_capacity(REMEMBERED);
         Self(ReadThrough::local(Profiles { client, respite: Mutex::default() }, options))
+    }
+
+    pub(crate) fn measure(&self, metrics: &CacheMetrics) {
+        metrics.add(&self.0);
     }
 
     /// The customer's name, or nothing where it cannot be had now: a notification without a name is better than a late

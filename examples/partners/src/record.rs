@@ -50,8 +50,9 @@ impl Partners {
                         self.last.invalidate(&customer);
                         continue;
                     }
-                    // Written before; its number is not used up.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                    // Written before, perhaps by another copy of this service just now: that has woken its own streams, and not those here.
+                    // Its number is not used up.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => self.wake(&customer),
                     // The others of this batch were written all the same, and are noted.
                     Err(error) => {
                         failure.get_or_insert(error);
@@ -72,6 +73,11 @@ impl Partners {
 
     fn written(&self, customer: &str, number: u64) {
         self.last.insert(customer.to_owned(), number);
+        self.wake(customer);
+    }
+
+    /// Has the customer's streams look for what is new.
+    fn wake(&self, customer: &str) {
         // Nobody listening is no error.
         let _ = self.changed.send(customer.into());
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bank_sdk::client::Client;
 use bank_sdk::{Api, BankService, Endpoints};
+use bank_stores::cache::CacheMetrics;
 use bank_stores::documents::Collection;
 use bank_stores::{Documents, Result};
 use moka::sync::Cache;
 use tokio::sync::broadcast;
 
 use crate::endpoints;
+use crate::lag::Lag;
 use crate::names::Names;
 use crate::streams::Streams;
 
@@ -31,6 +33,7 @@ pub struct Partners {
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) client: Client,
     pub(crate) names: Names,
+    pub(crate) lag: Lag,
     /// Whose notifications became more.
     pub(crate) changed: broadcast::Sender<Arc<str>>,
     pub(crate) streams: Streams,
@@ -54,11 +57,25 @@ impl Partners {
         Ok(Self {
             documents,
             names: Names::new(client.clone()),
+            lag: Lag::default(),
             client,
             changed: broadcast::channel(WOKEN).0,
             streams: Streams::default(),
             last: Cache::new(REMEMBERED),
         })
+    }
+}
+
+impl Partners {
+    /// Adds its cache to what is measured.
+    pub fn measure_caches(&self, metrics: &CacheMetrics) {
+        self.names.measure(metrics);
+    }
+
+    /// How far it is behind the events that it follows.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        self.lag.clone()
     }
 }
 

@@ -24,6 +24,27 @@ function counts(metrics) {
   return found;
 }
 
+// What `bank_stores::cache::CacheMetrics` tells: the metrics of each cache, by its name.
+function caches(metrics) {
+  const found = new Map();
+  const pattern = /^bank_cache_(\w+)\{cache="([^"]*)"\} ([\d.]+)$/gm;
+  for (const [, metric, cache, value] of metrics.matchAll(pattern)) {
+    if (!found.has(cache)) found.set(cache, {});
+    found.get(cache)[metric.replace(/_total$/, '')] = Number(value);
+  }
+  return found;
+}
+
+function cacheRow([name, of]) {
+  const reads = of.hits + of.misses;
+  const age = (seconds) => `${seconds.toFixed(1)} s`;
+  return row([
+    [name], [reads ? `${(100 * of.hits / reads).toFixed(1)} %` : ''], [reads], [of.shared_hits], [of.loads],
+    [of.failures, of.failures > 0], [of.entries],
+    [age(of.oldest_served_seconds), of.oldest_served_seconds > of.staleness_bound_seconds], [age(of.staleness_bound_seconds)],
+  ]);
+}
+
 function who(access) {
   if (access.who === 'internal') return `services: ${access.callers.join(', ')}`;
   return [access.who, ...(access.scopes ?? []), ...(access.roles ?? [])].join(' ');
@@ -49,6 +70,8 @@ async function show() {
       [count('2xx')], [count('4xx')], [count('5xx'), count('5xx') > 0],
     ]);
   }));
+  const cacheRows = [...caches(metrics)].map(cacheRow);
+  document.getElementById('caches').replaceChildren(...(cacheRows.length ? cacheRows : [row([['none']])]));
 }
 
 async function loop() {

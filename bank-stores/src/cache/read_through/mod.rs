@@ -43,7 +43,8 @@
 //!
 //! **Staleness.** A change is seen by other processes when the message of [`ReadThrough::invalidate`] reaches them. Where messages are
 //! lost, a copy in a process is at most [`local_ttl`](ReadThroughOptions::local_ttl) older than the shared value, and that at most
-//! [`ttl`](ReadThroughOptions::ttl), and what the look-up took, older than the store. So never keep a balance here.
+//! [`ttl`](ReadThroughOptions::ttl), and what the look-up took, older than the store. So never keep a balance here. How old what was served
+//! really was, and that bound, are in [`ReadThrough::counts`].
 //!
 //! Values are JSON in the shared cache, in the clear: a personal one is sealed by its own `Serialize`. Programs that read each other's
 //! values wrongly use different names.
@@ -51,6 +52,8 @@
 mod alone;
 mod counts;
 mod flights;
+mod metrics;
+mod oldest;
 mod options;
 mod state;
 mod wire;
@@ -64,6 +67,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
 
 pub use self::counts::ReadThroughCounts;
+pub use self::metrics::CacheMetrics;
 pub use self::options::ReadThroughOptions;
 
 use self::state::{State, listen};
@@ -150,7 +154,7 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
     /// Values of `loader` in this process alone: no other process is told of what is invalidated here.
     pub fn local(loader: impl Load<V>, options: ReadThroughOptions) -> Self {
         let (clock, random) = (Arc::new(SystemClock::new()), Arc::new(SystemRandom::new()));
-        Self { state: State::new(Arc::new(alone::Alone), loader, options, clock, random), _listener: None }
+        Self { state: State::new(None, loader, options, clock, random), _listener: None }
     }
 
     /// As [`new`](Self::new), with the clock and the randomness that are given.
@@ -164,7 +168,7 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        let state = State::new(cache, loader, options, clock, random);
+        let state = State::new(Some(cache), loader, options, clock, random);
         let listener = tokio::spawn(listen(Arc::clone(&state)));
         Self { state, _listener: Some(Arc::new(Listener(listener.abort_handle()))) }
     }
@@ -177,15 +181,8 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
     /// Those of the loader; `Unavailable` where it takes longer than [`ReadThroughOptions::load_timeout`].
     pub async fn get_or_load(&self, key: &str) -> Result<Option<Arc<V>>> {
         let state = &self.state;
-        if let Some(copy) = state.local.get(key) {
-            let now = state.clock.elapsed();
-            if now < copy.ends_at {
-                state.counters.hits.add();
-                if now >= copy.refresh_at {
-                    state.refresh(key);
-                }
-                return Ok(copy.value);
-            }
+        if let Some(copy) = state.copy_of(key) {
+            return Ok(copy.value);
         }
         state.counters.misses.add();
         state.join(key).outcome().await
@@ -213,9 +210,9 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> ReadThrough<V> {
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the cache's adapter panicked")))
     }
 
-    /// How often what happened since this was made.
+    /// How often what happened since this was made, and how old what it serves is. [`CacheMetrics`] shows it to Prometheus.
     pub fn counts(&self) -> ReadThroughCounts {
-        self.state.counters.read(self.state.local.entry_count())
+        self.state.counts()
     }
 }
 

@@ -6,6 +6,8 @@ use crate::{Error, Result};
 
 /// No time may be longer: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// With less patience, an adapter could not tell a silent server from a slow one.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How long values are kept, and how many.
 #[derive(Clone, Debug)]
@@ -77,6 +79,27 @@ impl ReadThroughOptions {
     pub fn load_timeout(self, timeout: Duration) -> Result<Self> {
         Ok(Self { load_timeout: within("load_timeout", timeout)?, ..self })
     }
+
+    /// How long a call to the shared cache may take.
+    pub(super) fn call_timeout(&self) -> Duration {
+        (self.load_timeout / 4).max(SHORTEST)
+    }
+
+    /// The age at which a value may be taken from the shared cache at most: a loader that takes all its time, and then the shared
+    /// cache, put it there for `ttl`.
+    pub(super) fn oldest_shared(&self) -> Duration {
+        self.load_timeout + self.call_timeout() + self.ttl
+    }
+
+    /// The age at which a value is served at most. A copy's time begins before the look-up; whoever waits for a look-up gets a value
+    /// that has aged by as much as that takes.
+    pub(super) fn staleness_bound(&self, is_shared: bool) -> Duration {
+        if is_shared {
+            self.oldest_shared() + self.local_ttl.max(self.call_timeout())
+        } else {
+            self.local_ttl.max(self.load_timeout)
+        }
+    }
 }
 
 fn within(field: &'static str, time: Duration) -> Result<Duration> {
@@ -84,4 +107,20 @@ fn within(field: &'static str, time: Duration) -> Result<Duration> {
         return Err(Error::invalid(field, "1 ms to 365 days"));
     }
     Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_both_times_and_what_a_look_up_takes() {
+        let options = ReadThroughOptions::new("names").unwrap();
+        // 600 s there, 10 s here, 5 s for the loader and a quarter of that to put it there.
+        assert_eq!(options.staleness_bound(true), Duration::from_millis(616_250));
+        assert_eq!(options.staleness_bound(false), Duration::from_secs(10));
+        let hasty = options.local_ttl(Duration::from_secs(1)).unwrap();
+        assert_eq!(hasty.staleness_bound(true), Duration::from_millis(607_500));
+        assert_eq!(hasty.staleness_bound(false), Duration::from_secs(5));
+    }
 }

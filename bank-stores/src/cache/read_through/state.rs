@@ -9,15 +9,14 @@ use moka::sync::CacheBuilder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::counts::Counters;
+use super::alone::Alone;
+use super::counts::{Counters, ReadThroughCounts};
 use super::flights::{Begun, Flight, Flights};
 use super::options::ReadThroughOptions;
 use super::{Load, Loaded, wire};
 use crate::cache::{Cache, Message};
 use crate::{Clock, Error, ErrorKind, Random, Result};
 
-/// With less patience, an adapter could not tell a silent server from a slow one.
-const SHORTEST: Duration = Duration::from_millis(100);
 /// So many invalidated keys are remembered, at least.
 const FLOORS: u64 = 1_000;
 /// After a refresh failed the next one waits so long, and so does the next attempt to subscribe.
@@ -25,6 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct State<V> {
     pub(super) cache: Arc<dyn Cache>,
+    /// Whether that is a cache, and not nothing.
+    is_shared: bool,
     loader: Box<dyn Load<V>>,
     pub(super) options: ReadThroughOptions,
     pub(super) local: moka::sync::Cache<String, LocalCopy<V>>,
@@ -40,8 +41,20 @@ pub(super) struct State<V> {
 pub(super) struct LocalCopy<V> {
     pub(super) value: Option<Arc<V>>,
     version: u64,
+    /// When it was looked up, and how old it was then.
+    asked_at: Duration,
+    age: Duration,
     pub(super) refresh_at: Duration,
     pub(super) ends_at: Duration,
+}
+
+/// What a look-up found.
+struct Found<V> {
+    loaded: Loaded<V>,
+    /// How old it was when the look-up began.
+    age: Duration,
+    /// Whether no newer state is known to the shared cache.
+    is_newest: bool,
 }
 
 impl<V> Clone for LocalCopy<V> {
@@ -51,15 +64,17 @@ impl<V> Clone for LocalCopy<V> {
 }
 
 impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
+    /// With a cache that processes share, or none.
     pub(super) fn new(
-        cache: Arc<dyn Cache>,
+        cache: Option<Arc<dyn Cache>>,
         loader: impl Load<V>,
         options: ReadThroughOptions,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            cache,
+            is_shared: cache.is_some(),
+            cache: cache.unwrap_or_else(|| Arc::new(Alone)),
             loader: Box::new(loader),
             local: bounded(options.local_capacity).time_to_live(options.local_ttl).build(),
             // The newest of them count: those of which somebody has just been told.
@@ -101,16 +116,43 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
         }
     }
 
+    /// The copy of the key, if its time is not over. It is refreshed behind the caller where that is close.
+    pub(super) fn copy_of(self: &Arc<Self>, key: &str) -> Option<LocalCopy<V>> {
+        let copy = self.local.get(key)?;
+        let now = self.clock.elapsed();
+        if now >= copy.ends_at {
+            return None;
+        }
+        self.counters.hits.add();
+        if copy.value.is_none() {
+            self.counters.negative_hits.add();
+        }
+        self.counters.oldest.note(now, copy.age + now.saturating_sub(copy.asked_at));
+        if now >= copy.refresh_at {
+            self.refresh(key);
+        }
+        Some(copy)
+    }
+
+    pub(super) fn counts(&self) -> ReadThroughCounts {
+        // What has ended or was evicted is counted until then.
+        self.local.run_pending_tasks();
+        let bound = self.options.staleness_bound(self.is_shared);
+        self.counters.read(self.clock.elapsed(), self.local.entry_count(), bound)
+    }
+
     /// Asks the shared cache, and then the loader. What is found is kept if nobody invalidated the key meanwhile.
     async fn look_up(self: Arc<Self>, begun: Begun<V>) {
         // What was true then may be over when it is told.
         let asked_at = self.clock.elapsed();
         match self.find(&begun.key).await {
-            Ok((found, newest)) => {
-                let value = found.value.map(Arc::new);
-                let copy = self.copy(value.clone(), found.version, asked_at);
+            Ok(Found { loaded, age, is_newest }) => {
+                let value = loaded.value.map(Arc::new);
+                let copy = self.copy(value.clone(), loaded.version, asked_at, age);
+                let now = self.clock.elapsed();
+                self.counters.oldest.note(now, age + now.saturating_sub(asked_at));
                 self.flights.land(begun, Ok(value), |key| {
-                    if newest && found.version >= self.floor(key) {
+                    if is_newest && loaded.version >= self.floor(key) {
                         self.local.insert(key.to_owned(), copy);
                     } else {
                         self.local.invalidate(key);
@@ -118,23 +160,31 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
                 });
             }
             Err(error) => {
-                self.counters.failures.add();
+                if error.kind() != ErrorKind::NotFound {
+                    self.counters.failures.add();
+                }
                 self.flights.land(begun, Err(error), |key| self.postpone(key));
             }
         }
     }
 
-    /// What the shared cache or the loader has, and whether no newer state is known to the shared cache.
-    async fn find(&self, key: &str) -> Result<(Loaded<V>, bool)> {
+    /// What the shared cache or the loader has.
+    async fn find(&self, key: &str) -> Result<Found<V>> {
         let shared = self.shared_key(key);
-        let mut is_there = true;
+        let (asked_at, mut is_there) = (self.clock.now(), true);
         match self.in_time(self.cache.get(&shared)).await {
             // It may have missed a removal, or have lost what was set.
             Ok(Some(cached)) if cached.version < self.floor(key) => {}
             Ok(Some(cached)) => match wire::value(&cached.value) {
-                Some(value) => {
+                Some(wire::SharedValue { value, loaded_at }) => {
                     self.counters.shared_hits.add();
-                    return Ok((Loaded { value, version: cached.version }, true));
+                    // No clock of another process makes it older than it can be.
+                    let age = asked_at.since(loaded_at).min(self.options.oldest_shared());
+                    return Ok(Found {
+                        loaded: Loaded { value, version: cached.version },
+                        age,
+                        is_newest: true,
+                    });
                 }
                 // Written by a program with another idea of the values.
                 None => {
@@ -149,33 +199,33 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
             }
         }
         self.counters.loads.add();
-        let limit = self.options.load_timeout;
+        let (limit, loaded_at) = (self.options.load_timeout, self.clock.now());
         let loaded = tokio::time::timeout(limit, self.loader.load(key)).await.unwrap_or_else(|_| {
             let message = format!("nothing was loaded within {} ms", limit.as_millis());
             Err(Error::new(ErrorKind::Unavailable, message))
         })?;
+        let found = |loaded, is_newest| Found { loaded, age: Duration::ZERO, is_newest };
         // Whoever waits for the value does not wait for a silent cache twice.
         if !is_there {
-            return Ok((loaded, true));
+            return Ok(found(loaded, true));
         }
-        let bytes = wire::bytes(loaded.value.as_ref())?;
+        let bytes = wire::bytes(loaded.value.as_ref(), loaded_at)?;
         let ttl =
             self.jittered(if loaded.value.is_some() { self.options.ttl } else { self.options.negative_ttl });
-        let newest = match self.in_time(self.cache.set(&shared, bytes, loaded.version, ttl)).await {
-            Ok(newest) => newest,
+        let is_newest = match self.in_time(self.cache.set(&shared, bytes, loaded.version, ttl)).await {
+            Ok(is_newest) => is_newest,
             Err(error) => {
                 self.is_away(&error);
                 true
             }
         };
-        Ok((loaded, newest))
+        Ok(found(loaded, is_newest))
     }
 
     /// A call to the shared cache, which may take a quarter of what the loader may: without an answer it is away.
     pub(super) async fn in_time<T: Send>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let silent = |_| Err(Error::new(ErrorKind::Unavailable, "the shared cache does not answer"));
-        let limit = (self.options.load_timeout / 4).max(SHORTEST);
-        tokio::time::timeout(limit, call).await.unwrap_or_else(silent)
+        tokio::time::timeout(self.options.call_timeout(), call).await.unwrap_or_else(silent)
     }
 
     fn is_away(&self, error: &Error) {
@@ -183,12 +233,13 @@ impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> State<V> {
         tracing::debug!(cache = %self.options.name, %error, "the shared cache did not answer");
     }
 
-    fn copy(&self, value: Option<Arc<V>>, version: u64, asked_at: Duration) -> LocalCopy<V> {
+    fn copy(&self, value: Option<Arc<V>>, version: u64, asked_at: Duration, age: Duration) -> LocalCopy<V> {
         let options = &self.options;
         let ttl =
             if value.is_some() { options.local_ttl } else { options.local_ttl.min(options.negative_ttl) };
         let ttl = self.jittered(ttl);
-        LocalCopy { value, version, refresh_at: asked_at + ttl / 4 * 3, ends_at: asked_at + ttl }
+        let (refresh_at, ends_at) = (asked_at + ttl / 4 * 3, asked_at + ttl);
+        LocalCopy { value, version, asked_at, age, refresh_at, ends_at }
     }
 
     /// Up to a tenth less, so that what was loaded together does not end together.
