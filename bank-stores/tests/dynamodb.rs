@@ -20,10 +20,11 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use bank_stores::dynamodb::DynamoItems;
-use bank_stores::items::{Change, Key, Transaction};
+use bank_stores::items::{Change, Committed, Key, Transaction};
 use bank_stores::outbox::{Edge, Event, NewEvent, Position, ShardId};
-use bank_stores::{ErrorKind, Outbox, Result};
+use bank_stores::{ErrorKind, ItemsExt as _, Outbox, Result};
 use server::{fresh, shared};
+use tokio::time::Instant;
 
 mod sharded {
     use super::*;
@@ -52,6 +53,21 @@ const SHARD: ShardId = ShardId::new(0);
 fn transaction(id: &str) -> Transaction {
     let event = NewEvent::new(id, "s", "put", serde_json::json!({}));
     Transaction::new(id).change(Change::put_bytes(Key::new("p", id), id.to_owned())).event(event)
+}
+
+/// Commits beside many others: where nothing happened since the server was too busy, it is sent again under its id.
+async fn commit_unless_refused(items: &DynamoItems, transaction: Transaction) -> Result<Committed> {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    loop {
+        match items.commit_one(transaction.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && Instant::now() < deadline => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn commit(items: &DynamoItems, transaction: Transaction) {
+    commit_unless_refused(items, transaction).await.unwrap();
 }
 
 /// The events of the first shard behind this position, and the position behind them.

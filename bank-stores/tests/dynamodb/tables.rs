@@ -19,7 +19,7 @@ use bank_stores::{
 use tokio::time::Instant;
 
 use crate::server::{client, shared, table};
-use crate::{SHARD, events_behind, named, refusal, transaction};
+use crate::{SHARD, commit, events_behind, named, refusal, transaction};
 
 const NOW: Consistency = Consistency::Current;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -190,7 +190,7 @@ async fn a_consumer_that_comes_while_events_are_forgotten_misses_none_or_is_told
     let (mut kept, mut told) = (0, 0);
     for round in 0..30_u64 {
         for n in 0..3 {
-            one.commit_one(transaction(&format!("{round}.{n}"))).await.unwrap();
+            commit(&one, transaction(&format!("{round}.{n}"))).await;
         }
         let oldest = one.edge(SHARD, Edge::Oldest).await.unwrap();
         let name = format!("consumer{round}");
