@@ -194,7 +194,9 @@ mod tests {
     async fn calls_that_are_dropped_count_where_nobody_had_an_answer_since() {
         let breaker = breaker();
         let called = std::sync::atomic::AtomicU32::new(0);
-        let count = || drop(called.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let count = || {
+            called.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        };
         let attempts = || [(); 3].map(|()| breaker.enter().unwrap().when_dropped(&count));
         // Too early to say anything.
         drop(attempts());

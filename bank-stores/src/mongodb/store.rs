@@ -110,7 +110,9 @@ impl Store {
         let outcome = waited.unwrap_or_else(|_| Err(DriverError::from(std::io::ErrorKind::TimedOut)));
         match heard(&outcome) {
             Heard::Answer => attempt.answered(),
-            Heard::Silence(error) => drop(attempt.failed(error)),
+            Heard::Silence(error) => {
+                attempt.failed(error);
+            }
             Heard::Nothing => attempt.ended(),
         }
         outcome
