@@ -36,6 +36,8 @@ pub mod seal;
 
 #[cfg(any(feature = "dynamodb", feature = "kms"))]
 mod aws;
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "mongodb"))]
+mod breaker;
 mod canonical;
 mod sealed;
 mod shared;
@@ -48,7 +50,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use consistency::{Consistency, Freshness};
 pub use documents::{Documents, DocumentsExt};
 pub use error::{Error, ErrorKind, Result};
-pub use items::{Items, ItemsExt};
+pub use items::{Items, ItemsExt, ItemsScan};
 pub use ledger::{Ledger, LedgerExt};
 pub use limit::Limits;
 pub use money::{Currency, Money};

@@ -2,7 +2,7 @@
 //!
 //! | Form | Layout |
 //! | --- | --- |
-//! | bytes | `MARK`, length of the key's id (one byte), the id, nonce (12), ciphertext, tag (16) |
+//! | bytes | `MARK`, length of the key's id (one byte), the id, nonce (24), ciphertext, tag (16) |
 //! | text | `sealed.1.`, the key's id, `.`, nonce, ciphertext and tag in unpadded base64url |
 //! | JSON | a text as sealed text; any other value as `{"sealed": TEXT}` over its JSON |
 
@@ -17,12 +17,15 @@ pub(crate) const FIELD: &str = "sealed";
 
 /// The longest id of a key, in bytes.
 pub(crate) const MAX_KEY_ID: usize = 64;
+/// The length of the nonce and of the tag of each value, in bytes.
+const NONCE: usize = 24;
+const TAG: usize = 16;
 /// By how much sealing lengthens bytes, at most: mark, id with its length, nonce and tag.
-pub(crate) const MORE_BYTES: usize = MARK.len() + 1 + MAX_KEY_ID + 12 + 16;
+pub(crate) const MORE_BYTES: usize = MARK.len() + 1 + MAX_KEY_ID + NONCE + TAG;
 
 /// The longest sealed text of so many bytes.
 pub(crate) const fn longest_text(plain: usize) -> usize {
-    TEXT.len() + MAX_KEY_ID + 1 + (12 + plain + 16).div_ceil(3) * 4
+    TEXT.len() + MAX_KEY_ID + 1 + (NONCE + plain + TAG).div_ceil(3) * 4
 }
 
 /// How long this text may be where a text may have `most` bytes: longer, where it is sealed.

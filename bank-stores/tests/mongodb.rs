@@ -20,7 +20,8 @@ use bank_stores::{
 };
 use between::{Between, contains};
 use serde_json::{Value, json};
-use server::{fresh, port, somewhere};
+use server::{Server, fresh, port, somewhere};
+use tokio::time::Instant;
 
 const NOW: Consistency = Consistency::Current;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -109,6 +110,43 @@ async fn a_server_that_is_away_is_unavailable() {
     let options = MongoOptions::new(&format!("mongodb://127.0.0.1:{free}")).unwrap();
     let options = options.connect_timeout(Duration::from_millis(200));
     assert_eq!(MongoDocuments::open(options).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_server_is_away_calls_are_refused_at_once_and_it_comes_back_by_itself() {
+    let Some(mut server) = Server::start() else { return };
+    let short = Duration::from_millis(500);
+    let options = fresh(&server.url()).connect_timeout(short).response_timeout(short);
+    let documents = MongoDocuments::open(options.pause(Duration::from_secs(5))).await.unwrap();
+    let slow = Duration::from_secs(60);
+    // A machine that is slow is not away, and makes the collection at last.
+    let start = Instant::now();
+    while let Err(error) = documents.declare(&Collection::new("c")).await {
+        assert!(start.elapsed() < slow, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.running.kill();
+    let mut at_once = 0;
+    for n in 0..200 {
+        let error = match n % 2 {
+            0 => documents.get("c", "1", NOW).await.unwrap_err(),
+            _ => documents.write_one("c", insert("w1", "1", &json!({}))).await.unwrap_err(),
+        };
+        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Indeterminate), "{error:?}");
+        at_once += u32::from(error.message().contains("is away since"));
+    }
+    assert!(at_once > 150, "{at_once} of 200 did not even try");
+    server.running.restart();
+    let start = Instant::now();
+    // A server that is killed may lose what it acknowledged last.
+    while let Err(error) = documents.declare(&Collection::new("c")).await {
+        assert!(start.elapsed() < slow, "it does not come back: {error:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    while let Err(error) = documents.write_one("c", insert("w2", "2", &json!({}))).await {
+        assert!(start.elapsed() < slow, "it does not write: {error:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

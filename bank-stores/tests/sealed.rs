@@ -11,6 +11,8 @@ mod ground;
 mod keyring;
 #[path = "sealed/rotation.rs"]
 mod rotation;
+#[path = "sealed/unsealed.rs"]
+mod unsealed;
 #[path = "sealed/values.rs"]
 mod values;
 

@@ -3,10 +3,12 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use tokio::time::Instant;
 
 use super::error::{Met, given_up, met};
+use super::sent::watched;
+use crate::breaker::{Attempt, Away, Breaker};
 use crate::{Error, ErrorKind, Random as _, Result, SystemRandom};
 
 /// How long the first pause is at most, and the last.
@@ -66,6 +68,7 @@ impl Tries {
 ///
 /// The outer error is what the call ends with; the inner one is a refusal, for a caller that knows what it means.
 pub(super) async fn call<T, E, F>(
+    breaker: &Breaker,
     name: &'static str,
     effect: Effect,
     deadline: Instant,
@@ -75,13 +78,16 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     F: Future<Output = Result<T, SdkError<E>>>,
 {
+    let mut attempt = breaker.enter().map_err(Away::into_error)?;
     let mut tries = Tries::until(deadline);
     let start = Instant::now();
     let mut sent = 0_u32;
     loop {
         sent += 1;
-        let error = match send().await {
+        let (outcome, was_sent) = watched(send()).await;
+        let error = match outcome {
             Ok(answer) => {
+                attempt.answered();
                 tracing::trace!(
                     operation = name,
                     tries = sent,
@@ -92,7 +98,8 @@ where
             }
             Err(error) => error,
         };
-        let met = met(&error);
+        heard(&mut attempt, &error);
+        let met = met(&error, was_sent);
         tracing::debug!(operation = name, tries = sent, met = ?met, "DynamoDB did not do it");
         match met {
             Met::Refused => return Ok(Err(error)),
@@ -100,13 +107,32 @@ where
             Met::NotNow => {}
         }
         if !tries.again().await {
+            unheard(&mut attempt, &error);
             return Err(given_up(error, tries.lost));
         }
     }
 }
 
+/// Notes what the error of a try says of the service.
+pub(super) fn heard<E>(attempt: &mut Attempt<'_>, error: &SdkError<E>) {
+    match error {
+        SdkError::ServiceError(_) => attempt.answered(),
+        // It was never asked.
+        SdkError::ConstructionFailure(_) => attempt.ended(),
+        _ => {}
+    }
+}
+
+/// Notes that a call is given up with this error, which the service has not answered unless it is an answer.
+pub(super) fn unheard<E: StdError + 'static>(attempt: &mut Attempt<'_>, error: &SdkError<E>) {
+    if !matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_)) {
+        attempt.failed(&DisplayErrorContext(error));
+    }
+}
+
 /// A call whose refusal means nothing in particular.
 pub(super) async fn plain<T, E, F>(
+    breaker: &Breaker,
     name: &'static str,
     effect: Effect,
     deadline: Instant,
@@ -116,5 +142,5 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     F: Future<Output = Result<T, SdkError<E>>>,
 {
-    call(name, effect, deadline, send).await?.map_err(|error| given_up(error, false))
+    call(breaker, name, effect, deadline, send).await?.map_err(|error| given_up(error, false))
 }

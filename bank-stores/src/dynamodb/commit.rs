@@ -12,10 +12,12 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::Instant;
 
 use super::DynamoItems;
-use super::calls::Tries;
+use super::calls::{Tries, heard, unheard};
 use super::error::{Met, Reason, given_up, met};
 use super::ids::Known;
 use super::rows::{At, Row, bytes, event, number, put, remembered, text};
+use super::sent::watched;
+use crate::breaker::Away;
 use crate::items::{Change, Committed, Condition, Transaction};
 use crate::{Error, ErrorKind, Result, Timestamp, random};
 
@@ -127,17 +129,20 @@ impl DynamoItems {
     async fn send(&self, sending: &Sending<'_>, places: &Places, tries: &mut Tries) -> Result<Ended> {
         let (actions, roles) = self.actions(sending, places)?;
         let reserved = self.lasting();
+        let mut attempt = self.breaker.enter().map_err(Away::into_error)?;
         loop {
             // A process that stood still comes back to slots that may be forgotten by now.
             if self.lasting().since(reserved) > STILL && !places.is_empty() {
                 return Ok(Ended::PlaceTaken);
             }
-            let sent =
-                self.client.transact_write_items().set_transact_items(Some(actions.clone())).send().await;
-            let Err(error) = sent else {
+            let send = self.client.transact_write_items().set_transact_items(Some(actions.clone())).send();
+            let (outcome, was_sent) = watched(send).await;
+            let Err(error) = outcome else {
+                attempt.answered();
                 let committed = Committed::new(sending.transaction.id.clone(), sending.versions.clone());
                 return Ok(Ended::Committed(committed));
             };
+            heard(&mut attempt, &error);
             match &error {
                 SdkError::ServiceError(refused)
                     if let TransactWriteItemsError::TransactionCanceledException(cancelled) =
@@ -152,15 +157,16 @@ impl DynamoItems {
                         None => {}
                     }
                 }
-                _ => match met(&error) {
+                _ => match met(&error, was_sent) {
                     Met::Refused => return Err(given_up(error, tries.lost)),
                     Met::Lost => tries.lost = true,
                     Met::NotNow => {}
                 },
             }
             if !tries.again().await {
+                unheard(&mut attempt, &error);
                 return Err(match error {
-                    SdkError::ServiceError(_) if met(&error) == Met::Refused => {
+                    SdkError::ServiceError(_) if met(&error, was_sent) == Met::Refused => {
                         tries.over().with_source(error)
                     }
                     error => given_up(error, tries.lost),
@@ -171,15 +177,16 @@ impl DynamoItems {
 
     /// What a refusal means where an earlier try got no answer.
     async fn after_lost_tries(&self, sending: &Sending<'_>, refusal: Error) -> Result<Ended> {
-        match self.known(&sending.transaction.id).await? {
+        let maybe = |source| {
+            let message = "an answer was lost: what was asked for may have happened";
+            Error::new(ErrorKind::Indeterminate, message).with_source(source)
+        };
+        match self.known(&sending.transaction.id).await.map_err(maybe)? {
             Some(known) => Ok(match known.outcome(&sending.content, sending.owner) {
                 Ok(committed) => Ended::Committed(committed),
                 Err(error) => Ended::Refused(error),
             }),
-            None => {
-                let message = "an answer was lost: what was asked for may have happened";
-                Err(Error::new(ErrorKind::Indeterminate, message).with_source(refusal))
-            }
+            None => Err(maybe(refusal)),
         }
     }
 

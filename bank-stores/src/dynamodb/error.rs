@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::{Error, ErrorKind};
@@ -18,12 +19,18 @@ pub(super) enum Met {
     Refused,
 }
 
-/// What a try has met.
-pub(super) fn met<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Met {
+/// What a try has met, which was sent or not.
+pub(super) fn met<E: ProvideErrorMetadata>(error: &SdkError<E>, was_sent: bool) -> Met {
     match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) | SdkError::DispatchFailure(_)
+            if !was_sent =>
+        {
+            Met::NotNow
+        }
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Met::Lost,
         SdkError::DispatchFailure(failure) => {
-            let refused = failure.as_connector_error().is_some_and(|error| was_refused(error));
+            let refused = failure.as_connector_error().and_then(|error| cause::<io::Error>(error));
+            let refused = refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
             // Only connecting has a timeout of the connector's own.
             if refused || failure.is_timeout() || failure.is_user() { Met::NotNow } else { Met::Lost }
         }
@@ -42,19 +49,16 @@ pub(super) fn met<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Met {
     }
 }
 
-/// Whether nobody took the connection.
-fn was_refused(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
-            return true;
+/// The first error of this type among an error and its causes.
+fn cause<'a, C: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a C> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
-        cause = error.source();
+        next = error.source();
     }
-    false
+    None
 }
 
 /// The reasons why a transaction was cancelled, one for each of its actions.
@@ -93,7 +97,11 @@ where
         _ if lost => {
             (ErrorKind::Indeterminate, "DynamoDB did not answer: what was asked for may have happened")
         }
-        _ if met(&error) != Met::Refused => {
+        _ if cause::<CredentialsError>(&error).is_some() => {
+            let message = "there are no credentials to call DynamoDB with: see what the environment gives";
+            (ErrorKind::Unavailable, message)
+        }
+        _ if met(&error, true) != Met::Refused => {
             (ErrorKind::Unavailable, "DynamoDB cannot be reached, or has too much to do")
         }
         Some("ResourceNotFoundException") => {

@@ -128,7 +128,7 @@ impl DynamoItems {
                 .limit(asked)
                 .send()
         };
-        let got = plain("Query", Effect::None, self.deadline(), ask).await?;
+        let got = plain(&self.breaker, "Query", Effect::None, self.deadline(), ask).await?;
         let mut rows = got.items.iter().flatten().map(|row| Slot::read(shard, row));
         if after.number() > 0 {
             let own = rows.next().transpose()?;
@@ -220,7 +220,7 @@ impl DynamoItems {
                     .set_exclusive_start_key(start.clone())
                     .send()
             };
-            let got = plain("Query", Effect::None, self.deadline(), ask).await?;
+            let got = plain(&self.breaker, "Query", Effect::None, self.deadline(), ask).await?;
             for row in got.items.iter().flatten() {
                 let slot: u64 = super::rows::text_of(row, "sk")?.parse().map_err(|_| unreadable("sk"))?;
                 taken.insert(slot);
@@ -273,7 +273,7 @@ impl DynamoItems {
                 };
                 put.expression_attribute_values(":n", number(instead.unwrap_or(position).number())).send()
             };
-            let Err(error) = call("PutItem", Effect::None, self.deadline(), put).await? else {
+            let Err(error) = call(&self.breaker, "PutItem", Effect::None, self.deadline(), put).await? else {
                 return Ok(());
             };
             let kept = match error.as_service_error() {
@@ -336,7 +336,9 @@ impl DynamoItems {
         let mut tries = Tries::until(self.deadline());
         loop {
             let send = || self.client.transact_write_items().set_transact_items(Some(actions.clone())).send();
-            let Err(error) = call("TransactWriteItems", Effect::Some, self.deadline(), send).await? else {
+            let Err(error) =
+                call(&self.breaker, "TransactWriteItems", Effect::Some, self.deadline(), send).await?
+            else {
                 return Ok(true);
             };
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
@@ -378,7 +380,7 @@ impl DynamoItems {
                         .send(),
                 }
             };
-            let got = plain("Query", Effect::None, self.deadline(), ask).await?;
+            let got = plain(&self.breaker, "Query", Effect::None, self.deadline(), ask).await?;
             rows.extend(got.items.into_iter().flatten());
             start = got.last_evaluated_key;
             if start.is_none() {
@@ -393,7 +395,7 @@ impl DynamoItems {
             let key: Row = row.into_iter().filter(|(name, _)| matches!(&**name, "pk" | "sk")).collect();
             let delete =
                 || self.client.delete_item().table_name(self.table()).set_key(Some(key.clone())).send();
-            plain("DeleteItem", Effect::Some, self.deadline(), delete).await?;
+            plain(&self.breaker, "DeleteItem", Effect::Some, self.deadline(), delete).await?;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl DynamoItems {
             put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
         };
         // Where its writer is just committing, it is asked again. It may be asked twice: it says the same then.
-        let Err(error) = call("PutItem", Effect::None, self.deadline(), put).await? else {
+        let Err(error) = call(&self.breaker, "PutItem", Effect::None, self.deadline(), put).await? else {
             return Ok(Settled::Never);
         };
         match error.as_service_error() {

@@ -14,6 +14,7 @@ use super::calls::{Effect, plain};
 use super::rows::{At, Row, item, number, partition, text, text_of};
 use super::slots::{Counter, Passed};
 use super::table::{self, Store};
+use crate::breaker::Breaker;
 use crate::clock::Believed;
 use crate::items::{Committed, Item, Key, MAX_KEY, Query, Settled, SortRange, Transaction, WriteId};
 use crate::outbox::{Edge, Events, Position, ShardId};
@@ -21,11 +22,14 @@ use crate::{Consistency, Cursor, Direction, Error, Items, Outbox, Page, Result, 
 
 /// How often a page is asked for before it is given short: what has expired fills none.
 const CALLS: usize = 4;
+/// A service that is there answers in less.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Items in a table of DynamoDB.
 pub struct DynamoItems {
     pub(super) client: Client,
     pub(super) options: DynamoOptions,
+    pub(super) breaker: Breaker,
     pub(super) store: Store,
     /// When the count of each shard was seen where.
     passed: Mutex<Vec<Passed>>,
@@ -44,10 +48,12 @@ impl DynamoItems {
     /// `Invalid`, field `table`, where there is none or it has other keys; `Denied` where this user may not use it.
     pub async fn open(options: DynamoOptions) -> Result<Self> {
         let client = options.client().await;
-        let store = table::open(&client, &options).await?;
+        let breaker = Breaker::new("DynamoDB", options.pause, PATIENCE);
+        let store = table::open(&client, &options, &breaker).await?;
         let passed = Mutex::new((0..store.shards).map(|_| Passed::default()).collect());
         Ok(Self {
             client,
+            breaker,
             store,
             passed,
             polled: tokio::sync::Mutex::default(),
@@ -60,7 +66,7 @@ impl DynamoItems {
 
     /// Whether the table can be read, and what hinders it.
     pub async fn ping(&self) -> Result<()> {
-        match table::store(&self.client, &self.options).await? {
+        match table::store(&self.client, &self.options, &self.breaker).await? {
             Some(store) if store.epoch == self.store.epoch => Ok(()),
             _ => Err(Error::invalid("table", "the table is another one than was opened")),
         }
@@ -94,7 +100,7 @@ impl DynamoItems {
             let get = self.client.get_item().table_name(self.table()).set_key(Some(key.clone()));
             get.consistent_read(current).send()
         };
-        Ok(plain("GetItem", Effect::None, self.deadline(), get).await?.item)
+        Ok(plain(&self.breaker, "GetItem", Effect::None, self.deadline(), get).await?.item)
     }
 }
 
@@ -158,7 +164,7 @@ impl Items for DynamoItems {
                     }));
                 ask.filter_expression("attribute_not_exists(x) OR x > :now").send()
             };
-            let got = plain("Query", Effect::None, self.deadline(), ask).await?;
+            let got = plain(&self.breaker, "Query", Effect::None, self.deadline(), ask).await?;
             for row in got.items.iter().flatten() {
                 items.push(item(row)?);
             }

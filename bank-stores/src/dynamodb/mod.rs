@@ -20,6 +20,8 @@
 //! why, and what a reader does about a place that stays empty. A writer that dies between the two holds up the readers of its shard
 //! for [`DynamoOptions::patience`].
 //!
+//! While the service is away, calls are `Unavailable` at once, but for one now and then that looks whether it is back.
+//!
 //! A table belongs to one region: a global table, in which the last writer wins, keeps none of these promises. The table removes what
 //! has expired by itself, some time later (time to live).
 
@@ -32,6 +34,8 @@ mod items;
 mod options;
 mod retention;
 mod rows;
+mod scan;
+mod sent;
 mod slots;
 mod table;
 

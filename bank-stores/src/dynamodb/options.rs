@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
 
+use super::sent::Watch;
 use crate::aws::AwsOptions;
 use crate::{Clock, Error, Result, SystemClock};
 
@@ -22,6 +25,7 @@ pub struct DynamoOptions {
     pub(super) shards: u16,
     pub(super) create: bool,
     pub(super) deadline: Duration,
+    pub(super) pause: Duration,
     pub(super) patience: Duration,
     pub(super) poll: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -46,6 +50,7 @@ impl DynamoOptions {
             shards: 16,
             create: false,
             deadline: Duration::from_secs(5),
+            pause: Duration::from_millis(200),
             patience: Duration::from_millis(250),
             poll: Duration::from_millis(100),
             clock: Arc::new(SystemClock::new()),
@@ -145,6 +150,12 @@ impl DynamoOptions {
         self
     }
 
+    /// How often it is looked whether a service that is away is back; 200 ms otherwise. In between, calls are `Unavailable` at once.
+    pub const fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     /// How long a reader waits for an event whose place was reserved, before it takes the place away; 250 ms otherwise.
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -165,8 +176,17 @@ impl DynamoOptions {
 
     pub(super) async fn client(&self) -> Client {
         // Sent again by this adapter, which knows what may be.
-        Client::new(&self.aws.load(RetryConfig::disabled()).await)
+        client(&self.sdk_config().await)
     }
+
+    pub(super) async fn sdk_config(&self) -> SdkConfig {
+        self.aws.load(RetryConfig::disabled()).await
+    }
+}
+
+/// A client whose calls tell whether they were sent.
+pub(super) fn client(config: &SdkConfig) -> Client {
+    Client::from_conf(Builder::from(config).interceptor(Watch).build())
 }
 
 impl fmt::Debug for DynamoOptions {

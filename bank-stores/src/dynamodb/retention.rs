@@ -151,7 +151,7 @@ impl DynamoItems {
                     .limit(PORTION as i32)
                     .send()
             };
-            let got = plain("Query", Effect::None, self.deadline(), ask).await?;
+            let got = plain(&self.breaker, "Query", Effect::None, self.deadline(), ask).await?;
             let rows = got.items.unwrap_or_default();
             for some in rows.chunks(DELETED) {
                 self.delete(some).await?;
@@ -172,7 +172,7 @@ impl DynamoItems {
         let mut tries = Tries::until(deadline);
         while !left.is_empty() {
             let write = || self.client.batch_write_item().request_items(self.table(), left.clone()).send();
-            let mut written = plain("BatchWriteItem", Effect::None, deadline, write).await?;
+            let mut written = plain(&self.breaker, "BatchWriteItem", Effect::None, deadline, write).await?;
             left =
                 written.unprocessed_items.as_mut().and_then(|of| of.remove(self.table())).unwrap_or_default();
             // What is throttled is left out.

@@ -69,7 +69,7 @@ impl DynamoItems {
             update.return_values(ReturnValue::UpdatedNew).send()
         };
         // Added twice, some stay empty. Nothing that the caller asked for happens by it.
-        let added = plain("UpdateItem", Effect::None, deadline, add).await?;
+        let added = plain(&self.breaker, "UpdateItem", Effect::None, deadline, add).await?;
         let newest = number_of(&added.attributes.unwrap_or_default(), "n")?;
         Ok(newest.saturating_sub(slots) + 1)
     }
@@ -81,7 +81,7 @@ impl DynamoItems {
             let put = self.client.put_item().table_name(self.table()).set_item(Some(row.clone()));
             put.condition_expression("attribute_not_exists(pk)").send()
         };
-        match call("PutItem", Effect::None, deadline, put).await? {
+        match call(&self.breaker, "PutItem", Effect::None, deadline, put).await? {
             Ok(_) => Ok(()),
             Err(error)
                 if error
@@ -124,7 +124,7 @@ impl DynamoItems {
                 let keys =
                     keys.map_err(|source| Error::invalid("table", "it cannot be asked").with_source(source))?;
                 let get = || self.client.batch_get_item().request_items(self.table(), keys.clone()).send();
-                let mut got = plain("BatchGetItem", Effect::None, deadline, get).await?;
+                let mut got = plain(&self.breaker, "BatchGetItem", Effect::None, deadline, get).await?;
                 for row in got.responses.as_ref().and_then(|of| of.get(self.table())).into_iter().flatten() {
                     let shard = super::rows::text_of(row, "pk")?
                         .strip_prefix("c#")

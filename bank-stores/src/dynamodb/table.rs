@@ -14,6 +14,7 @@ use super::DynamoOptions;
 use super::calls::{Effect, call, plain};
 use super::error::given_up;
 use super::rows::{At, number, number_of};
+use crate::breaker::Breaker;
 use crate::outbox::new_epoch;
 use crate::{Error, ErrorKind, Result};
 
@@ -29,18 +30,20 @@ pub(super) struct Store {
 }
 
 /// Sees to it that the table is there and as it has to be, and gives the store that it is.
-pub(super) async fn open(client: &Client, options: &DynamoOptions) -> Result<Store> {
+pub(super) async fn open(client: &Client, options: &DynamoOptions, breaker: &Breaker) -> Result<Store> {
     let deadline = Instant::now() + options.deadline;
     let describe = || client.describe_table().table_name(&options.table).send();
-    let described = match call("DescribeTable", Effect::None, deadline, describe).await? {
+    let described = match call(breaker, "DescribeTable", Effect::None, deadline, describe).await? {
         Ok(described) => described.table,
         Err(error) => match error.as_service_error().and_then(|error| error.code()) {
-            Some("ResourceNotFoundException") if options.create => Some(create(client, options).await?),
+            Some("ResourceNotFoundException") if options.create => {
+                Some(create(client, options, breaker).await?)
+            }
             _ => return Err(given_up(error, false)),
         },
     };
     check(described.as_ref())?;
-    let read = || store(client, options);
+    let read = || store(client, options, breaker);
     if let Some(store) = read().await? {
         return Ok(store);
     }
@@ -52,7 +55,7 @@ pub(super) async fn open(client: &Client, options: &DynamoOptions) -> Result<Sto
         put.condition_expression("attribute_not_exists(pk)").send()
     };
     // Where it is refused, somebody else has made it.
-    let made = call("PutItem", Effect::Some, deadline, put).await?;
+    let made = call(breaker, "PutItem", Effect::Some, deadline, put).await?;
     match read().await? {
         Some(store) => Ok(store),
         None => Err(made.err().map_or_else(unfit, |error| given_up(error, false))),
@@ -60,12 +63,17 @@ pub(super) async fn open(client: &Client, options: &DynamoOptions) -> Result<Sto
 }
 
 /// The store that the table is, if it is one.
-pub(super) async fn store(client: &Client, options: &DynamoOptions) -> Result<Option<Store>> {
+pub(super) async fn store(
+    client: &Client,
+    options: &DynamoOptions,
+    breaker: &Breaker,
+) -> Result<Option<Store>> {
     let read = || {
         let get = client.get_item().table_name(&options.table).set_key(Some(At::store().row()));
         get.consistent_read(true).send()
     };
-    let Some(row) = plain("GetItem", Effect::None, Instant::now() + options.deadline, read).await?.item
+    let Some(row) =
+        plain(breaker, "GetItem", Effect::None, Instant::now() + options.deadline, read).await?.item
     else {
         return Ok(None);
     };
@@ -104,7 +112,7 @@ fn unfit() -> Error {
 }
 
 /// Makes the table, and waits until it can be used.
-async fn create(client: &Client, options: &DynamoOptions) -> Result<TableDescription> {
+async fn create(client: &Client, options: &DynamoOptions, breaker: &Breaker) -> Result<TableDescription> {
     let deadline = Instant::now() + MAKING;
     let wrong = |source| Error::invalid("table", "the table cannot be described").with_source(source);
     let keys = [("pk", KeyType::Hash), ("sk", KeyType::Range)].map(|(name, kind)| {
@@ -120,7 +128,7 @@ async fn create(client: &Client, options: &DynamoOptions) -> Result<TableDescrip
     for (key, attribute) in keys {
         creating = creating.key_schema(key.map_err(wrong)?).attribute_definitions(attribute.map_err(wrong)?);
     }
-    match call("CreateTable", Effect::Some, deadline, || creating.clone().send()).await? {
+    match call(breaker, "CreateTable", Effect::Some, deadline, || creating.clone().send()).await? {
         Ok(_) => {}
         // Somebody else makes it.
         Err(error)
@@ -129,7 +137,7 @@ async fn create(client: &Client, options: &DynamoOptions) -> Result<TableDescrip
     }
     loop {
         let describe = || client.describe_table().table_name(&options.table).send();
-        let described = plain("DescribeTable", Effect::None, deadline, describe).await?.table;
+        let described = plain(breaker, "DescribeTable", Effect::None, deadline, describe).await?.table;
         if let Some(table) = described.filter(|table| table.table_status() == Some(&TableStatus::Active)) {
             let live = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true).build();
             let live = live.map_err(wrong)?;
@@ -138,7 +146,7 @@ async fn create(client: &Client, options: &DynamoOptions) -> Result<TableDescrip
                 update.time_to_live_specification(live.clone()).send()
             };
             // Where somebody else was first, it is refused.
-            drop(call("UpdateTimeToLive", Effect::Some, deadline, update).await?);
+            drop(call(breaker, "UpdateTimeToLive", Effect::Some, deadline, update).await?);
             return Ok(table);
         }
         if Instant::now() >= deadline {

@@ -136,6 +136,19 @@ impl Database {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map_err(from_sqlx).map(drop)
     }
 
+    /// Writes the file anew, and empties its log.
+    pub(super) async fn vacuum(&self) -> Result<()> {
+        if self.options.read_only {
+            return Err(self.read_only_refusal());
+        }
+        let mut connection = self.connect_writer().await?;
+        // The log has it once more, until it is emptied.
+        for sql in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+            sqlx::raw_sql(sql).execute(&mut connection).await.map_err(from_sqlx)?;
+        }
+        connection.close().await.map_err(from_sqlx)
+    }
+
     /// The refusal of a write by a store that was opened only to read.
     pub(super) fn read_only_refusal(&self) -> Error {
         Error::new(ErrorKind::Denied, format!("this {} store was opened only to read", self.schema.name))

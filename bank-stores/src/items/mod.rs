@@ -32,7 +32,7 @@ mod key;
 pub use change::{Change, Committed, Condition, MAX_CHANGES, MAX_TRANSACTION, Settled, Transaction, WriteId};
 pub use key::{Item, Key, MAX_KEY, MAX_VALUE, Query, SortRange};
 
-use crate::{Consistency, Error, ErrorKind, Outbox, Page, Result};
+use crate::{Consistency, Error, ErrorKind, Outbox, Page, PageRequest, Result};
 
 /// Keyed items, with an [`Outbox`] of the events of their transactions.
 ///
@@ -67,6 +67,31 @@ pub trait Items: Outbox {
     /// The items of one partition, in the order of `sort`. A page may be short or empty while it has `next`.
     async fn query(&self, query: &Query) -> Result<Page<Item>>;
 }
+
+/// [`Items`] that give all they have, whatever its partition: for maintenance, such as sealing what was written in the clear.
+#[async_trait]
+pub trait ItemsScan: Items {
+    /// A page of all items that have not expired, forward and in an order of the store's own. A page may be short or empty while it has
+    /// `next`. What is there throughout is on one of the pages; what is written meanwhile may be.
+    ///
+    /// # Errors
+    /// `Invalid`, field `direction`, for a page that is read backward.
+    async fn scan(&self, page: &PageRequest) -> Result<Page<Item>>;
+}
+
+/// Checks the page of a scan; adapters call it first.
+#[cfg(any(feature = "dynamodb", feature = "embedded"))]
+pub(crate) fn check_scan(page: &PageRequest) -> Result<()> {
+    page.validate()?;
+    if page.direction == crate::Direction::Backward {
+        return Err(Error::invalid("direction", "all items are read forward"));
+    }
+    Ok(())
+}
+
+/// What the cursors of a scan are bound to.
+#[cfg(any(feature = "dynamodb", feature = "embedded"))]
+pub(crate) const SCAN: [&str; 1] = ["scan"];
 
 /// Conveniences for every [`Items`].
 #[async_trait]

@@ -4,6 +4,7 @@ use ::mongodb::error::{
     Error as DriverError, ErrorKind as Kind, NO_WRITES_PERFORMED, RETRYABLE_WRITE_ERROR, WriteFailure,
 };
 
+use crate::breaker::Away;
 use crate::{Error, ErrorKind};
 
 /// Codes of the server.
@@ -29,8 +30,34 @@ pub(super) enum Effect {
     Some,
 }
 
+/// What the outcome of a call says of the server.
+#[derive(Debug)]
+pub(super) enum Heard<'a> {
+    /// It has answered, whatever it said.
+    Answer,
+    /// Somebody waited for it, and had no answer.
+    Silence(&'a DriverError),
+    /// Neither: a connection broke, say.
+    Nothing,
+}
+
+pub(super) fn heard<T>(outcome: &Result<T, DriverError>) -> Heard<'_> {
+    let Err(error) = outcome else { return Heard::Answer };
+    match &*error.kind {
+        Kind::Command(_) | Kind::Write(_) | Kind::InsertMany(_) | Kind::Authentication { .. } => {
+            Heard::Answer
+        }
+        Kind::ServerSelection { .. } | Kind::DnsResolve { .. } => Heard::Silence(error),
+        Kind::Io(source) if source.kind() == std::io::ErrorKind::TimedOut => Heard::Silence(error),
+        _ => Heard::Nothing,
+    }
+}
+
 /// What a failed call means.
 pub(super) fn from_driver(error: DriverError, effect: Effect) -> Error {
+    if let Some(away) = error.get_custom::<Away>() {
+        return away.into_error();
+    }
     let (kind, field, message) = match (&*error.kind, code(&error)) {
         (Kind::Authentication { .. }, _)
         | (_, Some(code::UNAUTHORIZED | code::AUTHENTICATION_FAILED | code::ATLAS)) => {
@@ -114,5 +141,13 @@ mod tests {
         assert_eq!(from_driver(lost(), Effect::Some).kind(), ErrorKind::Indeterminate);
         assert_eq!(from_driver(lost(), Effect::None).kind(), ErrorKind::Unavailable);
         assert!(!is_duplicate(&lost()));
+    }
+
+    #[test]
+    fn only_who_waited_for_nothing_says_that_a_server_is_away() {
+        let outcome = |kind: std::io::ErrorKind| Err::<(), _>(DriverError::from(kind));
+        assert!(matches!(heard(&outcome(std::io::ErrorKind::TimedOut)), Heard::Silence(_)));
+        assert!(matches!(heard(&outcome(std::io::ErrorKind::ConnectionReset)), Heard::Nothing));
+        assert!(matches!(heard(&Ok(())), Heard::Answer));
     }
 }

@@ -22,6 +22,8 @@
 //! A write whose reply was lost is sent again within the call, since a document remembers the write that it was left by. It is
 //! `Indeterminate` where another write came after it, and where a delete finds nothing the second time.
 //!
+//! While no server can be reached, calls are `Unavailable` at once, but for one now and then that looks whether one is back.
+//!
 //! A unique key is computed by the writer and stored beside the body. Processes learn within half a second that a key was declared
 //! for a collection that has documents; a write that is on its way for longer may miss it. So declare keys before others write.
 

@@ -24,6 +24,7 @@ pub struct MongoOptions {
     root_certificates: Option<PathBuf>,
     connect_timeout: Duration,
     response_timeout: Duration,
+    pub(super) pause: Duration,
     pool_size: u32,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -57,6 +58,7 @@ impl MongoOptions {
             root_certificates: None,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(2),
+            pause: Duration::from_millis(200),
             pool_size: 32,
             clock: Arc::new(SystemClock::new()),
         })
@@ -94,6 +96,12 @@ impl MongoOptions {
     /// `Indeterminate` in the end.
     pub const fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
+        self
+    }
+
+    /// How often it is looked whether servers that are away are back; 200 ms otherwise. In between, calls are `Unavailable` at once.
+    pub const fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
         self
     }
 

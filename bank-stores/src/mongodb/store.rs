@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use super::MongoOptions;
 use super::definition::{Declared, Definition};
-use super::error::{Effect, from_driver};
+use super::error::{Effect, Heard, from_driver, heard};
 use super::row::whole;
+use crate::breaker::Breaker;
 use crate::clock::Believed;
 use crate::documents::collection::check_name;
 use crate::error::damaged;
@@ -23,6 +24,9 @@ use crate::{Error, ErrorKind, Result, Timestamp};
 /// For how long a definition is used without being read again.
 pub(super) const FRESH: Duration = Duration::from_millis(500);
 
+/// A server that is there answers in less.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 pub(super) type Rows = Collection<Bsons>;
 
 pub(super) struct Store {
@@ -30,6 +34,7 @@ pub(super) struct Store {
     /// How long a call may take: the driver itself waits for an answer without an end.
     deadline: Duration,
     write_concern: WriteConcern,
+    breaker: Breaker,
     clock: Believed,
     known: Mutex<HashMap<String, (Instant, Arc<Definition>)>>,
 }
@@ -42,6 +47,7 @@ impl Store {
             database: client.database(&options.database),
             deadline: options.deadline(),
             write_concern: options.write_concern(),
+            breaker: Breaker::new("MongoDB", options.pause, PATIENCE),
             clock: Believed::new(options.clock.clone()),
             known: Mutex::default(),
         })
@@ -99,8 +105,17 @@ impl Store {
         &self,
         call: impl IntoFuture<Output = DriverResult<T>, IntoFuture: Send> + Send,
     ) -> DriverResult<T> {
+        let mut attempt = self.breaker.enter().map_err(DriverError::custom)?;
         let waited = tokio::time::timeout(self.deadline, call.into_future()).await;
-        waited.unwrap_or_else(|_| Err(DriverError::from(std::io::ErrorKind::TimedOut)))
+        let outcome = waited.unwrap_or_else(|_| Err(DriverError::from(std::io::ErrorKind::TimedOut)));
+        match heard(&outcome) {
+            Heard::Answer => attempt.answered(),
+            Heard::Silence(error) => {
+                attempt.failed(error);
+            }
+            Heard::Nothing => attempt.ended(),
+        }
+        outcome
     }
 
     /// The cursor's next document.

@@ -22,12 +22,14 @@ use redis::{ErrorKind as Kind, ServerErrorKind};
 use tokio::time::Instant;
 
 use super::RedisOptions;
-use super::breaker::Breaker;
 use super::error::{Effect, after_retries, from_redis, is_away};
-use crate::{Error, ErrorKind, Result};
+use crate::breaker::{Away, Breaker};
+use crate::{Error, Result};
 
 /// How often a cluster is asked again where a key is on its way, or its primary is not known yet.
 const CLUSTER_RETRIES: u32 = 3;
+/// A server that is there answers in less.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub(super) enum Wire {
@@ -90,7 +92,8 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn open(options: &RedisOptions) -> Result<Self> {
         let wire = RwLock::new(Wire::for_calls(options).await?);
-        let (replaced, breaker) = (Mutex::default(), Breaker::new(options.pause));
+        let breaker = Breaker::new("Redis", options.pause, PATIENCE);
+        let replaced = Mutex::default();
         Ok(Self { wire, replaced, breaker, options: options.clone() })
     }
 
@@ -149,46 +152,22 @@ impl Connection {
 
     /// The same as `call`, with what the driver says of an error; the outer one is that the server is known to be away.
     pub(super) async fn try_call<T: FromRedisValue>(&self, command: &Cmd) -> Result<Result<T, RedisError>> {
-        if let Err(away) = self.breaker.enter() {
-            let message = format!("Redis is away since {} ms", away.as_millis());
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
-        let mut waiting = Waiting { connection: self, since: Instant::now(), is_over: false };
+        let replace = || self.replace();
+        let mut attempt = self.breaker.enter().map_err(Away::into_error)?.when_dropped(&replace);
         let answer = match self.wire() {
             Wire::One(mut manager) => command.query_async(&mut manager).await,
             Wire::Cluster(mut cluster) => command.query_async(&mut cluster).await,
         };
-        waiting.is_over = true;
         match &answer {
             Err(error) if is_away(error) => {
                 let is_replica = error.kind() == Kind::Server(ServerErrorKind::ReadOnly);
-                if self.breaker.failed(error) || is_replica {
+                if attempt.failed(error) || is_replica {
                     self.replace();
                 }
             }
-            _ => self.breaker.answered(),
+            _ => attempt.answered(),
         }
         Ok(answer)
-    }
-}
-
-/// A call that waits. A caller with less patience than the connection drops it: where nobody had an answer for so long the server is
-/// away, too.
-struct Waiting<'a> {
-    connection: &'a Connection,
-    since: Instant,
-    is_over: bool,
-}
-
-/// A server that is there answers in less, so that callers who go away for reasons of their own prove nothing.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let waited = !self.is_over && self.since.elapsed() >= PATIENCE;
-        if waited && self.connection.breaker.dropped(self.since) {
-            self.connection.replace();
-        }
     }
 }
 

@@ -20,7 +20,6 @@
 //!
 //! While the server is away, calls are `Unavailable` at once, but for one now and then that looks whether it is back.
 
-mod breaker;
 mod cache;
 mod connection;
 mod error;

@@ -29,7 +29,11 @@ pub(super) const TRIES: usize = 8;
 /// Keys that were read are believed for a minute (see [`caching`](Self::caching)). So long another process may still open, and seal,
 /// with a key that was shredded.
 #[derive(Clone)]
-pub struct DataKeys(pub(super) Arc<Kept>);
+pub struct DataKeys {
+    pub(super) kept: Arc<Kept>,
+    /// Whether a value that nobody has sealed is read as it stands.
+    pub(super) allows_unsealed: bool,
+}
 
 pub(super) enum Kept {
     Rows(Rows),
@@ -84,7 +88,7 @@ impl DataKeys {
     ) -> Self {
         let by_name = Cache::builder().max_capacity(keys).time_to_live(believed).build();
         let by_id = Cache::builder().max_capacity(keys).time_to_live(believed).build();
-        Self(Arc::new(Kept::Rows(Rows { items, old, provider, by_name, by_id })))
+        Self::of_kept(Kept::Rows(Rows { items, old, provider, by_name, by_id }))
     }
 
     /// Whether values can be sealed and opened: the common key is there, and its master key opens it. Call it before anything is served, so
@@ -98,7 +102,19 @@ impl DataKeys {
 
     /// One key for everything, for where there is no store of keys: nobody's values can be shredded apart, and it cannot be rotated.
     pub fn single(sealer: Sealer) -> Self {
-        Self(Arc::new(Kept::One(Arc::new(sealer))))
+        Self::of_kept(Kept::One(Arc::new(sealer)))
+    }
+
+    fn of_kept(kept: Kept) -> Self {
+        Self { kept: Arc::new(kept), allows_unsealed: false }
+    }
+
+    /// The same keys for stores that may hold values which nobody has sealed: they are read as they stand, until they are written again
+    /// or resealed. Otherwise they are refused as damaged, because whoever can write to a store could put them there.
+    #[must_use]
+    pub fn allow_unsealed(mut self) -> Self {
+        self.allows_unsealed = true;
+        self
     }
 
     /// The key of a subject, or the common one. It is made where there is none; of several that make it at once, one does.
@@ -113,7 +129,7 @@ impl DataKeys {
 
     /// The key of this id, to open what was sealed with it.
     pub(super) async fn find(&self, id: &str) -> Result<Found> {
-        match &*self.0 {
+        match &*self.kept {
             Kept::One(one) if one.id() == id => Ok(Found::Key(one.clone())),
             Kept::One(_) => Err(unknown(id)),
             Kept::Rows(rows) => rows.find(id).await,
@@ -121,7 +137,7 @@ impl DataKeys {
     }
 
     async fn named(&self, name: &str) -> Result<Arc<Sealer>> {
-        match &*self.0 {
+        match &*self.kept {
             Kept::One(one) => Ok(one.clone()),
             Kept::Rows(rows) => rows.named(name).await,
         }
@@ -196,7 +212,7 @@ impl Rows {
 impl fmt::Debug for DataKeys {
     /// Without keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        match &*self.kept {
             Kept::Rows(Rows { items, provider, .. }) => {
                 let mut debug = f.debug_struct("DataKeys");
                 debug.field("items", items).field("provider", provider).finish_non_exhaustive()

@@ -22,8 +22,9 @@ use crate::{
 /// unique keys; any other filter over a sealed field is `Invalid`, field `filter`. Versions, expiry and replays are those of the
 /// store below.
 ///
-/// A field that nobody has sealed reads as itself; no filter finds it until [`reseal`](Self::reseal) has sealed it. One whose key was
-/// shredded reads as [`ERASED`], where it was a text, and as null otherwise, so that lists go on.
+/// A field whose key was shredded reads as [`ERASED`], where it was a text, and as null otherwise, so that lists go on. So does one that
+/// nobody has sealed, unless [allowed](DataKeys::allow_unsealed): then it reads as itself, and no filter finds it until
+/// [`reseal`](Self::reseal) has sealed it.
 #[derive(Clone)]
 pub struct SealedDocuments {
     inner: Arc<dyn Documents>,
@@ -58,6 +59,7 @@ impl SealedDocuments {
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<(u64, u64)> {
         let fields = self.fields.of(collection);
+        let reading = Self { keys: self.keys.clone().allow_unsealed(), ..self.clone() };
         let (mut checked, mut sealed) = (0, 0);
         let mut find = Find::all();
         loop {
@@ -65,7 +67,7 @@ impl SealedDocuments {
             for document in page.items {
                 checked += 1;
                 let Document { id, version, body, expires_at, .. } = document;
-                let (body, is_sealed) = self.open(collection, &id, body).await?;
+                let (body, is_sealed) = reading.open(collection, &id, body).await?;
                 if is_sealed || fields.is_empty() {
                     continue;
                 }
@@ -144,7 +146,8 @@ impl SealedDocuments {
             let Some(value) = body.get_mut(field).filter(|value| !value.is_null()) else { continue };
             let held = std::mem::take(value);
             let was_text = held.is_string();
-            *value = match lasting(self.keys.open_json(&self.place(collection, id, field), held).await)? {
+            let opened = self.keys.open_json(&self.place(collection, id, field), held).await;
+            *value = match lasting(opened.and_then(|opened| self.keys.allowed(opened)))? {
                 Opened::Sealed(value) => value,
                 Opened::Plain(value) => {
                     is_sealed = false;

@@ -9,15 +9,21 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::data_keys::DataKeys;
-use super::sealer::{Sealer, context};
+use super::rows::is_own;
+use super::sealer::{Sealer, context, parse_bytes};
 use super::subjects::Subjects;
-use super::values::{Opened, erased, lasting, seal_json};
-use crate::items::{Change, Committed, Condition, Item, Key, Query, Settled, Transaction, WriteId};
+use super::values::{erased, lasting, seal_json};
+use crate::items::{
+    Change, Committed, Condition, Item, ItemsScan, Key, Query, Settled, Transaction, WriteId,
+};
 use crate::outbox::{Edge, Events, NewEvent, Position, ShardId};
 use crate::{
-    Consistency, Error, ErrorKind, Items, ItemsExt as _, Outbox, Page, Result, SystemRandom, Timestamp,
-    random,
+    Consistency, Error, ErrorKind, Items, ItemsExt as _, Outbox, Page, PageRequest, Result, SystemRandom,
+    Timestamp, random,
 };
+
+/// So many items are looked at between two words on how far it has come.
+const PAGE: u32 = 1_000;
 
 /// [`Items`] over others: it seals each value, and the payload of each event, with the key of its subject.
 ///
@@ -27,7 +33,8 @@ use crate::{
 /// | Stored | Reads as |
 /// | --- | --- |
 /// | sealed here | what it was |
-/// | not sealed | itself, until it is written again or [`reseal`](Self::reseal) seals it |
+/// | not sealed | `get`: `Damaged`, field `sealed`; otherwise as what was erased, and the log tells |
+/// | not sealed, where that is [allowed](DataKeys::allow_unsealed) | itself, until it is written again or [resealed](Self::reseal_all) |
 /// | sealed for another place, or changed | `get`: `Denied`, field `sealed`; otherwise as what was erased, and the log tells |
 /// | sealed with a key that was shredded | `get`: `Denied`, field `erased` ([`Error::is_erased`]); left out by `query` |
 /// | an event of such a key | its payload is null |
@@ -65,26 +72,59 @@ impl SealedItems {
         loop {
             let page = self.inner.query(&query).await?;
             for item in page.items {
-                let opened = self.keys.open_bytes(&self.row(&item.key), item.value.clone()).await?;
-                if !matches!(opened, Opened::Plain(_)) {
-                    continue;
-                }
-                let mut change =
-                    Change::put_bytes(item.key, item.value).when(Condition::Version(item.version));
-                if let Some(at) = item.expires_at {
-                    change = change.expires_at(at);
-                }
-                let id = random::id(&SystemRandom::new(), "seal:reseal:");
-                match self.commit_one(Transaction::new(id).change(change)).await {
-                    Ok(_) => sealed += 1,
-                    Err(error) if error.kind() == ErrorKind::Conflict => {}
-                    Err(error) => return Err(error),
-                }
+                sealed += u64::from(self.reseal_one(item).await?);
             }
             match page.next {
                 Some(next) => query.page = query.page.after(next),
                 None => return Ok(sealed),
             }
+        }
+    }
+
+    /// Seals every value of the store that nobody has sealed, but data keys, and tells after each page how many items were looked at
+    /// and sealed; gives the same at the end. It may be stopped and called again, as [`reseal`](Self::reseal). `all` is the store that
+    /// these items are in.
+    ///
+    /// Events stay as they were told, until they are forgotten.
+    ///
+    /// # Errors
+    /// Of the store and of the keys; what was sealed until then is sealed.
+    pub async fn reseal_all(
+        &self,
+        all: &dyn ItemsScan,
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<(u64, u64)> {
+        let (mut checked, mut sealed) = (0, 0);
+        let mut page = PageRequest::first(PAGE);
+        loop {
+            let found = all.scan(&page).await?;
+            for item in found.items.into_iter().filter(|item| !is_own(&item.key)) {
+                checked += 1;
+                sealed += u64::from(self.reseal_one(item).await?);
+            }
+            progress(checked, sealed);
+            match found.next {
+                Some(next) => page = page.after(next),
+                None => return Ok((checked, sealed)),
+            }
+        }
+    }
+
+    /// Whether the item had to be sealed, and is now.
+    async fn reseal_one(&self, item: Item) -> Result<bool> {
+        // Whether it opens is not asked here.
+        if parse_bytes(&item.value).is_some() {
+            return Ok(false);
+        }
+        let mut change = Change::put_bytes(item.key, item.value).when(Condition::Version(item.version));
+        if let Some(at) = item.expires_at {
+            change = change.expires_at(at);
+        }
+        let id = random::id(&SystemRandom::new(), "seal:reseal:");
+        match self.commit_one(Transaction::new(id).change(change)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -118,7 +158,7 @@ impl SealedItems {
     async fn open(&self, mut item: Item) -> Result<Option<Item>> {
         let stored = std::mem::take(&mut item.value);
         let opened = self.keys.open_bytes(&self.row(&item.key), stored).await?;
-        Ok(opened.value().map(|value| Item { value, ..item }))
+        Ok(self.keys.allowed(opened)?.value().map(|value| Item { value, ..item }))
     }
 }
 
@@ -183,7 +223,8 @@ impl Items for SealedItems {
         let mut items = Vec::with_capacity(page.items.len());
         for mut item in page.items {
             let stored = std::mem::take(&mut item.value);
-            let opened = lasting(self.keys.open_bytes(&self.row(&item.key), stored).await)?;
+            let opened = self.keys.open_bytes(&self.row(&item.key), stored).await;
+            let opened = lasting(opened.and_then(|opened| self.keys.allowed(opened)))?;
             items.extend(opened.value().map(|value| Item { value, ..item }));
         }
         Ok(Page { items, next: page.next })
@@ -205,7 +246,8 @@ impl Outbox for SealedItems {
         for event in &mut read.events {
             let stored = std::mem::take(&mut event.payload);
             let parts = self.told(&event.id, event.stream.as_str(), &event.topic);
-            let opened = lasting(self.keys.open_json(&parts, stored).await)?;
+            let opened = self.keys.open_json(&parts, stored).await;
+            let opened = lasting(opened.and_then(|opened| self.keys.allowed(opened)))?;
             event.payload = opened.value().unwrap_or(Value::Null);
         }
         Ok(read)

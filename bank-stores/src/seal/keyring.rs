@@ -21,7 +21,13 @@ use crate::{Error, ErrorKind, Result, SystemRandom, random};
 ///
 /// The file is JSON, for its owner only (mode 0600), and is replaced whole or not at all. Programs that hold it open take up a
 /// change by themselves. Whoever has the file and the stores reads everything, so that it is kept and backed up apart from them.
-pub struct Keyring {
+///
+/// As a [`KeyProvider`] it reads the file on a thread of tokio's for work that blocks. Its own methods block.
+#[derive(Clone)]
+pub struct Keyring(Arc<MasterFile>);
+
+/// The file, and what was read from it last.
+struct MasterFile {
     path: PathBuf,
     loaded: Mutex<Option<(Stamp, Arc<Masters>)>>,
 }
@@ -73,9 +79,9 @@ impl Keyring {
     /// # Errors
     /// As for [`load_or_create`](Self::load_or_create); also `Denied` where there is no such file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let keyring = Self { path: path.as_ref().to_owned(), loaded: Mutex::new(None) };
-        keyring.masters()?;
-        Ok(keyring)
+        let file = MasterFile { path: path.as_ref().to_owned(), loaded: Mutex::new(None) };
+        file.masters()?;
+        Ok(Self(Arc::new(file)))
     }
 
     /// The names of the master keys, the current one first.
@@ -83,7 +89,7 @@ impl Keyring {
     /// # Errors
     /// As for [`load_or_create`](Self::load_or_create).
     pub fn names(&self) -> Result<Vec<String>> {
-        let masters = self.masters()?;
+        let masters = self.0.masters()?;
         let others = masters.sealers.keys().filter(|name| **name != masters.current);
         Ok(std::iter::once(&masters.current).chain(others).cloned().collect())
     }
@@ -94,7 +100,7 @@ impl Keyring {
     /// `Denied` where the file cannot be written.
     pub fn rotate(&self) -> Result<String> {
         let (id, key) = new_key();
-        self.change(|stored| {
+        self.0.change(|stored| {
             stored.keys.insert(id.clone(), key);
             stored.current = id.clone();
             Ok(())
@@ -108,7 +114,7 @@ impl Keyring {
     /// # Errors
     /// `NotFound` where there is no such key, `Rejected` for the current one.
     pub fn retire(&self, name: &str) -> Result<()> {
-        self.change(|stored| {
+        self.0.change(|stored| {
             if stored.current == name {
                 let message = "the current master key cannot be retired; rotate first";
                 return Err(Error::new(ErrorKind::Rejected, message).with_field("key"));
@@ -123,6 +129,18 @@ impl Keyring {
         })
     }
 
+    /// The master keys, without blocking the thread of a task.
+    async fn masters(&self) -> Result<Arc<Masters>> {
+        let file = self.0.clone();
+        let read = tokio::task::spawn_blocking(move || file.masters()).await;
+        read.map_err(|source| {
+            // The runtime ends: nothing was read.
+            Error::new(ErrorKind::Unavailable, "the keyring was not read").with_source(source)
+        })?
+    }
+}
+
+impl MasterFile {
     /// Reads, changes and replaces the file, one process after another.
     fn change(&self, change: impl FnOnce(&mut Stored) -> Result<()>) -> Result<()> {
         let failed = |error| unusable(&self.path, error);
@@ -211,18 +229,18 @@ fn bound(context: &str) -> Vec<u8> {
 #[async_trait]
 impl KeyProvider for Keyring {
     async fn current(&self) -> Result<String> {
-        Ok(self.masters()?.current.clone())
+        Ok(self.masters().await?.current.clone())
     }
 
     async fn wrap(&self, key: &KeyMaterial, context: &str) -> Result<WrappedKey> {
-        let masters = self.masters()?;
-        let Some(master) = masters.sealers.get(&masters.current) else { return Err(damaged(&self.path)) };
+        let masters = self.masters().await?;
+        let Some(master) = masters.sealers.get(&masters.current) else { return Err(damaged(&self.0.path)) };
         let bytes = master.seal_bytes(&bound(context), key.expose())?;
         Ok(WrappedKey::new(&*masters.current, bytes))
     }
 
     async fn unwrap(&self, wrapped: &WrappedKey, context: &str) -> Result<KeyMaterial> {
-        let masters = self.masters()?;
+        let masters = self.masters().await?;
         let named = parse_bytes(&wrapped.bytes).map(|(id, _)| id);
         let master = masters.sealers.get(&wrapped.master).filter(|_| named == Some(&*wrapped.master));
         let Some(master) = master else {
@@ -238,6 +256,6 @@ impl KeyProvider for Keyring {
 impl fmt::Debug for Keyring {
     /// Without keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Keyring").field("path", &self.0.path).finish_non_exhaustive()
     }
 }

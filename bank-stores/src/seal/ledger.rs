@@ -22,10 +22,11 @@ use crate::{Consistency, Error, ErrorKind, Ledger, Money, Outbox, Page, PageRequ
 /// and to the bank's books. Ids, kinds, amounts and times stay as they are. The hash chain and the events hold the sealed texts, so that
 /// [`verify`](Ledger::verify) needs no key.
 ///
-/// A text that nobody has sealed reads as itself, and stays so: a ledger is never changed. One whose key was shredded reads as
-/// [`ERASED`](super::ERASED), wherever it stands, so that balances, statements and events go on. A command that is sent again has the same
-/// content after sealing. Only the opening of an account, or a new name for one, that is sent again after its owner's key was
-/// shredded is a `Conflict`.
+/// A text whose key was shredded reads as [`ERASED`](super::ERASED), wherever it stands, so that balances, statements and events go on. So
+/// does one that nobody has sealed, unless [allowed](DataKeys::allow_unsealed): it stays as it is, since a ledger is never changed.
+///
+/// A command that is sent again has the same content after sealing. Only the opening of an account, or a new name for one, that is sent
+/// again after its owner's key was shredded is a `Conflict`.
 #[derive(Clone)]
 pub struct SealedLedger {
     inner: Arc<dyn Ledger>,

@@ -195,7 +195,8 @@ impl Texts {
 
     async fn open(&self, parts: &[&str], stored: String) -> Result<String> {
         let parts = [&["ledger", &*self.name][..], parts].concat();
-        Ok(match lasting(self.keys.open_text(&parts, stored).await)? {
+        let opened = self.keys.open_text(&parts, stored).await;
+        Ok(match lasting(opened.and_then(|opened| self.keys.allowed(opened)))? {
             Opened::Sealed(text) | Opened::Plain(text) => text,
             Opened::Erased => ERASED.to_owned(),
         })

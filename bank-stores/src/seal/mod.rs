@@ -68,6 +68,7 @@ mod rows;
 mod sealer;
 mod subjects;
 mod values;
+mod xaes;
 
 pub use cache::SealedCache;
 pub use data_keys::DataKeys;

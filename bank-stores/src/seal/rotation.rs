@@ -53,7 +53,7 @@ impl DataKeys {
     /// Of the store and of the provider; what was done until then is done.
     pub async fn rewrap(&self, progress: &mut (dyn FnMut(RewrapProgress) + Send)) -> Result<RewrapProgress> {
         let mut done = RewrapProgress::default();
-        let Kept::Rows(rows) = &*self.0 else { return Ok(done) };
+        let Kept::Rows(rows) = &*self.kept else { return Ok(done) };
         let current = rows.provider.current().await?;
         for shard in 0..SHARDS {
             let mut page = PageRequest::first(PAGE);
@@ -89,7 +89,7 @@ impl DataKeys {
     /// # Errors
     /// Of the provider.
     pub async fn master(&self) -> Result<Option<String>> {
-        match &*self.0 {
+        match &*self.kept {
             Kept::Rows(rows) => rows.provider.current().await.map(Some),
             Kept::One(_) => Ok(None),
         }
@@ -104,7 +104,7 @@ impl DataKeys {
     /// # Errors
     /// Of the store; `Rejected` where there is one key for everything.
     pub async fn shred(&self, subject: &str) -> Result<bool> {
-        let Kept::Rows(rows) = &*self.0 else {
+        let Kept::Rows(rows) = &*self.kept else {
             let message = "there is one key for everything here, which cannot be shredded for one subject";
             return Err(Error::new(ErrorKind::Rejected, message).with_field("subject"));
         };
@@ -117,7 +117,7 @@ impl DataKeys {
     /// Of the store and of the provider.
     pub async fn status(&self) -> Result<KeyStatus> {
         let mut status = KeyStatus::default();
-        let Kept::Rows(rows) = &*self.0 else { return Ok(status) };
+        let Kept::Rows(rows) = &*self.kept else { return Ok(status) };
         status.current = rows.provider.current().await?;
         for shard in 0..SHARDS {
             let mut page = PageRequest::first(1_000);

@@ -12,6 +12,10 @@ use crate::{Error, ErrorKind, Result};
 /// Rows are spread over so many partitions, so that none is too large to be served by one machine.
 pub(super) const SHARDS: u8 = 16;
 
+/// What the partitions of the rows begin with.
+const NAMES: &str = "seal.names#";
+const KEYS: &str = "seal.keys#";
+
 /// Which key seals now for a name.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Named {
@@ -20,7 +24,7 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn key(name: &str) -> Key {
-        Key::new(format!("seal.names#{:02}", shard(name)), name)
+        Key::new(format!("{NAMES}{:02}", shard(name)), name)
     }
 }
 
@@ -74,9 +78,14 @@ pub(super) fn key_of(id: &str) -> Key {
     Key::new(partition(shard(id)), id)
 }
 
+/// Whether an item is a row of this store, which is never sealed.
+pub(super) fn is_own(key: &Key) -> bool {
+    [NAMES, KEYS].iter().any(|prefix| key.partition.starts_with(prefix))
+}
+
 /// A partition of data keys.
 pub(super) fn partition(shard: u8) -> String {
-    format!("seal.keys#{shard:02}")
+    format!("{KEYS}{shard:02}")
 }
 
 fn shard(text: &str) -> u8 {

@@ -1,13 +1,13 @@
-//! One key: AES-256-GCM over bytes and text, and a blind index.
+//! One key: XAES-256-GCM over bytes and text, and a blind index.
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::xaes::{NONCE_LEN, TAG_LEN, Xaes};
 use crate::sealed::{MARK, MAX_KEY_ID, TEXT};
 use crate::{Error, ErrorKind, Random as _, Result, SystemRandom};
 
@@ -18,17 +18,18 @@ const VERSION: &str = "1";
 /// The key's id stands in what it seals, and the context in which a value belongs (its table, row and field) is bound in: a value
 /// that was moved elsewhere does not open. Neither is a secret.
 ///
+/// The cipher is [XAES-256-GCM](https://c2sp.org/XAES-256-GCM), which seals each value with an AES-256-GCM key of its own. One key may
+/// seal any number of values: of 2^80, two share a nonce with a probability of 2^-32.
+///
 /// # Nonces
-/// [`seal`](Self::seal) and [`seal_bytes`](Self::seal_bytes) draw the nonce. [`seal_write`](Self::seal_write) and
-/// [`seal_bytes_write`](Self::seal_bytes_write) derive it: the first 96 bits of an HMAC-SHA-256, under a key of its own, over context,
+/// [`seal`](Self::seal) and [`seal_bytes`](Self::seal_bytes) draw the nonce of 192 bits. [`seal_write`](Self::seal_write) and
+/// [`seal_bytes_write`](Self::seal_bytes_write) derive it: the first 192 bits of an HMAC-SHA-256, under a key of its own, over context,
 /// write and value. So a write that is sent again has the same bytes, and a store sees that it is the same. The nonce of two writes is
 /// the same where all three are the same, and then so is the ciphertext, which tells nothing new. Different ones share a nonce as
 /// seldom as random nonces do.
-///
-/// Either way, one key should seal fewer than 2^32 values (NIST SP 800-38D §8.3).
 pub struct Sealer {
     id: String,
-    aead: LessSafeKey,
+    cipher: Xaes,
     nonces: hmac::Key,
     index: hmac::Key,
 }
@@ -45,13 +46,13 @@ impl Sealer {
         }
         // Derived, so that the same bytes never serve two algorithms.
         let root = hmac::Key::new(hmac::HMAC_SHA256, key.as_slice());
-        let encryption = hmac::sign(&root, b"bank seal encryption 1");
-        let unbound = UnboundKey::new(&AES_256_GCM, encryption.as_ref())
-            .map_err(|_| Error::invalid("key", "not a key of 32 bytes"))?;
+        let mut encryption = Zeroizing::new([0; 32]);
+        encryption.copy_from_slice(hmac::sign(&root, b"bank seal encryption 1").as_ref());
+        let cipher = Xaes::new(&encryption).map_err(|_| Error::invalid("key", "not a key of 32 bytes"))?;
         let derived = |purpose: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, purpose).as_ref());
         Ok(Self {
             id,
-            aead: LessSafeKey::new(unbound),
+            cipher,
             nonces: derived(b"bank seal nonces 1"),
             index: derived(b"bank seal blind index 1"),
         })
@@ -137,7 +138,7 @@ impl Sealer {
     }
 
     fn text(&self, context: &[u8], nonce: [u8; NONCE_LEN], plaintext: &[u8]) -> Result<String> {
-        let mut data = Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());
+        let mut data = Vec::with_capacity(NONCE_LEN + plaintext.len() + TAG_LEN);
         self.encrypt(context, nonce, plaintext, &mut data)?;
         let mut text = String::with_capacity(TEXT.len() + self.id.len() + 1 + data.len().div_ceil(3) * 4);
         text.push_str(TEXT);
@@ -149,7 +150,7 @@ impl Sealer {
 
     fn bytes(&self, context: &[u8], nonce: [u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>> {
         let head = MARK.len() + 1 + self.id.len();
-        let mut sealed = Vec::with_capacity(head + NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len());
+        let mut sealed = Vec::with_capacity(head + NONCE_LEN + plaintext.len() + TAG_LEN);
         sealed.extend_from_slice(&MARK);
         // An id has 64 bytes at most.
         sealed.push(self.id.len() as u8);
@@ -170,12 +171,8 @@ impl Sealer {
         let start = into.len();
         into.extend_from_slice(plaintext);
         let tag = self
-            .aead
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(bound(&self.id, context)),
-                &mut into[start..],
-            )
+            .cipher
+            .seal(&nonce, &bound(&self.id, context), &mut into[start..])
             .map_err(|_| Error::invalid("plaintext", "too long to be sealed"))?;
         into.extend_from_slice(tag.as_ref());
         Ok(())
@@ -186,12 +183,7 @@ impl Sealer {
             return Err(denied());
         };
         let mut opened = sealed.to_vec();
-        let aad = Aad::from(bound(id, context));
-        let length = self
-            .aead
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, &mut opened)
-            .map_err(|_| denied())?
-            .len();
+        let length = self.cipher.open(nonce, &bound(id, context), &mut opened).map_err(|_| denied())?.len();
         opened.truncate(length);
         Ok(opened)
     }
@@ -214,7 +206,8 @@ pub(super) fn parse_text(text: &str) -> Option<(&str, &str)> {
     let (id, data) = text.strip_prefix(TEXT)?.split_once('.')?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     // Nonce and tag in base64 at least.
-    (is_id(id) && data.len() >= 38 && data.bytes().all(plain)).then_some((id, data))
+    (is_id(id) && data.len() >= (NONCE_LEN + TAG_LEN) * 4 / 3 && data.bytes().all(plain))
+        .then_some((id, data))
 }
 
 /// The id of the key that bytes were sealed with, and the rest; nothing for what is not sealed.
@@ -222,7 +215,7 @@ pub(super) fn parse_bytes(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = bytes.strip_prefix(&MARK)?.split_first()?;
     let (id, data) = rest.split_at_checked(usize::from(*length))?;
     let id = std::str::from_utf8(id).ok()?;
-    (is_id(id) && data.len() >= NONCE_LEN + AES_256_GCM.tag_len()).then_some((id, data))
+    (is_id(id) && data.len() >= NONCE_LEN + TAG_LEN).then_some((id, data))
 }
 
 /// The parts of a context as bytes from which each can be told.

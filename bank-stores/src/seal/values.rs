@@ -50,6 +50,18 @@ pub(super) fn erased() -> Error {
 }
 
 impl DataKeys {
+    /// What may be read: a value that nobody has sealed only where that is allowed.
+    pub(super) fn allowed<T>(&self, opened: Opened<T>) -> Result<Opened<T>> {
+        match opened {
+            Opened::Plain(_) if !self.allows_unsealed => {
+                let message = "nobody has sealed it: a foreign hand has put it there, or it is from before \
+                               the store was sealed (then reseal it, and allow unsealed values until that is done)";
+                Err(Error::new(ErrorKind::Damaged, message).with_field("sealed"))
+            }
+            opened => Ok(opened),
+        }
+    }
+
     pub(super) async fn open_bytes(&self, parts: &[&str], stored: Bytes) -> Result<Opened<Bytes>> {
         let Some((id, _)) = parse_bytes(&stored) else { return Ok(Opened::Plain(stored)) };
         Ok(match self.find(id).await? {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bank_stores::dynamodb::{DynamoItems, DynamoOptions};
 use bank_stores::items::{Change, Condition, Key, Settled, Transaction, WriteId};
-use bank_stores::{Consistency, ErrorKind, Items, ItemsExt};
+use bank_stores::{Consistency, ErrorKind, Items, ItemsExt, ItemsScan, PageRequest};
 use tokio::time::Instant;
 
 use crate::between::Between;
@@ -65,6 +65,11 @@ async fn where_every_reply_is_lost_the_outcome_is_looked_up() {
     assert!(start.elapsed() < 2 * SLOW, "{:?}", start.elapsed());
     between.heal();
 
+    let start = Instant::now();
+    while let Err(error) = items.ping().await {
+        assert!(start.elapsed() < SLOW, "it does not come back: {error:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let Settled::Committed(done) = items.settle(&WriteId::from("done")).await.unwrap() else {
         panic!("it was executed");
     };
@@ -110,4 +115,51 @@ async fn a_server_that_is_away_is_unavailable_before_long_and_used_when_it_is_ba
     assert!(items.get(&Key::new("p", "before"), NOW).await.unwrap().is_some());
     assert_eq!(items.settle(&WriteId::from("during")).await.unwrap(), Settled::Never);
     items.commit_one(transaction("after")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_service_is_away_calls_are_refused_at_once_and_it_comes_back_by_itself() {
+    let Some(mut server) = Server::start(true) else { return };
+    let options = table(server.running.port, "broken").deadline(Duration::from_millis(500));
+    let items = DynamoItems::open(options.pause(Duration::from_secs(5))).await.unwrap();
+    items.commit_one(transaction("before")).await.unwrap();
+    server.running.kill();
+    let mut at_once = 0;
+    for n in 0..200 {
+        let error = match n % 2 {
+            0 => items.get(&Key::new("p", "before"), NOW).await.unwrap_err(),
+            _ => items.commit_one(transaction("during")).await.unwrap_err(),
+        };
+        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Indeterminate), "{error:?}");
+        at_once += u32::from(error.message().contains("is away since"));
+    }
+    assert!(at_once > 150, "{at_once} of 200 did not even try");
+    server.running.restart();
+    let start = Instant::now();
+    while let Err(error) = items.commit_one(transaction("after")).await {
+        assert!(start.elapsed() < SLOW, "it does not come back: {error:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    items.get(&Key::new("p", "after"), NOW).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_items_of_a_table_are_scanned_and_nothing_else_that_is_in_it() {
+    let Some(port) = shared() else { return };
+    let items = DynamoItems::open(fresh(port)).await.unwrap();
+    let ids: Vec<String> = (0..25).map(|n| format!("{n:02}")).collect();
+    for id in &ids {
+        items.commit_one(transaction(id)).await.unwrap();
+    }
+    let (mut page, mut found) = (PageRequest::first(7), Vec::new());
+    loop {
+        let read = items.scan(&page).await.unwrap();
+        assert!(read.items.len() <= 7);
+        found.extend(read.items.into_iter().map(|item| item.key.sort));
+        let Some(next) = read.next else { break };
+        page = page.after(next);
+    }
+    found.sort();
+    assert_eq!(found, ids);
+    assert_eq!(refusal(items.scan(&page.backward()).await), named(ErrorKind::Invalid, "direction"));
 }

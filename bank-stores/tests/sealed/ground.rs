@@ -54,7 +54,11 @@ impl Ground {
     }
 
     pub(crate) fn items(&self, name: &str) -> SealedItems {
-        SealedItems::new(self.rows.clone(), self.keys(), Arc::new(ByName), name)
+        self.items_with(name, self.keys())
+    }
+
+    pub(crate) fn items_with(&self, name: &str, keys: DataKeys) -> SealedItems {
+        SealedItems::new(self.rows.clone(), keys, Arc::new(ByName), name)
     }
 
     pub(crate) async fn documents(&self, fields: SealedFields) -> SealedDocuments {

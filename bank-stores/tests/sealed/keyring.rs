@@ -70,6 +70,39 @@ async fn changes_at_once_are_all_kept() {
     assert!(made.iter().all(|name| names.contains(name)));
 }
 
+/// A file that nobody writes into answers nobody: a pipe stands for a disk that hangs.
+#[cfg(unix)]
+#[tokio::test(flavor = "current_thread")]
+async fn a_disk_that_hangs_stops_no_other_task() {
+    use std::io::Write as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seal.json");
+    let ring = Keyring::load_or_create(&path).unwrap();
+    let content = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap();
+    assert!(made.success());
+    let (go, asked) = std::sync::mpsc::channel();
+    let writing = std::thread::spawn(move || {
+        // Where the reader does hold up this test, it is let go after a while, and the test fails.
+        let _ = asked.recv_timeout(std::time::Duration::from_secs(20));
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&content).unwrap();
+    });
+    let reading = tokio::spawn({
+        let ring = ring.clone();
+        async move { ring.current().await }
+    });
+    // This task shares the only thread with the one that reads.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!reading.is_finished());
+    go.send(()).unwrap();
+    assert!(reading.await.unwrap().unwrap().starts_with("master_"));
+    writing.join().unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_is_for_its_owner_only_and_shows_in_no_message() {

@@ -133,7 +133,7 @@ async fn what_nobody_has_sealed_is_read_and_sealed_by_a_reseal() {
     let ground = Ground::new().await;
     let plain = (0..5).fold(Transaction::new("w"), |all, n| all.change(put("p", &n.to_string(), "clear")));
     ground.rows.commit_one(plain).await.unwrap();
-    let items = ground.items("things");
+    let items = ground.items_with("things", ground.keys().allow_unsealed());
     assert_eq!(text(&items, "p", "3").await.as_deref(), Some("clear"));
     items.commit_one(Transaction::new("x").change(put("p", "3", "sealed"))).await.unwrap();
     assert_eq!(items.reseal("p").await.unwrap(), 4);
@@ -192,7 +192,8 @@ async fn documents_that_nobody_has_sealed_are_found_once_they_are() {
         inner.write_one("c", DocumentWrite::new(format!("w{n}"), change)).await.unwrap();
     }
     let fields = SealedFields::new().seal_indexed("c", "email");
-    let documents = SealedDocuments::new(inner, ground.keys(), Arc::new(ByName), fields, "d");
+    let keys = ground.keys().allow_unsealed();
+    let documents = SealedDocuments::new(inner.clone(), keys, Arc::new(ByName), fields.clone(), "d");
     let find = Find::all().filter(Filter::eq("email", "77@x"));
     assert_eq!(documents.get("c", "d77", NOW).await.unwrap().unwrap().body["email"], "77@x");
     assert!(documents.find("c", &find).await.unwrap().items.is_empty());
@@ -200,7 +201,10 @@ async fn documents_that_nobody_has_sealed_are_found_once_they_are() {
     let done = documents.reseal("c", &mut |checked, sealed| seen.push((checked, sealed))).await.unwrap();
     assert_eq!((done, seen.last()), ((250, 250), Some(&(250, 250))));
     assert_eq!(documents.find("c", &find).await.unwrap().items.len(), 1);
+    // Who refuses what nobody has sealed has nothing more to refuse.
+    let documents = SealedDocuments::new(inner, ground.keys(), Arc::new(ByName), fields, "d");
     assert_eq!(documents.reseal("c", &mut |_, _| ()).await.unwrap(), (250, 0));
+    assert_eq!(documents.get("c", "d77", NOW).await.unwrap().unwrap().body["email"], "77@x");
 }
 
 #[tokio::test]

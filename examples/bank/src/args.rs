@@ -21,7 +21,7 @@ bank seal status              tells under which master key the data keys of each
 bank seal rotate              makes a new master key; a bank that runs takes it up by itself
 bank seal retire KEY          removes an old master key that nothing is under any more
 bank seal shred CUSTOMER      makes what is sealed of a customer unreadable for good, while no bank runs
-bank seal reseal              seals notifications that were written before, while no bank runs
+bank seal reseal              seals what was written in the clear before, while no bank runs
 
 Options:
   --config FILE       where the parts find each other, limits and addresses (TOML)

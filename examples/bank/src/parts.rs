@@ -128,9 +128,9 @@ pub(crate) async fn transactions(
 ) -> Result<Running, Fatal> {
     let Opened { role, close } = stores::items(&around.files, TRANSACTIONS, at).await?;
     let role = around.calls.items(Part::Transactions.name(), role);
-    let keys = around.seal.keys_in(role.clone());
+    let keys = around.seal.keys_in(Part::Transactions, role.clone());
     seal::ready(&keys).await?;
-    let role = seal::items(role, &keys, Part::Transactions);
+    let role: Arc<dyn Items> = Arc::new(seal::items(role, &keys, Part::Transactions));
     let (client, derivation) = (around.client("transactions")?, around.derivation("transactions")?);
     let transactions = transactions::Transactions::new(role, client, derivation, around.clock.clone());
     let background = vec![
@@ -158,9 +158,9 @@ pub(crate) async fn identity(
 ) -> Result<IdentityParts, Fatal> {
     let Opened { role, close } = stores::items(&around.files, IDENTITY, at).await?;
     let role = around.calls.items(Part::Identity.name(), role);
-    let data_keys = around.seal.keys_in(role.clone());
+    let data_keys = around.seal.keys_in(Part::Identity, role.clone());
     seal::ready(&data_keys).await?;
-    let role = seal::items(role, &data_keys, Part::Identity);
+    let role: Arc<dyn Items> = Arc::new(seal::items(role, &data_keys, Part::Identity));
     let cache: Arc<dyn Cache> = match shared {
         Some(shared) => seal::cache(around.calls.cache(Part::Identity.name(), shared), &data_keys),
         None => {

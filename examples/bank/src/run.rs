@@ -104,9 +104,10 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let items: Arc<dyn Items> = stores::identity_readers(&files, config.place(Part::Identity)).await?;
     let items = calls.items(Part::Identity.name(), items);
     // Identity keeps its data keys beside its data.
-    let keys = Seal::open(&config.seal, &files, true).await?.keys_in(items.clone());
+    let seal = Seal::open(&config.seal, &files, true).await?;
+    let keys = seal.keys_in(Part::Identity, items.clone());
     stores::waiting("identity has not made its keys yet", || keys.ready()).await?;
-    let items = seal::items(items, &keys, Part::Identity);
+    let items: Arc<dyn Items> = Arc::new(seal::items(items, &keys, Part::Identity));
     let cache = stores::shared_cache(&config.shared).await?;
     let cache = cache.map(|shared| seal::cache(calls.cache(Part::Identity.name(), shared), &keys));
     let ground = Ground { files, items, port: front.public.address().port(), cache, calls };

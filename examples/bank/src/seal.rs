@@ -9,6 +9,8 @@
 //!
 //! Where a server keeps the ledger or the documents and `[seal] store` is not said, the part has one key for everything, in a file of
 //! `keys`: it is not rotated, and customers cannot be shredded there.
+//!
+//! A value in the clear where a sealed one belongs is refused, unless `[seal] allow_unsealed` names the part.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub(crate) struct SealSection {
     pub(crate) kms_endpoint: Option<String>,
     /// A `dynamodb:` address for data keys of parts whose own store is a server that is not DynamoDB.
     pub(crate) store: Option<String>,
+    /// Parts whose data may be from before it was sealed: what is in the clear there is read as it stands.
+    pub(crate) allow_unsealed: Vec<String>,
 }
 
 impl SealSection {
@@ -64,12 +68,25 @@ impl SealSection {
         if self.kms.is_none() && (!self.kms_old.is_empty() || self.kms_endpoint.is_some()) {
             return Err(Fatal::new("[seal] says more about AWS KMS, but names no key: add `kms`"));
         }
+        self.allowed()?;
         match &self.store {
             Some(store) if !store.starts_with("dynamodb:") => {
                 Err(Fatal::new("[seal] store: give an address of the form dynamodb:TABLE"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// The parts that may hold what nobody has sealed.
+    fn allowed(&self) -> Result<Vec<Part>, Fatal> {
+        let part = |name: &String| {
+            let part = Part::SERVICES.into_iter().find(|part| part.name() == name);
+            part.ok_or_else(|| {
+                let names = Part::SERVICES.map(Part::name).join(", ");
+                Fatal::new(format!("[seal] allow_unsealed: `{name}` is none of {names}"))
+            })
+        };
+        self.allow_unsealed.iter().map(part).collect()
     }
 
     /// The file with the master keys, where they are in one.
@@ -86,11 +103,10 @@ impl SealSection {
 
     /// The master keys; a file that is missing is made by a bank that starts, and by nothing else.
     async fn provider(&self, files: &Files, starts: bool) -> Result<Arc<dyn KeyProvider>, Fatal> {
-        match self.file(files) {
-            Some(file) if starts => Ok(Arc::new(Keyring::load_or_create(file).map_err(wrong)?)),
-            Some(file) => Ok(Arc::new(Keyring::load(file).map_err(wrong)?)),
-            None => self.kms().await,
-        }
+        let Some(file) = self.file(files) else { return self.kms().await };
+        let load = move || if starts { Keyring::load_or_create(file) } else { Keyring::load(file) };
+        let loaded = tokio::task::spawn_blocking(load).await.map_err(Fatal::new)?;
+        Ok(Arc::new(loaded.map_err(wrong)?))
     }
 
     #[cfg(feature = "servers")]
@@ -125,6 +141,8 @@ pub(crate) struct Seal {
     files: Files,
     provider: Arc<dyn KeyProvider>,
     shared: Option<Place>,
+    /// Parts that may hold what nobody has sealed.
+    allowed: Vec<Part>,
     calls: StoreCalls,
 }
 
@@ -133,7 +151,8 @@ impl Seal {
     pub(crate) async fn open(section: &SealSection, files: &Files, starts: bool) -> Result<Self, Fatal> {
         let provider = section.provider(files, starts).await?;
         let shared = section.store.as_ref().map(|url| Place::seal(url));
-        Ok(Self { files: files.clone(), provider, shared, calls: StoreCalls::default() })
+        let allowed = section.allowed()?;
+        Ok(Self { files: files.clone(), provider, shared, allowed, calls: StoreCalls::default() })
     }
 
     /// Counts the calls of stores that it opens.
@@ -142,9 +161,13 @@ impl Seal {
         self
     }
 
-    /// The keys of a store of items are in it.
-    pub(crate) fn keys_in(&self, items: Arc<dyn Items>) -> DataKeys {
-        DataKeys::new(items, self.provider.clone())
+    /// The keys of a part whose store of items has them beside its data.
+    pub(crate) fn keys_in(&self, part: Part, items: Arc<dyn Items>) -> DataKeys {
+        self.allowing(part, DataKeys::new(items, self.provider.clone()))
+    }
+
+    fn allowing(&self, part: Part, keys: DataKeys) -> DataKeys {
+        if self.allowed.contains(&part) { keys.allow_unsealed() } else { keys }
     }
 
     /// The keys of a part that keeps no items, and the store that is to be closed with it.
@@ -157,7 +180,7 @@ impl Seal {
         if at.is_none() {
             let opened = stores::items(&self.files, file, None).await?;
             let role = self.calls.items(keys_store(part), opened.role);
-            return Ok((self.keys_in(role), Some(opened.close)));
+            return Ok((self.keys_in(part, role), Some(opened.close)));
         }
         let name = format!("seal-{}.key", part.name());
         if let Some(shared) = &self.shared {
@@ -166,11 +189,11 @@ impl Seal {
             let keys = match self.files.path(&format!("keys/{name}")).exists() {
                 // There was no store of keys before: what was sealed until then opens.
                 true => DataKeys::after_single(role, self.provider.clone(), self.single(part, &name)?),
-                false => self.keys_in(role),
+                false => self.keys_in(part, role),
             };
-            return Ok((keys, Some(opened.close)));
+            return Ok((self.allowing(part, keys), Some(opened.close)));
         }
-        Ok((DataKeys::single(self.single(part, &name)?), None))
+        Ok((self.allowing(part, DataKeys::single(self.single(part, &name)?)), None))
     }
 
     /// The one key of a part, known by what it is: another file is another key.
@@ -196,7 +219,7 @@ impl Seal {
         let place = if has_items { at } else { at.and(self.shared.as_ref()) };
         if let Some(place) = place {
             let opened = stores::items(&self.files, keys_file(part), Some(place)).await?;
-            return Ok(Some(self.keys_in(opened.role)));
+            return Ok(Some(self.keys_in(part, opened.role)));
         }
         let path = self.files.path(keys_file(part));
         if at.is_some() || !path.is_file() {
@@ -204,7 +227,7 @@ impl Seal {
         }
         let items = SqliteItems::open(SqliteOptions::new(path).read_only()).await;
         let items = items.map_err(|error| Fatal::caused(part.name(), &error))?;
-        Ok(Some(self.keys_in(Arc::new(items))))
+        Ok(Some(self.keys_in(part, Arc::new(items))))
     }
 }
 
@@ -233,8 +256,8 @@ pub(crate) async fn ready(keys: &DataKeys) -> Result<(), Fatal> {
     keys.ready().await.map_err(wrong)
 }
 
-pub(crate) fn items(inner: Arc<dyn Items>, keys: &DataKeys, part: Part) -> Arc<dyn Items> {
-    Arc::new(SealedItems::new(inner, keys.clone(), Arc::new(Customers), part.name()))
+pub(crate) fn items(inner: Arc<dyn Items>, keys: &DataKeys, part: Part) -> SealedItems {
+    SealedItems::new(inner, keys.clone(), Arc::new(Customers), part.name())
 }
 
 pub(crate) fn ledger(inner: Arc<dyn Ledger>, keys: &DataKeys) -> Arc<dyn Ledger> {
@@ -360,12 +383,14 @@ mod tests {
     #[test]
     fn settings_that_contradict_each_other_are_refused() {
         let check = |text: &str| toml::from_str::<SealSection>(text).unwrap().check();
+        assert!(check("allow_unsealed = [\"accounts\", \"partners\"]").is_ok());
         assert!(check("").is_ok() && check("key_file = \"x\"").is_ok() && check("kms = \"arn\"").is_ok());
         for text in [
             "kms = \"arn\"\nkey_file = \"x\"",
             "kms_old = [\"arn\"]",
             "kms_endpoint = \"https://kms\"",
             "store = \"sqlite:x\"",
+            "allow_unsealed = [\"gateway\"]",
         ] {
             assert!(check(text).unwrap_err().to_string().starts_with("[seal]"), "{text}");
         }

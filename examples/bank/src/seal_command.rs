@@ -175,50 +175,119 @@ impl Commands<'_> {
         }
     }
 
-    /// Seals notifications that were written before the bank sealed anything. Rows of other parts are sealed when they are written.
+    /// Seals what was written before the bank sealed anything. It may be stopped and run again: what is sealed is passed over.
     async fn reseal(&self) -> Result<String, Fatal> {
-        let part = Part::Partners;
+        // All or none: it is found out first whether a part runs.
+        for part in Part::SERVICES {
+            if matches!(self.is_running(part).await?, Some(true)) {
+                let name = part.name();
+                return Err(Fatal::new(format!("{name} runs; stop the bank to seal what is there")));
+            }
+        }
+        let mut lines = Vec::new();
+        for part in Part::SERVICES {
+            let name = part.name();
+            match part {
+                Part::Transactions | Part::Identity => {
+                    lines.push(self.reseal_items(part).await?);
+                }
+                Part::Partners => lines.push(self.reseal_documents(part).await?),
+                Part::Accounts | Part::Gateway => lines.push(format!(
+                    "{name}: texts that were booked in the clear stay so, since a ledger is never changed; \
+                     keep {name} in [seal] allow_unsealed if there are any"
+                )),
+            }
+        }
+        lines.push(
+            "transactions: events that were told in the clear stay so until they are forgotten; keep transactions in \
+             [seal] allow_unsealed until [events] keep_days are over"
+                .to_owned(),
+        );
+        lines.push("backups, and the logs of servers, keep what they have".to_owned());
+        Ok(lines.join("\n"))
+    }
+
+    async fn reseal_items(&self, part: Part) -> Result<String, Fatal> {
         let failed = |error| Fatal::caused(part.name(), &error);
         let at = self.config.place(part);
-        let (keys, keys_store) = match self.open(part).await? {
-            Opened::Keys(keys, store) => (keys, store),
-            Opened::Running => return Err(Fatal::new("partners runs; stop the bank to seal what is there")),
-            Opened::None => self.seal.keys_beside(part, at).await?,
-        };
+        if at.is_none() && !self.files.path(keys_file(part)).is_file() {
+            return Ok(format!("{}: no data", part.name()));
+        }
+        let stores::Opened { role, close: store } = stores::items(&self.files, keys_file(part), at).await?;
+        let items = seal::items(role.clone(), &self.seal.keys_in(part, role.clone()), part);
+        let done = items.reseal_all(&*role, &mut told(part.name(), "items")).await.map_err(failed)?;
+        ended(part, "items", done, &*store).await
+    }
+
+    async fn reseal_documents(&self, part: Part) -> Result<String, Fatal> {
+        let failed = |error| Fatal::caused(part.name(), &error);
+        let at = self.config.place(part);
+        if at.is_none() && !self.files.path(stores::PARTNERS).is_file() {
+            return Ok(format!("{}: no data", part.name()));
+        }
+        let (keys, keys_store) = self.seal.keys_beside(part, at).await?;
         let stores::Opened { role, close: store } =
             stores::documents(&self.files, stores::PARTNERS, at).await?;
         let documents = seal::documents(role, &keys);
         let (mut checked, mut sealed) = (0, 0);
         for collection in COLLECTIONS {
-            let mut progress =
-                |checked: u64, sealed: u64| eprintln!("{collection}: {sealed} of {checked} sealed");
-            let done = documents.reseal(collection, &mut progress).await.map_err(failed)?;
+            let done = documents.reseal(collection, &mut told(part.name(), collection)).await;
+            let done = done.map_err(failed)?;
             (checked, sealed) = (checked + done.0, sealed + done.1);
         }
-        store.close().await;
         close(keys_store).await;
-        Ok(format!("{checked} documents, {sealed} of which were sealed now"))
+        ended(part, "documents", (checked, sealed), &*store).await
+    }
+
+    /// Whether a part's file is in use; nothing, where there is none.
+    async fn is_running(&self, part: Part) -> Result<Option<bool>, Fatal> {
+        let path = self.files.path(keys_file(part));
+        if self.config.place(part).is_some() || !path.is_file() {
+            return Ok(None);
+        }
+        is_in_use(&path).await.map(Some)
     }
 
     async fn open(&self, part: Part) -> Result<Opened, Fatal> {
         let at = self.config.place(part);
         let has_items = matches!(part, Part::Transactions | Part::Identity);
-        if at.is_none() {
-            let path = self.files.path(keys_file(part));
-            if !path.is_file() {
-                return Ok(Opened::None);
-            }
-            if is_in_use(&path).await? {
-                return Ok(Opened::Running);
-            }
+        match self.is_running(part).await? {
+            Some(true) => return Ok(Opened::Running),
+            None if at.is_none() => return Ok(Opened::None),
+            Some(false) | None => {}
         }
         if has_items {
             let opened = stores::items(&self.files, keys_file(part), at).await?;
-            return Ok(Opened::Keys(self.seal.keys_in(opened.role), Some(opened.close)));
+            return Ok(Opened::Keys(self.seal.keys_in(part, opened.role), Some(opened.close)));
         }
         let (keys, store) = self.seal.keys_beside(part, at).await?;
         Ok(Opened::Keys(keys, store))
     }
+}
+
+/// Tells on the standard error how far it has come.
+fn told(part: &'static str, what: &'static str) -> impl FnMut(u64, u64) + Send {
+    let mut last = 0;
+    move |checked, sealed| {
+        if checked >= last + 10_000 {
+            last = checked;
+            eprintln!("{part}: {sealed} of {checked} {what} sealed now");
+        }
+    }
+}
+
+/// Leaves nothing of what was in the clear in the part's file, closes it, and says what was done.
+async fn ended(
+    part: Part,
+    what: &str,
+    (checked, sealed): (u64, u64),
+    store: &dyn Close,
+) -> Result<String, Fatal> {
+    // Also where an earlier run was ended before it came to that.
+    let vacuumed = store.vacuum().await;
+    store.close().await;
+    vacuumed.map_err(|error| Fatal::caused(part.name(), &error))?;
+    Ok(format!("{}: {checked} {what}, {sealed} of which were sealed now", part.name()))
 }
 
 /// Whether another process writes to the store in this file.

@@ -4,7 +4,13 @@
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bank_stores::documents::{DocumentChange, DocumentWrite, Find};
+use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteOptions};
+use bank_stores::items::{Change, Key, Transaction};
+use bank_stores::seal::{Common, DataKeys, Keyring, SealedDocuments, SealedFields, SealedItems};
+use bank_stores::{Consistency, Documents, DocumentsExt, Items, ItemsExt, ItemsScan, PageRequest};
 use bank_tests::{
     Bank, Client, Customer, Request, Response, Servers, Shape, euros, exit_of, program, until_ok,
 };
@@ -210,4 +216,123 @@ fn a_customer_whose_key_is_shredded_is_nobody_and_the_others_go_on() {
     let back = bob.transfer(&to, &from, 50);
     assert_eq!(back["status"], "completed");
     let _ = bob.notifications_of(back["id"].as_str().unwrap());
+}
+
+/// Puts what is sealed in the clear, as a bank had it before it sealed: all items, and all notifications. Gives how many that were.
+fn unseal(data: &Path) -> [usize; 3] {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (transactions, identity) = (unseal_items(data, "transactions"), unseal_items(data, "identity"));
+        [transactions.await, identity.await, unseal_notifications(data).await]
+    })
+}
+
+fn keyring(data: &Path) -> Arc<Keyring> {
+    Arc::new(Keyring::load(data.join("keys/seal.json")).unwrap())
+}
+
+async fn unseal_items(data: &Path, part: &str) -> usize {
+    let options = SqliteOptions::new(data.join(part).join("items.db"));
+    let rows = Arc::new(SqliteItems::open(options).await.unwrap());
+    let keys = DataKeys::new(rows.clone(), keyring(data));
+    let sealed = SealedItems::new(rows.clone(), keys, Arc::new(Common::new()), part);
+    let all = rows.scan(&PageRequest::first(1_000)).await.unwrap();
+    assert!(all.next.is_none());
+    let mut count = 0;
+    for item in all.items.iter().filter(|item| !item.key.partition.starts_with("seal.")) {
+        let clear = sealed.get(&item.key, Consistency::Current).await.unwrap().unwrap();
+        let mut put = Change::put_bytes(clear.key, clear.value);
+        if let Some(at) = clear.expires_at {
+            put = put.expires_at(at);
+        }
+        rows.commit_one(Transaction::new(format!("unseal-{count}")).change(put)).await.unwrap();
+        count += 1;
+    }
+    rows.close().await;
+    count
+}
+
+async fn unseal_notifications(data: &Path) -> usize {
+    let options = |file: &str| SqliteOptions::new(data.join("partners").join(file));
+    let rows = Arc::new(SqliteItems::open(options("seal.db")).await.unwrap());
+    let inner = Arc::new(SqliteDocuments::open(options("documents.db")).await.unwrap());
+    let fields = ["title", "body", "transfer"];
+    let fields =
+        fields.into_iter().fold(SealedFields::new(), |fields, field| fields.seal("notifications", field));
+    let keys = DataKeys::new(rows.clone(), keyring(data));
+    let sealed = SealedDocuments::new(inner.clone(), keys, Arc::new(Common::new()), fields, "partners");
+    let all = sealed.find("notifications", &Find::all()).await.unwrap().items;
+    for (n, document) in all.iter().enumerate() {
+        let clear = DocumentChange::replace(&*document.id, document.version, &document.body).unwrap();
+        inner.write_one("notifications", DocumentWrite::new(format!("unseal-{n}"), clear)).await.unwrap();
+    }
+    inner.close().await;
+    rows.close().await;
+    all.len()
+}
+
+/// The files that hold a text.
+fn holding(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let (mut waiting, mut found) = (vec![directory.to_owned()], Vec::new());
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_in_the_clear_is_refused_until_it_is_resealed() {
+    let mut bank = Bank::start(program!(), Shape::One);
+    register(&bank.client(), 1);
+    let planted = || (planted("name", 1), "a password that is long");
+    let ann = Customer::sign_in(&bank.client(), "planted0001", planted().1);
+    let (bob, from) = bank.customer_with(9_00);
+    let to = ann.open_account("EUR");
+    let transfer = bob.transfer(&from, &to, 1_00);
+    let _ = ann.notifications_of(transfer["id"].as_str().unwrap());
+    let refused = seal(&bank, &["reseal"]).unwrap_err();
+    assert!(refused.contains("stop the bank"), "{refused}");
+    bank.stop();
+    let clear = unseal(&bank.data());
+    assert!(clear.iter().all(|count| *count > 0), "{clear:?}");
+    assert!(!holding(&bank.data(), &planted().0).is_empty());
+
+    // A bank believes none of it.
+    bank.start_missing();
+    let body = json!({ "username": "planted0001", "password": planted().1 });
+    let login = bank.client().send_patiently(&Request::post("/v1/sessions").json(&body));
+    assert!(login.status >= 500, "{}: {}", login.status, login.text());
+    assert_ne!(bob.at(bank.client()).get("/v1/me").status, 200);
+    bank.stop();
+
+    let said = seal(&bank, &["reseal"]).unwrap();
+    let [transactions, identity, notifications] = clear;
+    for (part, what, count) in [
+        ("transactions", "items", transactions),
+        ("identity", "items", identity),
+        ("partners", "documents", notifications),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(part) && line.contains(what)).unwrap();
+        assert!(line.contains(&format!("{count} of which were sealed now")), "{said}");
+    }
+    assert!(
+        said.contains("a ledger is never changed") && said.contains("until they are forgotten"),
+        "{said}"
+    );
+    assert_eq!(holding(&bank.data(), &planted().0), [] as [PathBuf; 0]);
+    let again = seal(&bank, &["reseal"]).unwrap();
+    assert_eq!(again.matches(" 0 of which were sealed now").count(), 3, "{again}");
+
+    bank.start_missing();
+    let client = bank.client();
+    let ann = Customer::sign_in(&client, "planted0001", planted().1);
+    assert_eq!(ann.get("/v1/me").expect(200)["name"], planted().0);
+    assert_eq!(ann.balance(&to), 1_00);
+    assert_eq!(ann.notifications_of(transfer["id"].as_str().unwrap()).len(), 1);
+    let bob = bob.at(client);
+    assert_eq!((bob.balance(&from), bob.all("/v1/transfers").len()), (8_00, 1));
 }

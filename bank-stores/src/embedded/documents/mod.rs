@@ -85,6 +85,15 @@ impl SqliteDocuments {
         backup::restore(from.as_ref(), to.as_ref(), SCHEMA).await
     }
 
+    /// Writes the file anew, without what was changed or removed, which stays in it otherwise until its room is used again. It needs
+    /// as much room on the disk as the file takes, and writes wait meanwhile.
+    ///
+    /// # Errors
+    /// `Denied` where the store is read only; `Unavailable` where others use it, or the disk is full.
+    pub async fn vacuum(&self) -> Result<()> {
+        self.database.vacuum().await
+    }
+
     fn now(&self) -> i64 {
         self.database.options().clock.now().micros()
     }

@@ -3,6 +3,7 @@
 mod engine;
 mod events;
 mod rows;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -70,6 +71,15 @@ impl SqliteItems {
     /// the backup is not there, is no file of such a store, or is not whole.
     pub async fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         backup::restore(from.as_ref(), to.as_ref(), engine::SCHEMA).await
+    }
+
+    /// Writes the file anew, without what was changed or removed, which stays in it otherwise until its room is used again. It needs
+    /// as much room on the disk as the file takes, and writes wait meanwhile.
+    ///
+    /// # Errors
+    /// `Denied` where the store is read only; `Unavailable` where others use it, or the disk is full.
+    pub async fn vacuum(&self) -> Result<()> {
+        self.database.vacuum().await
     }
 
     fn now(&self) -> i64 {

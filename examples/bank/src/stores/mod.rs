@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::{Cache, Documents, Items, Ledger, Limits};
+use bank_stores::{Cache, Documents, Items, ItemsScan, Ledger, Limits};
 use tokio::time::Instant;
 
 use crate::Fatal;
@@ -31,6 +31,11 @@ pub(crate) const PARTNERS: &str = "partners/documents.db";
 #[async_trait]
 pub(crate) trait Close: Send + Sync {
     async fn close(&self);
+
+    /// Leaves nothing of what was changed or removed in its file, where it has one.
+    async fn vacuum(&self) -> bank_stores::Result<()> {
+        Ok(())
+    }
 }
 
 /// A store in its role, and how it is closed.
@@ -54,7 +59,29 @@ macro_rules! close {
 #[cfg_attr(not(feature = "servers"), allow(unused_imports, reason = "files need it here only"))]
 use close;
 
-close!(SqliteLedger SqliteItems SqliteDocuments);
+close!(SqliteLedger);
+
+#[async_trait]
+impl Close for SqliteItems {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+
+    async fn vacuum(&self) -> bank_stores::Result<()> {
+        Self::vacuum(self).await
+    }
+}
+
+#[async_trait]
+impl Close for SqliteDocuments {
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+
+    async fn vacuum(&self) -> bank_stores::Result<()> {
+        Self::vacuum(self).await
+    }
+}
 
 /// A ledger in a file, or in a PostgreSQL database.
 pub(crate) async fn ledger(files: &Files, at: Option<&Place>) -> Result<Opened<dyn Ledger>, Fatal> {
@@ -67,7 +94,11 @@ pub(crate) async fn ledger(files: &Files, at: Option<&Place>) -> Result<Opened<d
 }
 
 /// Items in a file, or in a table of DynamoDB.
-pub(crate) async fn items(files: &Files, file: &str, at: Option<&Place>) -> Result<Opened<dyn Items>, Fatal> {
+pub(crate) async fn items(
+    files: &Files,
+    file: &str,
+    at: Option<&Place>,
+) -> Result<Opened<dyn ItemsScan>, Fatal> {
     if let Some(at) = at {
         return servers::items(at).await;
     }

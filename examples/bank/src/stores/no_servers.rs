@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bank_stores::{Cache, Documents, Items, Ledger, Limits};
+use bank_stores::{Cache, Documents, ItemsScan, Ledger, Limits};
 
 use super::Opened;
 use crate::Fatal;
@@ -19,7 +19,7 @@ pub(super) async fn ledger(at: &Place) -> Result<Opened<dyn Ledger>, Fatal> {
     Err(without(at))
 }
 
-pub(super) async fn items(at: &Place) -> Result<Opened<dyn Items>, Fatal> {
+pub(super) async fn items(at: &Place) -> Result<Opened<dyn ItemsScan>, Fatal> {
     Err(without(at))
 }
 

@@ -8,7 +8,7 @@ use bank_stores::aurora::{AuroraLedger, AuroraOptions, FixedPassword};
 use bank_stores::dynamodb::{DynamoItems, DynamoOptions};
 use bank_stores::mongodb::{MongoDocuments, MongoOptions};
 use bank_stores::redis::{RedisCache, RedisLimits, RedisOptions};
-use bank_stores::{Cache, Documents, Items, Ledger, Limits};
+use bank_stores::{Cache, Documents, ItemsScan, Ledger, Limits};
 
 use super::{Close, Opened, close, waiting};
 use crate::Fatal;
@@ -37,7 +37,7 @@ pub(super) async fn ledger(at: &Place) -> Result<Opened<dyn Ledger>, Fatal> {
     Ok(Opened { role: ledger.clone(), close: ledger })
 }
 
-pub(super) async fn items(at: &Place) -> Result<Opened<dyn Items>, Fatal> {
+pub(super) async fn items(at: &Place) -> Result<Opened<dyn ItemsScan>, Fatal> {
     let options = DynamoOptions::at(&at.url).map_err(|error| at.wrong(&error))?;
     let items = Arc::new(open(at, || DynamoItems::open(options.clone())).await?);
     Ok(Opened { role: items.clone(), close: items })
