@@ -34,7 +34,7 @@ use crate::stores::{self, Close};
 
 /// The collection of notifications, and what its documents say to a customer.
 const NOTIFICATIONS: &str = "notifications";
-const SAID: [&str; 3] = ["title", "body", "transfer"];
+const SAID: [&str; 4] = ["account", "counterparty", "reference", "transfer"];
 /// How often it is looked whether the master key is another one.
 const LOOK: Duration = Duration::from_secs(10);
 
