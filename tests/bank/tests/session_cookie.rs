@@ -5,10 +5,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use bank_tests::{Bank, Request, Shape, program, until};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 
 const STRICT: [&str; 4] = ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"];
@@ -64,7 +65,10 @@ fn with_tls_the_cookie_is_secure_and_the_plain_one_is_nothing() {
     let (address, _bank) = start_over_tls(&data);
     let ask = |request: &str, body: &Value| {
         let config = bank_gateway::tls::client_config(&data.join("tls/ca.pem")).unwrap();
-        let client = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut config = ClientConfig::clone(&config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let client =
+            ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
         let mut stream = StreamOwned::new(client, TcpStream::connect(&address).unwrap());
         let body = if body.is_null() { String::new() } else { body.to_string() };
         write!(
