@@ -40,7 +40,7 @@ impl Step for StripCredentials {
     }
 }
 
-/// Acts on what a service says of a session that it has just ended: the schemes forget it before the caller sees the answer,
+/// Acts on what a service says of sessions that it has just ended: the schemes forget them before the caller sees the answer,
 /// and a stream, or a connection that was upgraded, ends with the session of its caller.
 #[derive(Clone, Debug)]
 pub struct EndSessions {
@@ -72,8 +72,9 @@ impl Step for EndSessions {
     fn after(&self, (): (), facts: &Facts, answer: &mut Answer) {
         let Ok(response) = answer else { return };
         let ended = remove_rare(response.headers_mut(), &BANK_SESSION_ENDED).filter(|_| self.believed);
-        if let Some(id) = ended {
-            self.authenticate.forget_session(id.to_str().unwrap_or_default());
+        if let Some(ids) = ended {
+            let ids = ids.to_str().unwrap_or_default().split(',').map(str::trim);
+            ids.filter(|id| !id.is_empty()).for_each(|id| self.authenticate.forget_session(id));
         }
         if facts.route().is_some_and(|route| route.stream)
             && let Some(session) = facts.principal().and_then(|principal| principal.session.clone())

@@ -5,6 +5,9 @@
 //! Failures are counted for each user, by one gateway or by several together, and make further ones wait: see
 //! [`throttle`](super::throttle).
 //!
+//! A password counts in one spelling ([`opaque_string`](bank_sdk::opaque_string)), whichever system it was typed on; one that was
+//! hashed before this was so is tried as it was given as well.
+//!
 //! The service behind gets the body without `password`, and every other member as it was.
 
 use std::fmt;
@@ -15,7 +18,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier as _};
 use async_trait::async_trait;
 use bank_sdk::http::Body;
-use bank_sdk::{Principal, Problem};
+use bank_sdk::{Principal, Problem, password_spellings};
 use bank_stores::{Error, Limits};
 use http::{Request, StatusCode};
 use tokio::time::Instant;
@@ -29,6 +32,8 @@ use crate::problem::wrong_password;
 use bank_sdk::openapi::SecurityScheme;
 
 const MAX_PASSWORD: usize = 512;
+/// As it was typed it may be longer than in its one spelling: letters and their marks apart.
+const MAX_TYPED: usize = 4 * MAX_PASSWORD;
 const MAX_USERNAME: usize = 128;
 /// So long a login waits for its turn, and for other tries of the same user; then it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -200,7 +205,8 @@ impl Passwords {
     /// Who proves a user name and password in this request. The password is taken out of the body.
     pub(crate) async fn identify(&self, request: &mut Request<Body>) -> Result<Arc<Principal>, Problem> {
         let Login { username, password, offers_basic } = Login::read(request, self.redacts).await?;
-        if password.len() > MAX_PASSWORD || username.len() > MAX_USERNAME {
+        let spellings = spellings(&password);
+        if spellings.is_empty() || username.len() > MAX_USERNAME {
             return Err(wrong_password(offers_basic));
         }
         let network = Network::of(request);
@@ -208,7 +214,7 @@ impl Passwords {
         if device.is_none() {
             self.failures.check(network)?;
         }
-        let checked = self.check(&username, password, network, device.as_deref()).await;
+        let checked = self.check(&username, spellings, network, device.as_deref()).await;
         match checked? {
             Some(principal) => Ok(principal),
             None => {
@@ -218,11 +224,11 @@ impl Passwords {
         }
     }
 
-    /// Whose password it is; nobody's where it is wrong.
+    /// Whose password it is; nobody's where it is wrong in each spelling.
     async fn check(
         &self,
         username: &str,
-        password: String,
+        spellings: Vec<String>,
         network: Network,
         device: Option<&str>,
     ) -> Result<Option<Arc<Principal>>, Problem> {
@@ -243,8 +249,10 @@ impl Passwords {
         let permit = queued.map_err(|_| Problem::unavailable())?.map_err(|_| busy())?;
         let matches = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            PasswordHash::new(&hash)
-                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+            PasswordHash::new(&hash).is_ok_and(|hash| {
+                let fits = |spelling: &String| Argon2::default().verify_password(spelling.as_bytes(), &hash);
+                spellings.iter().any(|spelling| fits(spelling).is_ok())
+            })
         })
         .await
         .map_err(|_| Problem::internal())?;
@@ -284,6 +292,15 @@ impl Passwords {
             None => Ok(attempt),
         }
     }
+}
+
+/// How a password may have been written when it was hashed. None where it is too long.
+fn spellings(password: &str) -> Vec<String> {
+    if password.len() > MAX_TYPED {
+        return Vec::new();
+    }
+    let fitting = password_spellings(password).filter(|spelling| spelling.len() <= MAX_PASSWORD);
+    fitting.map(std::borrow::Cow::into_owned).collect()
 }
 
 fn too_many_failures(wait: Duration) -> Problem {

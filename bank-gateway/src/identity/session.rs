@@ -1,4 +1,8 @@
 //! Browser sessions: a `__Host-` cookie, and a token that unsafe methods repeat (S17).
+//!
+//! Some browsers take no `Secure` cookie over plain HTTP, not even from this machine. Where
+//! [`plain_cookie_on_loopback`](Sessions::plain_cookie_on_loopback) says so, such a request is known by another cookie,
+//! [`LOOPBACK_COOKIE_NAME`], and by no other; everywhere else that one is not read.
 
 mod known;
 
@@ -9,13 +13,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
-use bank_sdk::http::{Body, CSRF_TOKEN};
+use bank_sdk::http::{Body, CSRF_TOKEN, is_loopback_host};
+use bank_sdk::serve::Connection;
 use bank_sdk::{Principal, Problem};
 use bank_stores::cache::{Cache, Message};
 use bank_stores::{Clock, Error, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::COOKIE;
+use http::header::{COOKIE, HOST};
 use http::{HeaderMap, Request, StatusCode};
 use subtle::ConstantTimeEq as _;
 
@@ -25,11 +30,14 @@ use super::cache::principal_bytes;
 use super::failure_budget::{FailureBudget, Network};
 use super::scheme::{Checked, Scheme};
 use crate::Quota;
+use crate::inbound::ClientOrigin;
 use crate::problem::refused_credential;
 use bank_sdk::openapi::SecurityScheme;
 
 /// The session cookie's name.
 pub const COOKIE_NAME: &str = "__Host-session";
+/// The name of the one that a browser on this machine sends without TLS. It has no prefix, which would ask for `Secure`.
+pub const LOOPBACK_COOKIE_NAME: &str = "bank-session";
 /// What the sessions that are known take at most, where nothing else is said: those of more than 100,000 principals.
 const CACHE_BYTES: usize = 128 << 20;
 /// Cookies of one network that name no session, each of which asks the store.
@@ -87,6 +95,7 @@ pub struct Sessions {
     clock: SchemeClock,
     known: Arc<KnownSessions>,
     failures: Arc<FailureBudget>,
+    plain_on_loopback: bool,
 }
 
 impl Sessions {
@@ -98,7 +107,17 @@ impl Sessions {
             clock: SchemeClock::default(),
             known: KnownSessions::new(CACHE_BYTES),
             failures: Arc::new(FailureBudget::new(FAILURES)),
+            plain_on_loopback: false,
         }
+    }
+
+    /// Knows a browser on this machine that asks without TLS by [`LOOPBACK_COOKIE_NAME`], which the service then sets instead of
+    /// [`COOKIE_NAME`]: see [`is_plain_loopback`]. A proxy in front that ends TLS on this machine has to be a trusted one
+    /// ([`ClientAddress::behind`](crate::ClientAddress::behind)), or to pass `Host` on.
+    #[must_use]
+    pub const fn plain_cookie_on_loopback(mut self) -> Self {
+        self.plain_on_loopback = true;
+        self
     }
 
     /// How many bytes the sessions that are known may take, 128 MiB by default, which is room for more than 100,000. When it is
@@ -186,6 +205,26 @@ impl Sessions {
         Ok(Some(session))
     }
 
+    /// The value of the one cookie that counts for this request.
+    fn cookie_value<'a>(&self, request: &'a Request<Body>) -> Option<&'a str> {
+        if !request.headers().contains_key(COOKIE) {
+            return None;
+        }
+        let is_plain = self.plain_on_loopback && is_plain_loopback(request);
+        cookie_value(request.headers(), if is_plain { LOOPBACK_COOKIE_NAME } else { COOKIE_NAME })
+    }
+
+    /// The id and the secret in it.
+    fn cookie<'a>(&self, request: &'a Request<Body>) -> Option<(&'a str, Vec<u8>)> {
+        let (id, secret) = self.cookie_value(request)?.split_once('.')?;
+        let is_id =
+            id.len() <= MAX_ID && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !is_id {
+            return None;
+        }
+        Some((id, URL_SAFE_NO_PAD.decode(secret).ok()?))
+    }
+
     /// The principal, where cookie and CSRF token fit the session.
     fn admit(
         &self,
@@ -211,24 +250,25 @@ impl Sessions {
     }
 }
 
-/// The id and the secret in the cookie.
-fn cookie(headers: &HeaderMap) -> Option<(&str, Vec<u8>)> {
-    let value = cookie_value(headers)?;
-    let (id, secret) = value.split_once('.')?;
-    let is_id = id.len() <= MAX_ID && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if !is_id {
-        return None;
-    }
-    Some((id, URL_SAFE_NO_PAD.decode(secret).ok()?))
+/// Whether the client asked this machine for itself, without TLS: by `localhost`, a name below it or a loopback address. What a
+/// trusted proxy says of how it was asked counts before the connection. A service behind finds the same in `X-Forwarded-Proto`
+/// and `X-Forwarded-Host`.
+#[must_use]
+pub fn is_plain_loopback(request: &Request<Body>) -> bool {
+    let Some(connection) = request.extensions().get::<Arc<Connection>>() else { return false };
+    let origin = request.extensions().get::<ClientOrigin>();
+    let is_secure = origin.and_then(|origin| origin.is_secure).unwrap_or(connection.tls.is_some());
+    let host = origin.and_then(|origin| origin.host.as_ref()).or_else(|| request.headers().get(HOST));
+    !is_secure && host.and_then(|host| host.to_str().ok()).is_some_and(is_loopback_host)
 }
 
-fn cookie_value(headers: &HeaderMap) -> Option<&str> {
+fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut found = headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|field| field.to_str().ok())
         .flat_map(|field| field.split(';'))
-        .filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='));
+        .filter_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
     let value = found.next()?;
     // Two of them are none: which one counts would be a guess.
     if found.next().is_some() { Some("") } else { Some(value) }
@@ -254,7 +294,7 @@ impl Scheme for Sessions {
     }
 
     fn is_presented(&self, request: &Request<Body>) -> bool {
-        cookie_value(request.headers()).is_some()
+        self.cookie_value(request).is_some()
     }
 
     fn knows_session(&self, id: &str) -> bool {
@@ -271,7 +311,7 @@ impl Scheme for Sessions {
     }
 
     fn recall(&self, request: &Request<Body>) -> Option<Arc<Principal>> {
-        let (id, secret) = cookie(request.headers())?;
+        let (id, secret) = self.cookie(request)?;
         match self.known.recall(id) {
             Recalled::Live(session) if session.expires_at > self.clock.now() => {
                 self.admit(request, &secret, &session).ok()
@@ -282,7 +322,7 @@ impl Scheme for Sessions {
 
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
         Box::pin(async move {
-            let (id, secret) = cookie(request.headers()).ok_or_else(refused_credential)?;
+            let (id, secret) = self.cookie(request).ok_or_else(refused_credential)?;
             let session = self.find(id, Network::of(request)).await?.ok_or_else(refused_credential)?;
             self.admit(request, &secret, &session)
         })

@@ -4,8 +4,8 @@ use http::HeaderName;
 
 /// The identity token that the gateway mints for one request to one service.
 pub const BANK_IDENTITY: HeaderName = HeaderName::from_static("bank-identity");
-/// The id of a session that a service has just ended, in its answer. The gateway acts on it before the caller sees the
-/// answer, and passes it to nobody.
+/// The ids of sessions that a service has just ended, with commas between, in its answer. The gateway acts on them before the
+/// caller sees the answer, and passes them to nobody.
 pub const BANK_SESSION_ENDED: HeaderName = HeaderName::from_static("bank-session-ended");
 /// The time left for the request, in whole milliseconds. A caller may only shorten what the edge allows.
 pub const BANK_TIMEOUT_MS: HeaderName = HeaderName::from_static("bank-timeout-ms");

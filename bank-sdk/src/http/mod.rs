@@ -4,6 +4,7 @@ mod body;
 mod content;
 mod entity_tag;
 mod headers;
+mod loopback;
 mod negotiate;
 mod request_id;
 mod sse;
@@ -19,6 +20,7 @@ pub use headers::{
     BANK_IDENTITY, BANK_SESSION_ENDED, BANK_TIMEOUT_MS, CSRF_TOKEN, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED,
     REQUEST_ID,
 };
+pub use loopback::is_loopback_host;
 pub use negotiate::preferred;
 pub use request_id::RequestId;
 pub use sse::{EventSender, ReaderGone, event_stream};

@@ -9,22 +9,25 @@ use bank_gateway::identity::session::{Session, SessionStore};
 use bank_sdk::Principal;
 use bank_stores::{Cache, Error, Items};
 
+use crate::used_sessions::UsedNow;
+
 /// Identity's users and sessions, to be read.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     users: identity::Users,
     sessions: identity::Sessions,
+    used: UsedNow,
 }
 
 impl Credentials {
     /// Where there is a cache that identity tells of what ends, it is asked first.
-    pub(crate) fn new(items: Arc<dyn Items>, cache: Option<Arc<dyn Cache>>) -> Arc<Self> {
+    pub(crate) fn new(items: Arc<dyn Items>, cache: Option<Arc<dyn Cache>>, used: UsedNow) -> Arc<Self> {
         let sessions = identity::Sessions::new(items.clone());
         let sessions = match cache {
             Some(cache) => sessions.cached(cache),
             None => sessions,
         };
-        Arc::new(Self { users: identity::Users::new(items), sessions })
+        Arc::new(Self { users: identity::Users::new(items), sessions, used })
     }
 }
 
@@ -45,10 +48,14 @@ impl PasswordStore for Credentials {
 impl SessionStore for Credentials {
     async fn session(&self, id: &str) -> Result<Option<Session>, Error> {
         let session = self.sessions.find(id).await?.filter(|session| !session.ended);
+        if session.is_some() {
+            self.used.note(id);
+        }
         Ok(session.map(|session| {
-            let mut principal = Principal::customer(session.customer);
-            (principal.roles, principal.scopes, principal.amr) =
-                (session.roles, session.scopes, vec!["pwd".to_owned()]);
+            // Only who comes by the cookie is this principal; a token has its own.
+            let mut principal = Principal::customer(session.customer).with_scope(identity::CSRF_SCOPE);
+            principal.scopes.extend(session.scopes);
+            (principal.roles, principal.amr) = (session.roles, vec!["pwd".to_owned()]);
             principal.auth_time = Some(session.auth_time);
             principal.session = Some(session.id);
             let mut csrf_hash = [0; 32];

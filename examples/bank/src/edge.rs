@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bank_gateway::audit::AuditFile;
 use bank_gateway::identity::{Jwt, KeySet, Passwords, Sessions};
-use bank_gateway::{Gateway, GatewayBuilder, Quota, ReadyCheck, SharedLimits, Upstream};
+use bank_gateway::{Gateway, GatewayBuilder, Policy, Quota, ReadyCheck, SharedLimits, Upstream};
 use bank_sdk::Service;
+use bank_sdk::client::Client;
 use bank_stores::items::Key;
 use bank_stores::{Cache, Consistency, Items};
 
@@ -14,9 +15,11 @@ use crate::args::Part;
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::files::Files;
+use crate::name_caller::NameCaller;
 use crate::parts::GATEWAY;
 use crate::store_calls::StoreCalls;
 use crate::stores::{shared_limits, waiting};
+use crate::used_sessions::used_sessions;
 
 /// What the gateway stands on.
 pub(crate) struct Ground {
@@ -38,8 +41,9 @@ pub(crate) enum Services {
 }
 
 pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services) -> Result<Gateway, Fatal> {
-    let credentials = Credentials::new(ground.items.clone(), ground.cache.clone());
-    let sessions = Sessions::new(credentials.clone());
+    let (used, teller) = used_sessions();
+    let credentials = Credentials::new(ground.items.clone(), ground.cache.clone(), used);
+    let sessions = Sessions::new(credentials.clone()).plain_cookie_on_loopback();
     if let Some(cache) = &ground.cache {
         tokio::spawn(sessions.clone().follow(cache.clone(), identity::SESSIONS_ENDED));
     }
@@ -60,6 +64,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .authenticate(jwt)
         .authenticate(sessions)
         .passwords(passwords)
+        .policy(Policy::new().front_step(NameCaller))
         .rate_limit("default", Quota::per_second(100).burst(200))
         .rate_limit("login", Quota::per_second(10).burst(30))
         .rate_limit("registration", Quota::per_second(10).burst(100))
@@ -81,7 +86,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
             .map_err(|error| Fatal::new(format!("{name}: {error}")))?;
         builder = builder.audit(Arc::new(audit));
     }
-    for part in Part::SERVICES {
+    for part in Part::SERVICES.into_iter().chain([Part::Gateway]) {
         builder = builder.caller(part.name(), ground.files.caller_keys(part.name())?);
     }
     builder = match services {
@@ -91,7 +96,10 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         Services::There => remote(config, &ground.files, builder)?,
     };
     let web = Service::local(web::Web::new()).map_err(Fatal::new)?;
-    builder.service(web::api(), Upstream::local(web)).build().map_err(Fatal::new)
+    let gateway = builder.service(web::api(), Upstream::local(web)).build().map_err(Fatal::new)?;
+    let (own, keys) = (Part::Gateway.name(), ground.files.caller_keys(Part::Gateway.name())?);
+    tokio::spawn(teller.tell(Client::new(gateway.internal()).as_service(own, GATEWAY, keys)));
+    Ok(gateway)
 }
 
 fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result<GatewayBuilder, Fatal> {

@@ -11,12 +11,14 @@ mod edge;
 mod files;
 mod ledger;
 mod logging;
+mod name_caller;
 mod parts;
 mod run;
 mod seal;
 mod seal_command;
 mod store_calls;
 mod stores;
+mod used_sessions;
 
 use std::process::ExitCode;
 

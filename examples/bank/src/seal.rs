@@ -36,7 +36,7 @@ use crate::stores::{self, Close};
 
 /// The collection of notifications, and what its documents say to a customer.
 const NOTIFICATIONS: &str = "notifications";
-const SAID: [&str; 3] = ["title", "body", "transfer"];
+const SAID: [&str; 4] = ["account", "counterparty", "reference", "transfer"];
 /// How often it is looked whether the master key is another one.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -365,6 +365,7 @@ mod tests {
         let ann = Some("cus_1".to_owned());
         assert_eq!(of("user#ann", "user", json!({ "id": "cus_1", "name": "Ann" })), ann);
         assert_eq!(of("customer#cus_1", "user", json!("ann")), ann);
+        assert_eq!(of("customer#cus_1", "session#1#ses_1", json!({ "id": "ses_1" })), ann);
         assert_eq!(of("session#ses_1", "session", json!({ "id": "ses_1", "customer": "cus_1" })), ann);
         let transfer = |state: &str| json!({ "id": "trf_1", "owner": "cus_1", "state": { "state": state } });
         assert_eq!(of("transfer#trf_1", "transfer", transfer("completed")), ann);

@@ -1,9 +1,10 @@
 //! The service's endpoints.
 
-use bank_sdk::{Api, Empty, Endpoint};
+use bank_sdk::{Api, Empty, Endpoint, List};
 
 use crate::wire::{
-    Credentials, Customer, CustomerPath, JwkSet, Me, Named, NewCustomer, Refresh, SessionTokens,
+    Credentials, CurrentSession, Customer, CustomerPath, JwkSet, Me, Named, NewCustomer, NewPassword, PageOf,
+    Refresh, SessionPath, SessionTokens, SessionView, UsedSessions,
 };
 
 /// What the service offers.
@@ -13,11 +14,17 @@ pub fn api() -> Api {
         .endpoint(REGISTER.declare())
         .endpoint(SIGN_IN.declare())
         .endpoint(REFRESH.declare())
+        .endpoint(CURRENT_SESSION.declare())
         .endpoint(SIGN_OUT.declare())
+        .endpoint(SESSIONS.declare())
+        .endpoint(END_SESSION.declare())
+        .endpoint(END_OTHER_SESSIONS.declare())
         .endpoint(ME.declare())
+        .endpoint(CHANGE_PASSWORD.declare())
         .endpoint(JWKS.declare())
         .endpoint(BY_USERNAME.declare())
         .endpoint(BY_ID.declare())
+        .endpoint(SESSIONS_USED.declare())
 }
 
 /// Registers a customer.
@@ -39,6 +46,33 @@ pub const REFRESH: Endpoint<Refresh, SessionTokens> = Endpoint::post("/v1/sessio
     .limit_class("login")
     .problems(&[(401, "invalid_refresh_token"), (401, "session_ended")]);
 
+/// The session that the caller's credential is of. A browser that comes by the session cookie, from the bank's own pages, is told
+/// the token that it repeats in `X-CSRF-Token`: so a second tab needs no second login.
+pub const CURRENT_SESSION: Endpoint<Empty, CurrentSession> = Endpoint::get("/v1/sessions/current")
+    .summary("Shows the session that you are in")
+    .authenticated()
+    .problems(&[(401, "session_ended")]);
+
+/// The caller's sessions that go on, the newest first.
+pub const SESSIONS: Endpoint<PageOf, List<SessionView>> =
+    Endpoint::get("/v1/sessions").summary("Lists where you are signed in").scope("profile");
+
+/// Ends one of the caller's sessions; doing it again changes nothing.
+pub const END_SESSION: Endpoint<SessionPath, Empty> =
+    Endpoint::delete("/v1/sessions/{id}").summary("Signs out elsewhere").scope("profile").no_content();
+
+/// Ends all of the caller's sessions but the one that the call came by.
+pub const END_OTHER_SESSIONS: Endpoint<Empty, Empty> =
+    Endpoint::delete("/v1/sessions").summary("Signs out everywhere else").scope("profile").no_content();
+
+/// Changes the caller's password. Their other sessions end.
+pub const CHANGE_PASSWORD: Endpoint<NewPassword, Empty> = Endpoint::put("/v1/me/password")
+    .summary("Changes your password")
+    .scope("profile")
+    .no_content()
+    .limit_class("login")
+    .problems(&[(403, "wrong_password"), (422, "invalid_password"), (429, "too_many_failures")]);
+
 /// Ends the caller's session.
 pub const SIGN_OUT: Endpoint<Empty, Empty> =
     Endpoint::delete("/v1/sessions/current").summary("Signs out").authenticated().no_content();
@@ -59,3 +93,10 @@ pub const BY_USERNAME: Endpoint<Named, Customer> = Endpoint::get("/internal/v1/c
 pub const BY_ID: Endpoint<CustomerPath, Customer> = Endpoint::get("/internal/v1/customers/{id}")
     .summary("Who this customer is")
     .internal(&["transactions", "partners"]);
+
+/// Which sessions a gateway saw used since it told last. It is a note for their customers, and nothing depends on it.
+pub const SESSIONS_USED: Endpoint<UsedSessions, Empty> = Endpoint::post("/internal/v1/sessions/used")
+    .summary("Notes which sessions are used")
+    .internal(&["gateway"])
+    .idempotent()
+    .no_content();

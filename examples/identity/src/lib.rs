@@ -12,7 +12,7 @@
 //!
 //! | Type | Does |
 //! | --- | --- |
-//! | [`Identity`] | the service: registers, opens, refreshes and ends sessions |
+//! | [`Identity`] | the service: registers, opens, refreshes, lists and ends sessions, changes passwords |
 //! | [`Users`], [`Sessions`] | reads users and sessions, over a read-only store too |
 //! | [`Passwords`] | argon2id, off the async threads, bounded in number at once |
 //! | [`SigningKey`] | signs access tokens; its public half is in `/.well-known/jwks.json` |
@@ -22,6 +22,16 @@
 pub mod endpoints;
 pub mod wire;
 
+#[cfg(feature = "service")]
+mod browser;
+#[cfg(feature = "service")]
+mod change_password;
+#[cfg(feature = "service")]
+mod cookie;
+#[cfg(feature = "service")]
+mod guesses;
+#[cfg(feature = "service")]
+mod own_sessions;
 #[cfg(feature = "service")]
 mod password;
 #[cfg(feature = "service")]
@@ -34,6 +44,8 @@ mod register;
 mod service;
 #[cfg(feature = "service")]
 mod session;
+#[cfg(feature = "service")]
+mod session_entry;
 #[cfg(feature = "service")]
 mod sign_in;
 #[cfg(feature = "service")]
@@ -61,6 +73,13 @@ pub use user::{User, Users};
 
 /// The name of the session cookie.
 pub const SESSION_COOKIE: &str = "__Host-session";
+
+/// The name of the session cookie of a browser on this machine that asks without TLS: some take no `Secure` cookie there.
+pub const LOOPBACK_COOKIE: &str = "bank-session";
+
+/// What a caller has who came by the session cookie, and nobody who came by a token: it may be told the token that is repeated in
+/// `X-CSRF-Token`. The gateway gives it, and no access token carries it.
+pub const CSRF_SCOPE: &str = "session:csrf";
 
 /// What a customer's session may be used for.
 pub const SCOPES: [&str; 7] = [

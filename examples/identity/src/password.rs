@@ -1,11 +1,12 @@
 //! Passwords: argon2id with OWASP's parameters (19 MiB, two passes, one lane), off the async threads, a few at once.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use bank_sdk::Problem;
+use bank_sdk::{Problem, opaque_string, password_spellings};
 use bank_stores::Random;
 use tokio::sync::Semaphore;
 
@@ -26,14 +27,14 @@ impl Passwords {
         Self { permits: Arc::new(Semaphore::new(AT_ONCE)), random }
     }
 
-    /// The hash of a password, as a PHC string.
+    /// The hash of a password in its one spelling ([`opaque_string`]), as a PHC string.
     ///
     /// # Errors
     /// 500, which no password leads to.
     pub async fn hash(&self, password: &str) -> Result<String, Problem> {
         let mut salt = [0; 16];
         self.random.fill(&mut salt);
-        let password = password.to_owned();
+        let password = opaque_string(password).unwrap_or(Cow::Borrowed(password)).into_owned();
         self.work(move || {
             let hash = ARGON2ID.hash_password_with_salt(password.as_bytes(), &salt);
             hash.map(|hash| hash.to_string()).map_err(|error| {
@@ -44,24 +45,24 @@ impl Passwords {
         .await?
     }
 
-    /// Whether the password is the one that was hashed. Without a hash (no such user) the answer is no, and costs the
+    /// Whether the password is the one that was hashed, in its one spelling or, as older ones, as it was given. Without a hash (no such user) the answer is no, and costs the
     /// same.
     ///
     /// # Errors
     /// 500, where the work was cut off.
     pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Problem> {
-        let password = password.to_owned();
+        let spellings: Vec<String> = password_spellings(password).map(Cow::into_owned).collect();
         let hash = hash.map(ToOwned::to_owned);
-        self.work(move || match hash {
-            Some(hash) => ARGON2ID.verify_password(password.as_bytes(), &*hash).is_ok(),
+        let fits = move |spelling: &String| match &hash {
+            Some(hash) => ARGON2ID.verify_password(spelling.as_bytes(), &**hash).is_ok(),
             None => {
-                let work = ARGON2ID.hash_password_with_salt(password.as_bytes(), &[0; 16]);
+                let work = ARGON2ID.hash_password_with_salt(spelling.as_bytes(), &[0; 16]);
                 // The outcome means nothing, the time does.
                 std::hint::black_box(work.is_ok());
                 false
             }
-        })
-        .await
+        };
+        self.work(move || spellings.iter().any(fits)).await
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
@@ -74,6 +75,14 @@ impl Passwords {
         done.await.map_err(|_| Problem::internal())
     }
 }
+
+/// Whether a password may be taken: 10 to 128 characters in its one spelling, none of them a control character.
+pub(crate) fn is_acceptable(password: &str) -> bool {
+    opaque_string(password).is_some_and(|password| (10..=128).contains(&password.chars().count()))
+}
+
+/// What is said of one that may not.
+pub(crate) const WANTED: &str = "must have 10 to 128 characters, and no control character";
 
 static ARGON2ID: LazyLock<Argon2<'static>> = LazyLock::new(|| {
     let params = Params::new(19_456, 2, 1, None).expect("these parameters are within argon2's bounds");
@@ -101,5 +110,25 @@ mod tests {
         assert!(!passwords.verify("correct house", Some(&hash)).await.unwrap());
         assert!(!passwords.verify("correct horse", Some("not a hash")).await.unwrap());
         assert!(!passwords.verify("correct horse", None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn however_a_password_is_typed_it_is_the_same_and_old_hashes_hold() {
+        let passwords = Passwords::new(Arc::new(SystemRandom::new()));
+        let (composed, apart) = ("p\u{e4}ssw\u{f6}rd-\u{fc}ber-12", "pa\u{308}sswo\u{308}rd-u\u{308}ber-12");
+        for (hashed, typed) in [(composed, apart), (apart, composed), (apart, apart)] {
+            let hash = passwords.hash(hashed).await.unwrap();
+            assert!(passwords.verify(typed, Some(&hash)).await.unwrap(), "{hashed:?} {typed:?}");
+        }
+        let old = ARGON2ID.hash_password_with_salt(apart.as_bytes(), &[7; 16]).unwrap().to_string();
+        assert!(passwords.verify(apart, Some(&old)).await.unwrap());
+        assert!(!passwords.verify(composed, Some(&old)).await.unwrap());
+    }
+
+    #[test]
+    fn characters_are_counted_in_the_one_spelling() {
+        assert!(!is_acceptable(&"e\u{301}".repeat(9)) && is_acceptable(&"e\u{301}".repeat(10)));
+        assert!(is_acceptable(&"e\u{301}".repeat(128)) && !is_acceptable(&"e\u{301}".repeat(129)));
+        assert!(!is_acceptable("ten\tletters") && !is_acceptable(""));
     }
 }

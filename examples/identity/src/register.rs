@@ -10,6 +10,7 @@ use bank_stores::{ErrorKind, ItemsExt, random};
 use http::StatusCode;
 
 use crate::SCOPES;
+use crate::password::{WANTED, is_acceptable};
 use crate::service::Identity;
 use crate::user::{User, customer_key, is_username, user_key};
 use crate::wire::{Customer, NewCustomer};
@@ -19,7 +20,7 @@ use crate::wire::{Customer, NewCustomer};
 pub struct NewUser<'a> {
     /// 3 to 32 of `a-z 0-9 . _ -`, a letter or digit first.
     pub username: &'a str,
-    /// 10 to 128 characters.
+    /// 10 to 128 characters, none of them a control character.
     pub password: &'a str,
     /// What people call them, 1 to 80 characters.
     pub name: &'a str,
@@ -89,7 +90,7 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
             is_username(user.username),
             "must have 3 to 32 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first",
         ),
-        ("password", (10..=128).contains(&user.password.chars().count()), "must have 10 to 128 characters"),
+        ("password", is_acceptable(user.password), WANTED),
         (
             "name",
             (1..=80).contains(&user.name.chars().count()) && is_printable(user.name),

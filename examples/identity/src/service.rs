@@ -90,10 +90,16 @@ impl BankService for Identity {
             .bind(endpoints::REGISTER, Self::register)
             .bind(endpoints::SIGN_IN, Self::sign_in)
             .bind(endpoints::REFRESH, Self::refresh)
+            .bind(endpoints::CURRENT_SESSION, Self::current_session)
             .bind(endpoints::SIGN_OUT, Self::sign_out)
+            .bind(endpoints::SESSIONS, Self::own_sessions)
+            .bind(endpoints::END_SESSION, Self::end_session)
+            .bind(endpoints::END_OTHER_SESSIONS, Self::end_other_sessions)
             .bind(endpoints::ME, Self::me)
+            .bind(endpoints::CHANGE_PASSWORD, Self::change_password)
             .bind(endpoints::JWKS, Self::jwks)
             .bind(endpoints::BY_USERNAME, Self::by_username)
             .bind(endpoints::BY_ID, Self::by_id)
+            .bind(endpoints::SESSIONS_USED, Self::note_used)
     }
 }

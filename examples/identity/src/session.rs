@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use bank_stores::items::{Change, Condition, Key, Transaction};
-use bank_stores::{Cache, Consistency, Items, ItemsExt, Result, Timestamp};
+use bank_stores::items::{Change, Condition, Item, Key, Query, Transaction};
+use bank_stores::{Cache, Consistency, ErrorKind, Items, ItemsExt, Page, PageRequest, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use crate::session_entry::{ENTRIES, SessionEntry, entry_key, partition};
 use crate::user::known;
 
 /// The cache's channel on which the ids of ended sessions are told.
@@ -20,6 +21,10 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// A session that was ended is believed so much longer, at most, where a shared cache missed that. A gateway believes what it read for
 /// 700 ms: within a second, in all.
 const CACHED: Duration = Duration::from_millis(250);
+/// A use is noted when the last note is so old. Gateways tell of a session every five minutes.
+const NOTED_EVERY: Duration = Duration::from_secs(4 * 60);
+/// So many entries are read at once.
+const PAGE: u32 = 100;
 
 /// A session.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,28 +141,31 @@ impl Sessions {
         known(self.items.get_json(&key(id), Consistency::Current).await)
     }
 
-    pub(crate) async fn insert(&self, session: &Session) -> Result<()> {
-        self.write(session, Condition::Absent).await
+    /// Opens a session, and enters it in its customer's list.
+    pub(crate) async fn insert(&self, session: &Session, entry: &SessionEntry) -> Result<()> {
+        let entry = Change::put(entry_key(session), entry)?.expires_at(session.expires_at);
+        self.write(session, Condition::Absent, Some(entry)).await
     }
 
     /// Replaces the session, if it is still the one that was read.
     pub(crate) async fn replace(&self, session: &Session, version: u64) -> Result<()> {
-        self.write(session, Condition::Version(version)).await
+        self.write(session, Condition::Version(version), None).await
     }
 
-    async fn write(&self, session: &Session, condition: Condition) -> Result<()> {
+    async fn write(&self, session: &Session, condition: Condition, entry: Option<Change>) -> Result<()> {
         let Session { id, revision, expires_at, refresh_hash, .. } = session;
         // Two that write the same revision are not the same write.
         let mark = u64::from_be_bytes(std::array::from_fn(|at| refresh_hash[at]));
         let change = Change::put(key(id), session)?.when(condition).expires_at(*expires_at);
-        self.items.commit_one(Transaction::new(format!("{id}:{revision}:{mark:x}")).change(change)).await?;
+        let transaction = Transaction::new(format!("{id}:{revision}:{mark:x}")).change(change);
+        let transaction = entry.into_iter().fold(transaction, Transaction::change);
+        self.items.commit_one(transaction).await?;
         self.remember(session).await;
         Ok(())
     }
 
     /// Ends the session, and tells every gateway.
     pub(crate) async fn end(&self, id: &str) -> Result<()> {
-        use bank_stores::ErrorKind::Conflict;
         loop {
             let Some((mut session, version)) = self.stored(id).await? else { break };
             if session.ended {
@@ -165,9 +173,10 @@ impl Sessions {
             }
             session.ended = true;
             session.revision += 1;
-            match self.replace(&session, version).await {
+            let entry = Change::delete(entry_key(&session));
+            match self.write(&session, Condition::Version(version), Some(entry)).await {
                 // Refreshed at the same moment: read it again. Each round somebody gets on.
-                Err(error) if error.kind() == Conflict => {}
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
                 outcome => {
                     outcome?;
                     break;
@@ -176,6 +185,54 @@ impl Sessions {
         }
         self.tell(id).await;
         Ok(())
+    }
+
+    /// A customer's live sessions, by when they were opened.
+    pub(crate) async fn of_customer(&self, customer: &str, page: PageRequest) -> Result<Page<SessionEntry>> {
+        let query = Query::partition(partition(customer)).prefix(ENTRIES).page(page);
+        let found = self.items.query(&query).await?;
+        let items = found.items.iter().map(Item::json).collect::<Result<_>>()?;
+        Ok(Page { items, next: found.next })
+    }
+
+    /// Ends all sessions of a customer but this one; gives those that have ended.
+    pub(crate) async fn end_others(&self, customer: &str, own: Option<&str>) -> Result<Vec<String>> {
+        let (mut page, mut ended) = (PageRequest::first(PAGE), Vec::new());
+        loop {
+            let found = self.of_customer(customer, page.clone()).await?;
+            for entry in found.items {
+                if own != Some(entry.id.as_str()) {
+                    self.end(&entry.id).await?;
+                    ended.push(entry.id);
+                }
+            }
+            match found.next {
+                Some(next) => page = page.after(next),
+                None => return Ok(ended),
+            }
+        }
+    }
+
+    /// Notes that a session was used at this time, if the last note is some minutes old.
+    pub(crate) async fn note_use(&self, id: &str, now: Timestamp) -> Result<()> {
+        let Some((session, _)) = self.stored(id).await?.filter(|(session, _)| session.is_live(now)) else {
+            return Ok(());
+        };
+        let key = entry_key(&session);
+        let entry = known(self.items.get_json::<SessionEntry>(&key, Consistency::Current).await)?;
+        let Some((mut entry, version)) = entry else { return Ok(()) };
+        if now.since(entry.last_used_at) < NOTED_EVERY {
+            return Ok(());
+        }
+        entry.last_used_at = now;
+        let change =
+            Change::put(key, &entry)?.when(Condition::Version(version)).expires_at(session.expires_at);
+        let write = Transaction::new(format!("{id}:used:{}", now.micros())).change(change);
+        match self.items.commit_one(write).await {
+            // It has just ended, or another gateway was first.
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 
     /// A cache that is away costs no more than the second for which others still believe what they have.

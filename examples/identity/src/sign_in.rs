@@ -1,24 +1,21 @@
-//! A session's first and last moment.
+//! A session's first moment.
 
 use std::sync::Arc;
 
-use bank_sdk::http::BANK_SESSION_ENDED;
-use bank_sdk::{Call, Empty, Problem, Reply};
+use bank_sdk::{Call, Problem, Reply};
 use bank_stores::random;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderValue;
 use http::header::SET_COOKIE;
 
-use crate::SESSION_COOKIE;
+use crate::browser;
+use crate::cookie::SessionCookie;
 use crate::refresh::RefreshToken;
 use crate::service::Identity;
 use crate::session::{self, Session, sha256};
+use crate::session_entry::SessionEntry;
 use crate::token;
 use crate::wire::{Credentials, SessionTokens};
-
-/// Ends the cookie; the attributes must be those it was set with.
-const NO_COOKIE: &str = "__Host-session=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
 
 impl Identity {
     /// The gateway has checked the credentials; what is left of them here is whom they are of. Each login makes a new
@@ -49,27 +46,16 @@ impl Identity {
             revision: 1,
             id,
         };
-        self.sessions.insert(&session).await?;
-        let cookie = format!(
-            "{SESSION_COOKIE}={}.{}; Path=/; Secure; HttpOnly; SameSite=Strict",
-            session.id,
-            URL_SAFE_NO_PAD.encode(secret)
-        );
-        let mut cookie = HeaderValue::try_from(cookie).map_err(|_| Problem::internal())?;
-        cookie.set_sensitive(true);
+        let entry = SessionEntry {
+            id: session.id.clone(),
+            created_at: now,
+            last_used_at: now,
+            user_agent: browser::user_agent(&call.headers),
+            network: browser::network(&call.headers),
+        };
+        self.sessions.insert(&session, &entry).await?;
+        let cookie = SessionCookie::of(&call.headers).set(&session.id, &URL_SAFE_NO_PAD.encode(secret))?;
         Ok(Reply::new(self.tokens(&session, &refresh)?).with_header(SET_COOKIE, cookie))
-    }
-
-    pub(crate) async fn sign_out(self: Arc<Self>, call: Call<Empty>) -> Result<Reply<Empty>, Problem> {
-        let session = call.principal.as_ref().and_then(|principal| principal.session.as_deref());
-        // A caller without a session, with an API key say, has none to end.
-        let session = session.ok_or_else(Problem::not_found)?;
-        self.sessions.end(session).await?;
-        let reply = Reply::new(Empty {}).with_header(SET_COOKIE, HeaderValue::from_static(NO_COOKIE));
-        Ok(match HeaderValue::from_str(session) {
-            Ok(id) => reply.with_header(BANK_SESSION_ENDED, id),
-            Err(_) => reply,
-        })
     }
 
     pub(crate) fn tokens(&self, session: &Session, refresh: &RefreshToken) -> Result<SessionTokens, Problem> {

@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `user#USERNAME` | `user` | the [`User`] |
 //! | `customer#ID` | `user` | the user name |
+//! | `customer#ID` | `guesses` | how often a password was given wrongly to change it |
+//! | `customer#ID` | `session#…` | the customer's [sessions](crate::session_entry) |
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,12 +81,19 @@ impl Users {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn by_id(&self, id: &str) -> Result<Option<User>> {
+        Ok(self.stored(id).await?.map(|(user, _)| user))
+    }
+
+    /// The same, with its version.
+    pub(crate) async fn stored(&self, id: &str) -> Result<Option<(User, u64)>> {
         if id.is_empty() || id.len() > 64 {
             return Ok(None);
         }
         match known(self.items.get_json::<String>(&customer_key(id), Consistency::Current).await)? {
-            Some((username, _)) => self.by_username(&username).await,
-            None => Ok(None),
+            Some((username, _)) if is_username(&username) => {
+                known(self.items.get_json(&user_key(&username), Consistency::Current).await)
+            }
+            _ => Ok(None),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bank_sdk::Limit;
+use bank_stores::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +45,7 @@ pub struct NewCustomer {
     /// 3 to 32 of `a-z 0-9 . _ -`, a letter or digit first.
     #[schemars(length(min = 3, max = 32), regex(pattern = "^[a-z0-9][a-z0-9._-]*$"))]
     pub username: String,
-    /// 10 to 128 characters.
+    /// 10 to 128 characters, none of them a control character. How a keyboard composes letters makes no difference.
     #[schemars(extend("minLength" = 10, "maxLength" = 128))]
     pub password: Secret,
     /// What the customer is called, 1 to 80 characters.
@@ -98,6 +100,86 @@ pub struct SessionTokens {
 pub struct Refresh {
     /// The newest one.
     pub refresh_token: Secret,
+}
+
+/// The session that a credential is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CurrentSession {
+    /// The session, `ses_…`.
+    pub id: String,
+    /// The user name.
+    pub username: String,
+    /// What the customer is called, where that can be had now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The customer, `cus_…`.
+    pub customer: String,
+    /// What a browser sends as `X-CSRF-Token` beside the session cookie. Only a browser is told that came by that cookie, from a
+    /// page of the bank's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csrf_token: Option<Secret>,
+    /// When the customer signed in.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// A session of the caller's that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionView {
+    /// The session, `ses_…`.
+    pub id: String,
+    /// Whether the call came by it.
+    pub current: bool,
+    /// When the customer signed in.
+    pub created_at: Timestamp,
+    /// When it was used last, to a few minutes.
+    pub last_used_at: Timestamp,
+    /// What the program that signed in calls itself, at most 200 characters.
+    pub user_agent: Option<String>,
+    /// From which network the customer signed in: a /24, of IPv6 a /48.
+    pub network: Option<String>,
+}
+
+/// Which page of the caller's sessions.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PageOf {
+    /// How many, 1 to 200; 50 where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
+    pub after: Option<String>,
+}
+
+/// Names a session in the path.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct SessionPath {
+    /// The session.
+    pub id: String,
+}
+
+/// Another password.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewPassword {
+    /// The one until now.
+    pub current: Secret,
+    /// The one from now on: 10 to 128 characters, none of them a control character.
+    #[schemars(extend("minLength" = 10, "maxLength" = 128))]
+    pub new: Secret,
+}
+
+/// Sessions that were used lately.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct UsedSessions {
+    /// Their ids, at most 200.
+    #[schemars(length(max = 200))]
+    pub ids: Vec<String>,
 }
 
 /// The caller.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bank_sdk::client::CallError;
+use bank_sdk::client::{CallError, Client};
 use bank_sdk::http::Body;
 use bank_sdk::testing::Harness;
 use bank_sdk::{Empty, Principal};
@@ -15,10 +15,13 @@ use bank_stores::cache::Message;
 use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteOptions};
 use bank_stores::{Cache, Items, ManualClock, SystemRandom, Timestamp};
 use http::{Request, Response, StatusCode};
-use identity::wire::{CustomerPath, Named, NewCustomer, Refresh, SessionTokens};
+use identity::wire::{
+    CustomerPath, Named, NewCustomer, NewPassword, PageOf, Refresh, SessionPath, SessionTokens, SessionView,
+    UsedSessions,
+};
 use identity::{
-    Identity, NewUser, SESSION_COOKIE, SESSIONS_ENDED, Sessions, SigningKey, SigningKeyError, Users,
-    endpoints,
+    CSRF_SCOPE, Identity, NewUser, SESSION_COOKIE, SESSIONS_ENDED, Sessions, SigningKey, SigningKeyError,
+    Users, endpoints,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
@@ -79,6 +82,47 @@ impl Bank {
     async fn refresh(&self, token: &str) -> Result<SessionTokens, CallError> {
         let refresh = Refresh { refresh_token: token.into() };
         self.harness.anonymous().call(endpoints::REFRESH, &refresh).send().await
+    }
+
+    /// A request of this customer's session, by its cookie or by a token.
+    async fn ask(
+        &self,
+        request: Request<Body>,
+        customer: &str,
+        session: &str,
+        by_cookie: bool,
+    ) -> Response<Body> {
+        let mut principal = Principal::customer(customer).with_scope("profile");
+        principal.session = Some(session.to_owned());
+        if by_cookie {
+            principal = principal.with_scope(CSRF_SCOPE);
+        }
+        self.harness.transport(Some(principal)).oneshot(request).await.unwrap()
+    }
+
+    /// What a client of the endpoints would send, of this session.
+    fn client(&self, customer: &str, session: &str) -> Client {
+        let mut principal = Principal::customer(customer).with_scope("profile");
+        principal.session = Some(session.to_owned());
+        self.harness.client(principal)
+    }
+
+    async fn sessions(&self, customer: &str, session: &str) -> Vec<SessionView> {
+        let client = self.client(customer, session);
+        client.call(endpoints::SESSIONS, &PageOf::default()).send().await.unwrap().items
+    }
+
+    async fn change_password(
+        &self,
+        customer: &str,
+        session: &str,
+        current: &str,
+        new: &str,
+    ) -> (u16, String) {
+        let passwords = NewPassword { current: current.into(), new: new.into() };
+        let outcome =
+            self.client(customer, session).call(endpoints::CHANGE_PASSWORD, &passwords).send().await;
+        if outcome.is_ok() { (204, String::new()) } else { refused(outcome) }
     }
 
     async fn sign_out(&self, customer: &str, session: Option<&str>) -> Response<Body> {
@@ -351,4 +395,183 @@ async fn many_who_make_the_signing_key_at_once_get_the_same() {
         .collect();
     let kids: BTreeSet<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
     assert_eq!(kids.len(), 1);
+}
+
+#[tokio::test]
+async fn the_session_is_told_and_its_csrf_token_to_the_cookie_s_own_pages_only() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (id, _, tokens) = bank.sign_in(&alice.id).await;
+    let ask = async |by_cookie: bool, site: Option<&str>| {
+        let mut request = Request::get("/v1/sessions/current");
+        if let Some(site) = site {
+            request = request.header("sec-fetch-site", site);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = bank.ask(request, &alice.id, &id, by_cookie).await;
+        assert_eq!((response.status(), &*header(&response, "cache-control")), (StatusCode::OK, "no-store"));
+        let body = response.into_body().read(10_000).await.unwrap();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    let current = ask(true, Some("same-origin")).await;
+    assert_eq!(
+        current,
+        serde_json::json!({
+            "id": id, "username": "alice", "name": "Alice Example", "customer": alice.id,
+            "csrf_token": tokens.csrf_token, "created_at": "2030-01-01T00:00:00Z",
+            "expires_at": "2030-01-01T12:00:00Z"
+        })
+    );
+    for (by_cookie, site) in [(true, Some("cross-site")), (false, Some("same-origin")), (false, None)] {
+        assert_eq!(ask(by_cookie, site).await.get("csrf_token"), None, "{by_cookie} {site:?}");
+    }
+    bank.sign_out(&alice.id, Some(&id)).await;
+    let request = Request::get("/v1/sessions/current").body(Body::empty()).unwrap();
+    assert_eq!(bank.ask(request, &alice.id, &id, true).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_list_has_the_sessions_that_go_on_and_no_others() {
+    let bank = Bank::open().await;
+    let (alice, bob) = (bank.register("alice").await.unwrap(), bank.register("bob").await.unwrap());
+    let mut opened = Vec::new();
+    for _ in 0..3 {
+        opened.push(bank.sign_in(&alice.id).await.0);
+        bank.harness.clock().advance(Duration::from_secs(60));
+    }
+    let other = bank.sign_in(&bob.id).await.0;
+    let ids = async || {
+        let listed = bank.sessions(&alice.id, &opened[1]).await;
+        assert!(listed.iter().all(|session| session.current == (session.id == opened[1])));
+        listed.into_iter().map(|session| session.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, [&*opened[2], &opened[1], &opened[0]]);
+    // Another customer's is one that does not exist.
+    let end = async |id: &str| {
+        let path = SessionPath { id: id.to_owned() };
+        bank.client(&alice.id, &opened[1]).call(endpoints::END_SESSION, &path).send().await
+    };
+    for nobody in [&*other, "ses_nobody", "no session"] {
+        assert_eq!(refused(end(nobody).await).0, 404, "{nobody}");
+    }
+    end(&opened[2]).await.unwrap();
+    end(&opened[2]).await.unwrap();
+    assert_eq!(ids().await, [&*opened[1], &opened[0]]);
+    assert_eq!(bank.sessions(&bob.id, &other).await.len(), 1);
+    // The oldest ends by itself first.
+    bank.harness.clock().advance(Duration::from_secs(12 * 3600 - 180));
+    assert_eq!(ids().await, [&*opened[1]]);
+}
+
+#[tokio::test]
+async fn all_others_end_however_many_they_are_and_gateways_are_told() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let own = bank.sign_in(&alice.id).await.0;
+    let mut others = BTreeSet::new();
+    for _ in 0..105 {
+        others.insert(bank.sign_in(&alice.id).await.0);
+    }
+    let mut ended = bank.cache.subscribe(SESSIONS_ENDED).await.unwrap();
+    let request = Request::delete("/v1/sessions").body(Body::empty()).unwrap();
+    let response = bank.ask(request, &alice.id, &own, true).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert_eq!(response.headers().get("set-cookie"), None);
+    // The gateway that passes the answer on is told of as many as fit.
+    assert_eq!(header(&response, "bank-session-ended").split(',').count(), 100);
+    let mut told = BTreeSet::new();
+    while told.len() < others.len() {
+        let next = tokio::time::timeout(Duration::from_secs(60), ended.next()).await.unwrap();
+        let Some(Message::Message(id)) = next else { panic!("{next:?}") };
+        told.insert(String::from_utf8(id.to_vec()).unwrap());
+    }
+    assert_eq!(told, others);
+    let left = bank.sessions(&alice.id, &own).await;
+    assert_eq!(left.into_iter().map(|session| session.id).collect::<Vec<_>>(), [own]);
+}
+
+#[tokio::test]
+async fn the_last_use_is_noted_to_a_few_minutes_and_brings_no_ended_session_back() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (first, second) = (bank.sign_in(&alice.id).await.0, bank.sign_in(&alice.id).await.0);
+    let note = async |ids: &[&str]| {
+        let used = UsedSessions { ids: ids.iter().map(ToString::to_string).collect() };
+        bank.harness.client(Principal::service("gateway")).call(endpoints::SESSIONS_USED, &used).send().await
+    };
+    let last_used = async || {
+        let listed = bank.sessions(&alice.id, &first).await;
+        listed.into_iter().find(|session| session.id == first).unwrap().last_used_at.seconds() - NOW
+    };
+    bank.harness.clock().advance(Duration::from_secs(60));
+    note(&[&first]).await.unwrap();
+    assert_eq!(last_used().await, 0, "a minute is nothing");
+    bank.harness.clock().advance(Duration::from_secs(240));
+    for _ in 0..2 {
+        note(&[&first, "ses_nobody", "no session"]).await.unwrap();
+        assert_eq!(last_used().await, 300);
+    }
+    bank.sign_out(&alice.id, Some(&second)).await;
+    bank.harness.clock().advance(Duration::from_secs(600));
+    note(&[&second, &first]).await.unwrap();
+    assert_eq!(bank.sessions(&alice.id, &first).await.len(), 1);
+    assert_eq!(last_used().await, 900);
+    let customer = bank.client(&alice.id, &first);
+    let used = UsedSessions { ids: vec![first.clone()] };
+    assert_eq!(refused(customer.call(endpoints::SESSIONS_USED, &used).send().await).0, 403);
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_whoever_knows_it_and_guessing_waits_as_at_a_login() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (own, other) = (bank.sign_in(&alice.id).await.0, bank.sign_in(&alice.id).await.0);
+    let change = async |current: &str, new: &str| bank.change_password(&alice.id, &own, current, new).await;
+    let new = "another long password";
+    assert_eq!(change(PASSWORD, "short").await, (422, "invalid_password".to_owned()));
+    for _ in 0..5 {
+        assert_eq!(change("a wrong password", new).await, (403, "wrong_password".to_owned()));
+    }
+    assert_eq!(change(PASSWORD, new).await, (429, "too_many_failures".to_owned()), "the right one waits too");
+    bank.harness.clock().advance(Duration::from_secs(1));
+    assert_eq!(change("a wrong password", new).await, (403, "wrong_password".to_owned()));
+    bank.harness.clock().advance(Duration::from_secs(1));
+    assert_eq!(change(PASSWORD, new).await.0, 429, "the wait doubles");
+    bank.harness.clock().advance(Duration::from_secs(1));
+    assert_eq!(change(PASSWORD, new).await.0, 204);
+    // All is forgiven, and the same once more is done already.
+    assert_eq!(change(PASSWORD, new).await.0, 204);
+    assert_eq!(change("a wrong password", "yet another password").await.0, 403);
+    let left = bank.sessions(&alice.id, &own).await;
+    assert_eq!(left.into_iter().map(|session| session.id).collect::<Vec<_>>(), [own.clone()]);
+    assert!(Sessions::new(bank.items.clone()).find(&other).await.unwrap().unwrap().ended);
+    // A quarter of an hour after the wait everything is forgiven.
+    for _ in 0..4 {
+        assert_eq!(change("a wrong password", "yet another password").await.0, 403);
+    }
+    assert_eq!(change(new, "yet another password").await.0, 429);
+    bank.harness.clock().advance(Duration::from_secs(15 * 60 + 1));
+    for _ in 0..5 {
+        assert_eq!(change("a wrong password", "yet another password").await.0, 403);
+    }
+}
+
+#[tokio::test]
+async fn of_many_guesses_at_once_no_more_are_checked_than_one_after_the_other() {
+    let bank = Arc::new(Bank::open().await);
+    let alice = bank.register("alice").await.unwrap();
+    let own = bank.sign_in(&alice.id).await.0;
+    let guesses: Vec<_> = (0..20)
+        .map(|_| {
+            let (bank, alice, own) = (bank.clone(), alice.id.clone(), own.clone());
+            tokio::spawn(async move {
+                bank.change_password(&alice, &own, "a wrong password", "another long password").await.0
+            })
+        })
+        .collect();
+    let mut checked = 0;
+    for guess in guesses {
+        checked += usize::from(guess.await.unwrap() == 403);
+    }
+    assert!(checked <= 5, "{checked} of 20 were checked");
 }

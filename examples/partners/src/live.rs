@@ -19,8 +19,8 @@ use crate::wire::Notification;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How often the store is looked at without having been woken: another copy of this service may have written.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a comment keeps the connection open.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often an event keeps the connection open, and shows its reader that it is. A comment would not reach a page's script.
+const PING: Duration = Duration::from_secs(10);
 /// A stream ends after this and is opened again by its reader, whose credential is then checked again.
 const LONGEST: Duration = Duration::from_secs(600);
 /// How many are read at once.
@@ -62,10 +62,10 @@ impl Partners {
         mut changed: Receiver<Arc<str>>,
     ) {
         let end = Instant::now() + LONGEST;
-        let (mut look, mut keep_alive) = (interval(LOOK), interval(KEEP_ALIVE));
-        // The first comment comes at once, and shows the reader that the stream is open.
-        keep_alive.tick().await;
-        if events.keep_alive().await.is_err() {
+        let (mut look, mut pings) = (interval(LOOK), interval(PING));
+        // The first one comes at once.
+        pings.tick().await;
+        if ping(events).await.is_err() {
             return;
         }
         loop {
@@ -74,7 +74,7 @@ impl Partners {
                 () = tokio::time::sleep_until(end) => return,
                 () = for_customer(&mut changed, customer) => {}
                 _ = look.tick() => {}
-                _ = keep_alive.tick() => if events.keep_alive().await.is_err() { return },
+                _ = pings.tick() => if ping(events).await.is_err() { return },
             }
             match self.send_after(events, customer, &mut after).await {
                 Ok(()) => {}
@@ -99,21 +99,28 @@ impl Partners {
                 .sort("number", Direction::Forward)
                 .page(PageRequest::first(BATCH));
             let page = self.documents.find(NOTIFICATIONS, &find).await?;
+            let read_to = if page.items.is_empty() { 0 } else { self.read_to(customer).await? };
             for document in page.items {
                 let note: Note = document.read()?;
+                let number = note.number;
                 if let Some(transfer) = &note.transfer {
                     // Without an id: a reader who breaks off here is sent both again.
                     events.send(None, "transfer", &serde_json::to_string(transfer)?).await?;
                 }
-                let data = serde_json::to_string(&note.notification(document.id))?;
-                events.send(Some(&note.number.to_string()), "notification", &data).await?;
-                *after = note.number;
+                let data = serde_json::to_string(&note.notification(document.id, read_to))?;
+                events.send(Some(&number.to_string()), "notification", &data).await?;
+                *after = number;
             }
             if page.next.is_none() {
                 return Ok(());
             }
         }
     }
+}
+
+/// Says nothing but that the stream is there.
+async fn ping(events: &EventSender) -> Result<(), ReaderGone> {
+    events.send(None, "ping", "{}").await
 }
 
 /// Completes when this customer may have something new. A stream that was too slow to hear of everybody looks as well.

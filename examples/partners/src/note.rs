@@ -3,7 +3,7 @@
 use bank_stores::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Notification, NotificationKind, TransferChange};
+use crate::wire::{Counterparty, Notification, NotificationKind, TransferChange};
 
 /// A notification, as the body of its document; the document's id is the notification's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,26 +14,35 @@ pub(crate) struct Note {
     /// whoever has read up to a number has missed nothing below it.
     pub(crate) number: u64,
     pub(crate) kind: NotificationKind,
-    pub(crate) title: String,
-    pub(crate) body: String,
-    /// What is told of the transfer that it is about.
-    pub(crate) transfer: Option<TransferChange>,
     pub(crate) amount: Money,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counterparty: Option<Counterparty>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
+    /// What is told of the transfer that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transfer: Option<TransferChange>,
     pub(crate) at: Timestamp,
+    /// Whether it was read by itself, or needed no reading; all up to a number are by the customer's [`Mark`].
     pub(crate) read: bool,
 }
 
 impl Note {
-    pub(crate) fn notification(&self, id: String) -> Notification {
-        Notification {
-            id,
-            kind: self.kind,
-            title: self.title.clone(),
-            body: self.body.clone(),
-            transfer: self.transfer.as_ref().map(|transfer| transfer.id.clone()),
-            amount: self.amount,
-            at: self.at,
-            read: self.read,
-        }
+    /// As it is told to a customer who has read everything up to this number.
+    pub(crate) fn notification(self, id: String, read_to: u64) -> Notification {
+        let Self { number, kind, amount, counterparty, account, reference, transfer, at, read, .. } = self;
+        let (transfer, code) = transfer.map(|transfer| (transfer.id, transfer.code)).unzip();
+        let (read, code) = (read || number <= read_to, code.flatten());
+        Notification { id, kind, amount, counterparty, account, reference, transfer, code, at, read }
     }
+}
+
+/// Up to where a customer has read everything, as the body of a document under the customer's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) customer: String,
+    /// The number of the newest notification that is read.
+    pub(crate) read_to: u64,
 }

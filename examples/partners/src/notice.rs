@@ -10,14 +10,15 @@ use transactions::wire::{Direction, TransferStatus};
 use crate::follow::Source;
 use crate::names::Names;
 use crate::note::Note;
-use crate::wire::{NotificationKind, TransferChange};
+use crate::wire::{Counterparty, NotificationKind, TransferChange};
 
-/// The topic of the ledger's event of a deposit.
+/// The topics of the ledger's events of cash that came in, and that went out.
 const DEPOSITED: &str = "posting.deposit";
+const WITHDRAWN: &str = "posting.withdrawal";
 
 /// What the ledger's event says, as far as it matters here.
 #[derive(Debug, Deserialize)]
-struct Deposited {
+struct Posted {
     legs: Vec<Leg>,
     reference: Option<String>,
     at: Timestamp,
@@ -25,6 +26,7 @@ struct Deposited {
 
 #[derive(Debug, Deserialize)]
 struct Leg {
+    account: Option<String>,
     owner: Option<String>,
     amount: Money,
 }
@@ -33,7 +35,8 @@ struct Leg {
 pub(crate) async fn notices(source: Source, event: &Event, names: &Names) -> Vec<(String, Note)> {
     let notes = match (source, &*event.topic) {
         (Source::Transactions, COMPLETED | REJECTED) => transfer(event, names).await,
-        (Source::Accounts, DEPOSITED) => deposit(event),
+        (Source::Accounts, DEPOSITED) => cash(event, NotificationKind::Deposit),
+        (Source::Accounts, WITHDRAWN) => cash(event, NotificationKind::Withdrawal),
         _ => Ok(Vec::new()),
     };
     match notes {
@@ -51,7 +54,7 @@ pub(crate) async fn notices(source: Source, event: &Event, names: &Names) -> Vec
 /// An event tells each side one thing, so that event and kind name the notification for good.
 fn notification_id(source: Source, event: &str, kind: NotificationKind) -> String {
     let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for part in [source.name(), event, &format!("{kind:?}")] {
+    for part in [source.name(), event, name_of(kind)] {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
@@ -60,95 +63,94 @@ fn notification_id(source: Source, event: &str, kind: NotificationKind) -> Strin
     random::text("ntf_", short)
 }
 
-async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
-    let settled: Settled = payload(event)?;
-    let (amount, reference) = (settled.amount, quoted(settled.reference.as_deref()));
-    let Some(to_owner) = &settled.to_owner else {
-        let body = format!("{amount} to {} was not sent: {}.", settled.to, reason(settled.code.as_deref()));
-        let kind = NotificationKind::TransferRejected;
-        return Ok(vec![note(&settled, &settled.from_owner, kind, "Transfer rejected", body)]);
-    };
-    let own = *to_owner == settled.from_owner;
-    let to = if own { None } else { names.of(to_owner).await }.unwrap_or_else(|| settled.to.clone());
-    let from =
-        if own { None } else { names.of(&settled.from_owner).await }.unwrap_or_else(|| settled.from.clone());
-    let sent = format!("You sent {amount} to {to}{reference}");
-    let received = format!("You received {amount} from {from}{reference}");
-    Ok(vec![match settled.side {
-        Direction::Out => {
-            note(&settled, &settled.from_owner, NotificationKind::TransferSent, "Money sent", sent)
-        }
-        Direction::In => {
-            note(&settled, to_owner, NotificationKind::TransferReceived, "Money received", received)
-        }
-    }])
+/// What stands for a kind in ids, for good.
+const fn name_of(kind: NotificationKind) -> &'static str {
+    match kind {
+        NotificationKind::TransferSent => "TransferSent",
+        NotificationKind::TransferReceived => "TransferReceived",
+        NotificationKind::TransferRejected => "TransferRejected",
+        NotificationKind::Deposit => "DepositReceived",
+        NotificationKind::Withdrawal => "Withdrawal",
+    }
 }
 
-fn note(settled: &Settled, customer: &str, kind: NotificationKind, title: &str, body: String) -> Note {
+async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
+    let settled: Settled = payload(event)?;
+    let Some(to_owner) = settled.to_owner.clone() else {
+        let other = Counterparty { name: None, account: Some(settled.to.clone()) };
+        let customer = settled.from_owner.clone();
+        return Ok(vec![note(settled, customer, NotificationKind::TransferRejected, other)]);
+    };
+    let (from_owner, is_own) = (settled.from_owner.clone(), to_owner == settled.from_owner);
+    let (kind, customer, other_owner, other) = match settled.side {
+        Direction::Out => (NotificationKind::TransferSent, from_owner, to_owner, settled.to.clone()),
+        Direction::In => (NotificationKind::TransferReceived, to_owner, from_owner, settled.from.clone()),
+    };
+    // Customers know what they are called themselves.
+    let name = if is_own { None } else { names.of(&other_owner).await };
+    Ok(vec![note(settled, customer, kind, Counterparty { name, account: Some(other) })])
+}
+
+fn note(settled: Settled, customer: String, kind: NotificationKind, other: Counterparty) -> Note {
     let (status, direction) = match kind {
         NotificationKind::TransferReceived => (TransferStatus::Completed, Direction::In),
         NotificationKind::TransferRejected => (TransferStatus::Rejected, Direction::Out),
         _ => (TransferStatus::Completed, Direction::Out),
     };
-    let change = TransferChange {
-        id: settled.transfer.clone(),
-        status,
-        code: settled.code.clone(),
-        from: settled.from.clone(),
-        to: settled.to.clone(),
-        amount: settled.amount,
-        reference: settled.reference.clone(),
-        direction,
-        at: settled.at,
-    };
+    let own = if direction == Direction::In { &settled.to } else { &settled.from };
     Note {
-        customer: customer.to_owned(),
+        customer,
         number: 0,
         kind,
-        title: title.to_owned(),
-        body,
-        transfer: Some(change),
         amount: settled.amount,
+        counterparty: Some(other),
+        account: Some(own.clone()),
+        reference: settled.reference.clone(),
         at: settled.at,
-        read: false,
+        // Whoever sent it knows of it.
+        read: kind == NotificationKind::TransferSent,
+        transfer: Some(TransferChange {
+            id: settled.transfer,
+            status,
+            code: settled.code,
+            from: settled.from,
+            to: settled.to,
+            amount: settled.amount,
+            reference: settled.reference,
+            direction,
+            at: settled.at,
+        }),
     }
 }
 
-fn deposit(event: &Event) -> Result<Vec<Note>, Error> {
-    let deposited: Deposited = payload(event)?;
-    let reference = quoted(deposited.reference.as_deref());
-    let paid_in = deposited.legs.into_iter().filter(|leg| leg.amount.is_positive());
-    let notes = paid_in.filter_map(|Leg { owner, amount }| {
-        Some(Note {
-            customer: owner?,
+/// Cash that came in or went out: the customer's side of it, without the bank's.
+fn cash(event: &Event, kind: NotificationKind) -> Result<Vec<Note>, Error> {
+    let posted: Posted = payload(event)?;
+    let mut notes = Vec::new();
+    for Leg { account, owner, amount } in posted.legs {
+        let Some(customer) = owner else { continue };
+        let amount = match kind {
+            NotificationKind::Withdrawal => amount.checked_neg().ok(),
+            _ => Some(amount),
+        };
+        let Some(amount) = amount.filter(|amount| amount.is_positive()) else { continue };
+        notes.push(Note {
+            customer,
             number: 0,
-            kind: NotificationKind::DepositReceived,
-            title: "Deposit received".to_owned(),
-            body: format!("{amount} was paid in{reference}"),
-            transfer: None,
+            kind,
             amount,
-            at: deposited.at,
+            counterparty: None,
+            account,
+            reference: posted.reference.clone(),
+            transfer: None,
+            at: posted.at,
             read: false,
-        })
-    });
-    Ok(notes.collect())
+        });
+    }
+    Ok(notes)
 }
 
 fn payload<T: DeserializeOwned>(event: &Event) -> Result<T, Error> {
     T::deserialize(&event.payload)
         .map_err(|source| Error::invalid("payload", "not of the form that its topic has").with_source(source))
-}
-
-fn quoted(reference: Option<&str>) -> String {
-    reference.filter(|text| !text.is_empty()).map(|text| format!(": {text}")).unwrap_or_default()
-}
-
-fn reason(code: Option<&str>) -> &'static str {
-    match code {
-        Some("insufficient_funds") => "there is not enough money on the account",
-        Some("unknown_account") => "there is no such account to pay to",
-        Some("currency_mismatch") => "the two accounts are in different currencies",
-        Some("account_blocked") => "the account pays nothing for now",
-        _ => "the bank's rules refuse it",
-    }
 }

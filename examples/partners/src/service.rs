@@ -17,6 +17,8 @@ use crate::streams::Streams;
 
 /// The collection of notifications.
 pub(crate) const NOTIFICATIONS: &str = "notifications";
+/// The collection of how far customers have read.
+pub(crate) const INBOXES: &str = "inboxes";
 /// The collection of the places up to which events were taken.
 pub(crate) const POSITIONS: &str = "positions";
 /// The key that gives each of a customer's notifications a number of its own.
@@ -50,9 +52,13 @@ impl Partners {
     /// # Errors
     /// Where the store cannot be written.
     pub async fn new(documents: Arc<dyn Documents>, client: Client) -> Result<Self> {
-        let notifications =
-            Collection::new(NOTIFICATIONS).unique(PLACE, ["customer", "number"]).sorted("number");
+        let notifications = Collection::new(NOTIFICATIONS)
+            .unique(PLACE, ["customer", "number"])
+            .sorted("number")
+            // Unread ones are counted.
+            .index(["customer", "read"]);
         documents.declare(&notifications).await?;
+        documents.declare(&Collection::new(INBOXES)).await?;
         documents.declare(&Collection::new(POSITIONS)).await?;
         Ok(Self {
             documents,
@@ -88,6 +94,7 @@ impl BankService for Partners {
         Endpoints::new()
             .bind(endpoints::LIST, Self::list)
             .bind(endpoints::READ, Self::read)
+            .bind(endpoints::READ_BEFORE, Self::read_before)
             .bind(endpoints::EVENTS, Self::live)
     }
 }

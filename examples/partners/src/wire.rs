@@ -6,26 +6,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use transactions::wire::{Direction, TransferStatus};
 
-/// Something that a customer is told.
+/// Something that a customer is told: data, which each client puts into words of its reader's language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notification {
     /// Its id, `ntf_…`.
     pub id: String,
     /// What it is about.
     pub kind: NotificationKind,
-    /// A few words.
-    pub title: String,
-    /// A sentence.
-    pub body: String,
+    /// How much money it is about; never negative.
+    pub amount: Money,
+    /// The other side, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<Counterparty>,
+    /// The customer's account that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What both sides read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// The transfer it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<String>,
-    /// How much money it is about.
-    pub amount: Money,
+    /// Why it was rejected, as the transfer says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// When it happened.
     pub at: Timestamp,
     /// Whether the customer has read it.
     pub read: bool,
+}
+
+/// The other side of a transfer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counterparty {
+    /// What its owner is called; left out where it is the customer, or cannot be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// What a notification is about.
@@ -33,14 +52,36 @@ pub struct Notification {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NotificationKind {
-    /// The customer's transfer went through.
+    /// The customer's transfer went through. It is read from the beginning.
     TransferSent,
     /// Somebody sent money to the customer.
     TransferReceived,
     /// The customer's transfer was rejected.
     TransferRejected,
     /// Cash was paid in for the customer.
-    DepositReceived,
+    Deposit,
+    /// Cash was paid out to the customer.
+    Withdrawal,
+}
+
+/// A page of the caller's notifications, and how many are unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Inbox {
+    /// The notifications, the newest first.
+    pub items: Vec<Notification>,
+    /// Where the next page starts; `null` at the end.
+    pub next: Option<String>,
+    /// How many are unread on all pages together, counted up to 100: 100 stands for 100 or more.
+    #[schemars(range(max = 100))]
+    pub unread: u32,
+}
+
+/// Up to where the caller has read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ReadBefore {
+    /// The newest notification that is read; so are all older ones.
+    pub before: String,
 }
 
 /// What happened to a transfer, seen from one side.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use bank_sdk::{Limit, Principal};
 use partners::endpoints;
 use partners::wire::{Notification, NotificationKind, NotificationPath, PageOf};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Bank, eur, refused};
 
 #[tokio::test]
@@ -22,24 +22,97 @@ async fn both_sides_are_told_of_a_transfer_and_the_owner_of_a_deposit() {
     let sent = bank.send(&alice, &from, &to, 1_234, "a").await;
     let rejected = bank.send(&alice, &from, &to, 99_999, "b").await;
     let told = copy.list_of(&alice, 3).await;
-    let wire: Vec<_> =
-        told.iter().map(|told| (told.kind, told.transfer.clone(), told.amount, told.read)).collect();
+    let shown = |told: &Notification| serde_json::to_value(told).unwrap();
+    let (at, ids) = ([0, 1, 2].map(|n| told[n].at), [0, 1, 2].map(|n| &told[n].id));
     assert_eq!(
-        wire,
+        told.iter().map(shown).collect::<Vec<_>>(),
         [
-            (NotificationKind::TransferRejected, Some(rejected.id), eur(99_999), false),
-            (NotificationKind::TransferSent, Some(sent.id.clone()), eur(1_234), false),
-            (NotificationKind::DepositReceived, None, eur(10_000), false),
+            // The owner of an account that nothing was paid to is nobody's business.
+            json!({
+                "id": ids[0], "kind": "transfer_rejected", "amount": eur(99_999), "counterparty": { "account": to },
+                "account": from, "reference": "rent", "transfer": rejected.id, "code": "insufficient_funds",
+                "at": at[0], "read": false
+            }),
+            json!({
+                "id": ids[1], "kind": "transfer_sent", "amount": eur(1_234),
+                "counterparty": { "name": "Bob Example", "account": to }, "account": from, "reference": "rent",
+                "transfer": sent.id, "at": at[1], "read": true
+            }),
+            json!({
+                "id": ids[2], "kind": "deposit", "amount": eur(10_000), "account": from, "reference": "cash",
+                "at": at[2], "read": false
+            }),
         ]
     );
-    assert_eq!(told[1].body, "You sent 12.34 EUR to Bob Example: rent");
-    assert_eq!(told[2].body, "100.00 EUR was paid in: cash");
     let told = copy.list_of(&bob, 1).await;
-    assert_eq!((told.len(), told[0].kind), (1, NotificationKind::TransferReceived));
     assert_eq!(
-        (&*told[0].body, told[0].transfer.as_ref()),
-        ("You received 12.34 EUR from Alice Example: rent", Some(&sent.id))
+        told.iter().map(shown).collect::<Vec<_>>(),
+        [json!({
+            "id": told[0].id, "kind": "transfer_received", "amount": eur(1_234),
+            "counterparty": { "name": "Alice Example", "account": from }, "account": to, "reference": "rent",
+            "transfer": sent.id, "at": told[0].at, "read": false
+        })]
     );
+}
+
+#[tokio::test]
+async fn whoever_is_paid_out_cash_is_told() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", 10_000).await;
+    bank.pay_out(&account, 2_500).await;
+    let copy = bank.start().await;
+    let told = &copy.list_of("cus_alice", 2).await[0];
+    assert_eq!(
+        (told.kind, told.amount, told.account.as_deref(), told.reference.as_deref(), told.read),
+        (NotificationKind::Withdrawal, eur(2_500), Some(&*account), Some("counter"), false)
+    );
+}
+
+#[tokio::test]
+async fn everything_up_to_one_is_marked_read_on_all_pages_and_again_changes_nothing() {
+    let bank = Bank::open().await;
+    let (from, to) = (bank.account("cus_alice", 1_000).await, bank.account("cus_bob", 0).await);
+    for minor in 1..=105 {
+        bank.send("cus_alice", &from, &to, minor % 7 + 1, &minor.to_string()).await;
+    }
+    let copy = bank.start().await;
+    let told = copy.list_of("cus_bob", 105).await;
+    assert_eq!(copy.inbox("cus_bob", 1).await.unread, 100, "counted up to a hundred");
+    copy.list_of("cus_alice", 106).await;
+    assert_eq!(copy.inbox("cus_alice", 1).await.unread, 1, "whoever sends money knows of it");
+    // One by itself first.
+    let path = NotificationPath { id: told[0].id.clone() };
+    copy.client("cus_bob").call(endpoints::READ, &path).send().await.unwrap();
+    copy.read_before("cus_bob", &told[10].id).await.unwrap();
+    let read = |told: &[Notification]| told.iter().filter(|told| told.read).count();
+    assert_eq!((copy.inbox("cus_bob", 1).await.unread, read(&copy.list("cus_bob").await)), (9, 96));
+    // An older one takes nothing back.
+    for before in [&told[50].id, &told[10].id, &told[104].id] {
+        copy.read_before("cus_bob", before).await.unwrap();
+        assert_eq!(copy.inbox("cus_bob", 1).await.unread, 9);
+    }
+    for (who, before) in [("cus_alice", &*told[0].id), ("cus_bob", "ntf_nothing"), ("cus_bob", "no id")] {
+        assert_eq!(refused(copy.read_before(who, before).await), 404);
+    }
+    copy.read_before("cus_bob", &told[0].id).await.unwrap();
+    assert_eq!(copy.inbox("cus_bob", 1).await.unread, 0);
+    // What comes later is unread, also for another copy of the service.
+    bank.send("cus_alice", &from, &to, 1, "later").await;
+    let other = bank.start().await;
+    let newest = other.list_of("cus_bob", 106).await;
+    assert!(!newest[0].read && newest[1].read);
+    assert_eq!(other.inbox("cus_bob", 1).await.unread, 1);
+    // Marking one by itself that is read already changes nothing.
+    let again = other.client("cus_bob").call(endpoints::READ, &path).send().await.unwrap();
+    assert!(again.read);
+}
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_happens_says_every_ten_seconds_that_it_is_there() {
+    let bank = Bank::open().await;
+    let copy = bank.start().await;
+    let mut stream = copy.listen("cus_alice", None).await;
+    stream.ping_within(std::time::Duration::from_secs(15)).await;
 }
 
 #[tokio::test]

@@ -6,5 +6,9 @@ mod contract;
 mod hostile;
 #[path = "idempotency.rs"]
 mod idempotency;
+#[path = "notifications.rs"]
+mod notifications;
 #[path = "ownership.rs"]
 mod ownership;
+#[path = "sessions.rs"]
+mod sessions;

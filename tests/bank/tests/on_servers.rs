@@ -12,8 +12,14 @@ mod hostile;
 #[path = "idempotency.rs"]
 mod idempotency;
 #[cfg(has_servers)]
+#[path = "notifications.rs"]
+mod notifications;
+#[cfg(has_servers)]
 #[path = "ownership.rs"]
 mod ownership;
+#[cfg(has_servers)]
+#[path = "sessions.rs"]
+mod sessions;
 
 #[cfg(not(has_servers))]
 #[test]

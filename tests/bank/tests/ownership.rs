@@ -99,11 +99,13 @@ fn a_notification_is_its_customer_s_only() {
     let (ann, from) = bank().customer_with(10_00);
     let (bea, to) = bank().customer_with(0);
     let transfer = ann.transfer(&from, &to, 1_00)["id"].as_str().unwrap().to_owned();
-    let id = ann.notifications_of(&transfer)[0]["id"].as_str().unwrap().to_owned();
+    let id = bea.notifications_of(&transfer)[0]["id"].as_str().unwrap().to_owned();
     let missing = format!("ntf_{}", "0".repeat(id.len() - 4));
     let read = |id: &str| Request::post(format!("/v1/notifications/{id}/read"));
-    same(&bea, read(&id), read(&missing));
-    assert_eq!(ann.notifications_of(&transfer)[0]["read"], false);
+    let read_before = |id: &str| Request::post("/v1/notifications/read").json(&json!({ "before": id }));
+    same(&ann, read(&id), read(&missing));
+    same(&ann, read_before(&id), read_before(&missing));
+    assert_eq!(bea.notifications_of(&transfer)[0]["read"], false);
 }
 
 #[test]

@@ -222,3 +222,25 @@ async fn failed_logins_of_one_network_ask_the_store_a_bounded_number_of_times() 
     let passwords = passwords.known_device(|_, _| Some("laptop".to_owned()));
     assert_eq!(status(&passwords, from(0x0a00_0001, "right")).await, 200, "a device that is known");
 }
+
+#[tokio::test]
+async fn a_password_typed_on_another_system_is_the_same_and_old_hashes_hold() {
+    let hashed = |password: &str| {
+        let params = argon2::Params::new(8, 1, 1, None).unwrap();
+        let argon = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let hash = argon.hash_password_with_salt(password.as_bytes(), b"0123456789abcdef").unwrap();
+        Passwords::new(Arc::new(One { hash: hash.to_string(), is_away: AtomicBool::new(false) }))
+    };
+    let (composed, apart) = ("p\u{e4}ssw\u{f6}rd-\u{fc}ber-12", "pa\u{308}sswo\u{308}rd-u\u{308}ber-12");
+    for typed in [composed, apart] {
+        assert_eq!(status(&hashed(composed), json("alice", typed)).await, 200, "{typed:?}");
+    }
+    // Hashed as it was typed, before passwords had one spelling.
+    assert_eq!(status(&hashed(apart), json("alice", apart)).await, 200);
+    assert_eq!(status(&hashed(apart), json("alice", composed)).await, 401);
+    assert_eq!(status(&hashed(composed), json("alice", "passwort-uber-12")).await, 401);
+    let longest = "\u{1112}\u{1161}\u{11ab}".repeat(128);
+    let syllables = "\u{d55c}".repeat(128);
+    assert_eq!(status(&hashed(&syllables), json("alice", &longest)).await, 200);
+    assert_eq!(status(&hashed(&syllables), json("alice", &"x".repeat(2_049))).await, 401);
+}

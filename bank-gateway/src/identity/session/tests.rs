@@ -143,3 +143,38 @@ async fn an_id_that_nobody_has_asks_the_store_once_a_second_and_a_network_a_boun
     send("made-up").await;
     assert_eq!(store.asked.load(Ordering::Relaxed), asked + 1, "made up no longer than a second");
 }
+
+#[tokio::test]
+async fn s17_without_tls_this_machine_has_a_cookie_of_its_own_that_counts_nowhere_else() {
+    let sessions = Sessions::new(Arc::new(Store::default())).plain_cookie_on_loopback();
+    let secret = URL_SAFE_NO_PAD.encode("secret");
+    let (plain, strict) = (format!("{LOOPBACK_COOKIE_NAME}=ses_1.{secret}"), good());
+    let asked = |host: &'static str, cookie: &str, tls: bool, origin: Option<ClientOrigin>| {
+        let mut request = request(http::Method::GET, &[cookie], None);
+        request.headers_mut().insert(HOST, host.parse().unwrap());
+        let mut connection = Connection::new("127.0.0.1:9".parse().unwrap());
+        connection.tls = tls.then(bank_sdk::serve::TlsFacts::default);
+        request.extensions_mut().insert(Arc::new(connection));
+        if let Some(origin) = origin {
+            request.extensions_mut().insert(origin);
+        }
+        sessions.is_presented(&request)
+    };
+    let proxied = |secure: Option<bool>, host: Option<&'static str>| {
+        Some(ClientOrigin { is_secure: secure, host: host.map(http::HeaderValue::from_static) })
+    };
+    for (host, tls, origin, is_plain) in [
+        ("localhost:8080", false, None, true),
+        ("127.0.0.1", false, None, true),
+        ("localhost:8443", true, None, false),
+        ("bank.example", false, None, false),
+        ("localhost", false, proxied(Some(true), None), false),
+        ("localhost", false, proxied(None, Some("bank.example")), false),
+    ] {
+        assert_eq!(asked(host, &plain, tls, origin.clone()), is_plain, "{host} {tls} {origin:?}");
+        assert_eq!(asked(host, &strict, tls, origin.clone()), !is_plain, "{host} {tls} {origin:?}");
+    }
+    // Nothing of it where it was not asked for.
+    let sessions = Sessions::new(Arc::new(Store::default()));
+    assert!(!sessions.is_presented(&request(http::Method::GET, &[&plain], None)));
+}

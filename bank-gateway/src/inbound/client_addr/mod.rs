@@ -235,6 +235,8 @@ impl Step for ClientAddress {
         let (client, origin) = self.apply(&exchange.request)?;
         exchange.facts.set_client(client);
         if let Some(origin) = origin {
+            // Schemes see the request alone.
+            exchange.request.extensions_mut().insert(origin.clone());
             exchange.facts.set_origin(origin);
         }
         Ok(Flow::Pass)

@@ -17,13 +17,14 @@ use accounts::wire::{NewAccount, NewDeposit};
 use bank_sdk::client::{CallError, Client};
 use bank_sdk::http::Body;
 use bank_sdk::testing::{Harness, Transport};
-use bank_sdk::{DerivationKey, IdempotencyKey, Limit, Principal};
+use bank_sdk::{DerivationKey, Empty, IdempotencyKey, Limit, Principal};
 use bank_stores::embedded::{MemoryCache, SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::{Currency, Documents, ManualClock, Money, SystemRandom, Timestamp};
+use bank_stores::ledger::{AccountId, Posting, PostingId};
+use bank_stores::{Currency, Documents, LedgerExt as _, ManualClock, Money, SystemRandom, Timestamp};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use identity::{Identity, NewUser, SigningKey};
-use partners::wire::{Notification, PageOf};
+use partners::wire::{Inbox, Notification, PageOf, ReadBefore};
 use partners::{Partners, endpoints};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -178,6 +179,15 @@ impl Bank {
         teller.call(accounts::endpoints::DEPOSIT, &deposit).key(&key(token)).send().await.unwrap();
     }
 
+    /// Pays cash out, as the ledger books it.
+    pub(crate) async fn pay_out(&self, account: &str, minor: i64) {
+        let id = |id: &str| AccountId::new(id).unwrap();
+        let posting = Posting::new(PostingId::new(format!("wdr_{minor}")).unwrap(), "withdrawal")
+            .transfer(id(account), id("acc_house_cash_EUR"), eur(minor))
+            .reference("counter");
+        self.ledger.post(posting).await.unwrap();
+    }
+
     pub(crate) async fn user(&self, username: &str, name: &str) -> String {
         let email = format!("{username}@bank.example");
         let user = NewUser { username, password: "a long password", name, email: &email, roles: &[] };
@@ -212,8 +222,19 @@ impl Copy {
     }
 
     pub(crate) async fn list(&self, customer: &str) -> Vec<Notification> {
-        let page = PageOf { limit: Some(Limit::try_from(200).unwrap()), after: None };
-        self.client(customer).call(endpoints::LIST, &page).send().await.unwrap().items
+        self.inbox(customer, 200).await.items
+    }
+
+    /// The first page.
+    pub(crate) async fn inbox(&self, customer: &str, limit: u32) -> Inbox {
+        let page = PageOf { limit: Some(Limit::try_from(limit).unwrap()), after: None };
+        self.client(customer).call(endpoints::LIST, &page).send().await.unwrap()
+    }
+
+    /// Marks everything up to this one.
+    pub(crate) async fn read_before(&self, customer: &str, before: &str) -> Result<Empty, CallError> {
+        let read = ReadBefore { before: before.to_owned() };
+        self.client(customer).call(endpoints::READ_BEFORE, &read).send().await
     }
 
     /// The customer's notifications, once there are so many.
@@ -238,10 +259,13 @@ impl Copy {
         let response = transport.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut stream = Stream { body: response.into_body(), text: String::new() };
-        assert_eq!(stream.block().await, ":", "the first thing shows that the stream is open");
+        assert_eq!(stream.block().await, PING, "the first thing shows that the stream is open");
         stream
     }
 }
+
+/// What a stream says now and then.
+const PING: &str = "event: ping\ndata: {}";
 
 /// Server-sent events as they arrive.
 pub(crate) struct Stream {
@@ -263,9 +287,18 @@ impl Stream {
         }
     }
 
-    /// Id, name and data of the next event.
+    /// The next thing is a ping, and comes within this time.
+    pub(crate) async fn ping_within(&mut self, time: Duration) {
+        let block = tokio::time::timeout(time, self.block()).await.unwrap();
+        assert_eq!(block, PING);
+    }
+
+    /// Id, name and data of the next event that is no ping.
     pub(crate) async fn event(&mut self) -> (Option<String>, String, Value) {
-        let block = self.block().await;
+        let mut block = self.block().await;
+        while block == PING {
+            block = self.block().await;
+        }
         let field =
             |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned);
         let data = serde_json::from_str(&field("data: ").unwrap()).unwrap();
