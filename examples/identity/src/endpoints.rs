@@ -53,9 +53,9 @@ pub const JWKS: Endpoint<Empty, JwkSet> =
 /// A customer by the whole user name.
 pub const BY_USERNAME: Endpoint<Named, Customer> = Endpoint::get("/internal/v1/customers")
     .summary("Who has this user name")
-    .internal(&["transactions", "partners"]);
+    .internal(&["accounts", "transactions", "partners"]);
 
 /// A customer by id.
 pub const BY_ID: Endpoint<CustomerPath, Customer> = Endpoint::get("/internal/v1/customers/{id}")
     .summary("Who this customer is")
-    .internal(&["transactions", "partners"]);
+    .internal(&["accounts", "transactions", "partners"]);

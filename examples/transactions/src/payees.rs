@@ -13,13 +13,14 @@ use crate::wire::{Payee, PayeePath, PayeesOf};
 impl Transactions {
     pub(crate) async fn payees(self: Arc<Self>, call: Call<PayeesOf>) -> Result<List<Payee>, Problem> {
         let principal = call.principal.clone().ok_or_else(Problem::internal)?;
-        let named = Named { username: call.input.username.clone() };
+        let PayeesOf { username, limit, after } = call.input.clone();
+        let named = Named { username };
         let asking =
             self.client.call(identity::endpoints::BY_USERNAME, &named).on_behalf_of(principal.clone());
         let Some(customer) = found(asking.timeout(call.time_left()).send().await)? else {
             return Ok(List::whole(Vec::new()));
         };
-        let owned = OwnedBy { customer: customer.id, limit: None, after: None };
+        let owned = OwnedBy { customer: customer.id, limit, after };
         let asking = self.client.call(accounts::endpoints::OWNED, &owned).on_behalf_of(principal);
         let accounts = asking.timeout(call.time_left()).send().await?;
         let open = accounts.items.into_iter().filter(|account| account.status == AccountStatus::Open);
@@ -28,7 +29,7 @@ impl Transactions {
             name: customer.name.clone(),
             currency: account.currency,
         };
-        Ok(List::whole(open.map(payee).collect()))
+        Ok(List { items: open.map(payee).collect(), next: accounts.next })
     }
 
     pub(crate) async fn payee(self: Arc<Self>, call: Call<PayeePath>) -> Result<Payee, Problem> {
