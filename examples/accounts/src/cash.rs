@@ -68,7 +68,7 @@ impl Accounts {
         Ok(marked(Reply::new(withdrawal), replayed))
     }
 
-    async fn move_cash<I>(
+    async fn move_cash<I: Sync>(
         &self,
         call: &Call<I>,
         way: Way,

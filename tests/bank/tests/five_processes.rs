@@ -1,5 +1,7 @@
 //! The same promises with five parts as five processes on one data directory, and two gateways that are asked in turn.
 
+#[path = "activity.rs"]
+mod activity;
 #[path = "contract.rs"]
 mod contract;
 #[path = "hostile.rs"]
@@ -8,3 +10,5 @@ mod hostile;
 mod idempotency;
 #[path = "ownership.rs"]
 mod ownership;
+#[path = "staff.rs"]
+mod staff;

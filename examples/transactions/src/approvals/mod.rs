@@ -80,7 +80,7 @@ impl Transactions {
         Ok(List { items, next: page.next.map(|cursor| cursor.to_string()) })
     }
 
-    async fn propose<I>(
+    async fn propose<I: Sync>(
         &self,
         call: &Call<I>,
         kind: ApprovalKind,
@@ -135,7 +135,7 @@ impl Transactions {
     }
 
     /// The id of a customer's account, if it has this status.
-    async fn account_that_is<I>(
+    async fn account_that_is<I: Sync>(
         &self,
         call: &Call<I>,
         id: &str,
@@ -157,7 +157,7 @@ impl Transactions {
         Err(Problem::new(StatusCode::CONFLICT, detail).with_code(code))
     }
 
-    async fn reversal_of<I>(&self, call: &Call<I>, posting: &str) -> Result<What, Problem> {
+    async fn reversal_of<I: Sync>(&self, call: &Call<I>, posting: &str) -> Result<What, Problem> {
         PostingId::new(posting).map_err(|_| Problem::not_found())?;
         let path = PostingPath { id: posting.to_owned() };
         let asking = self.client.call(accounts::endpoints::POSTING, &path).on_behalf_of(caller(call)?);
@@ -174,7 +174,7 @@ impl Transactions {
     }
 
     /// Who calls, with a name where it can be had now.
-    async fn staff_member<I>(&self, call: &Call<I>) -> Result<StaffMember, Problem> {
+    async fn staff_member<I: Sync>(&self, call: &Call<I>) -> Result<StaffMember, Problem> {
         let id = call.subject()?.to_owned();
         let path = CustomerPath { id: id.clone() };
         let asking = self.client.call(identity::endpoints::BY_ID, &path).on_behalf_of(caller(call)?);

@@ -104,7 +104,7 @@ pub struct TransfersOf {
 }
 
 /// Whom to find.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct PayeesOf {
     /// The whole user name.
