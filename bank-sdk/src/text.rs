@@ -124,7 +124,15 @@ fn is_blank(character: char) -> bool {
     matches!(
         character,
         // A joiner of marks, fillers of Hangul, vowels of Khmer that are not written, a blank of Braille, a note without a head.
-        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{1d159}'
+        '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{ffa0}'
+            | '\u{1d159}'
     )
 }
 
@@ -166,17 +174,52 @@ mod tests {
     fn what_hides_reorders_or_has_nothing_to_see_is_refused() {
         for hidden in [
             // Controls, ends of lines and paragraphs.
-            '\0', '\t', '\n', '\r', '\u{7f}', '\u{85}', '\u{2028}', '\u{2029}',
+            '\0',
+            '\t',
+            '\n',
+            '\r',
+            '\u{7f}',
+            '\u{85}',
+            '\u{2028}',
+            '\u{2029}',
             // Direction.
-            '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}',
+            '\u{61c}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
             // No width.
-            '\u{ad}', '\u{200b}', '\u{2060}', '\u{2064}', '\u{206a}', '\u{feff}', '\u{fff9}', '\u{1d173}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{206a}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{1d173}',
             // Tags.
-            '\u{e0001}', '\u{e0041}', '\u{e007f}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
             // Blank letters.
-            '\u{34f}', '\u{115f}', '\u{1160}', '\u{17b4}', '\u{180e}', '\u{2800}', '\u{3164}', '\u{ffa0}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180e}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{ffa0}',
             // Private use, and what is not assigned.
-            '\u{e000}', '\u{f8ff}', '\u{10fffd}', '\u{378}', '\u{fdd0}', '\u{ffff}', '\u{e0fff}',
+            '\u{e000}',
+            '\u{f8ff}',
+            '\u{10fffd}',
+            '\u{378}',
+            '\u{fdd0}',
+            '\u{ffff}',
+            '\u{e0fff}',
         ] {
             for text in [format!("a{hidden}b"), format!("{hidden}"), format!("山{hidden}")] {
                 assert!(!is_printable(&text), "{text:?}");

@@ -286,9 +286,15 @@ mod tests {
 
     #[test]
     fn a_time_that_could_not_be_written_again_is_not_read() {
-        for outside in ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999999-00:01", "0000-01-01T00:00:00+00:01"] {
+        for outside in
+            ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999999-00:01", "0000-01-01T00:00:00+00:01"]
+        {
             let error = outside.parse::<Timestamp>().unwrap_err();
-            assert_eq!((error.kind(), error.field()), (crate::ErrorKind::Invalid, Some("timestamp")), "{outside}");
+            assert_eq!(
+                (error.kind(), error.field()),
+                (crate::ErrorKind::Invalid, Some("timestamp")),
+                "{outside}"
+            );
             assert!(serde_json::from_str::<Timestamp>(&format!("\"{outside}\"")).is_err());
         }
         for inside in ["9999-12-31T23:59:59.999999Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59+23:59"] {

@@ -13,9 +13,7 @@ use bank_stores::{Consistency, Error, ErrorKind, LedgerExt};
 use crate::customer::marked;
 use crate::problems::{key_reused, unprocessable};
 use crate::service::Accounts;
-use crate::wire::{
-    Capture, Hold, HoldPath, HoldStatus, HoldsOf, NewCapture, NewHold, OpenHold, OpenHolds,
-};
+use crate::wire::{Capture, Hold, HoldPath, HoldStatus, HoldsOf, NewCapture, NewHold, OpenHold, OpenHolds};
 
 impl Accounts {
     pub(crate) async fn place_hold(self: Arc<Self>, call: Call<NewHold>) -> Result<Reply<Hold>, Problem> {

@@ -65,7 +65,8 @@ fn in_use(account: &ledger::Account) -> Problem {
         Problem::new(StatusCode::CONFLICT, "the account is in use; close it when nothing is on it or held")
             .with_code("account_in_use");
     if !account.balance.is_zero() {
-        problem = problem.with_field("balance", format!("is {}; move it to another account", account.balance));
+        problem =
+            problem.with_field("balance", format!("is {}; move it to another account", account.balance));
     }
     if !account.held.is_zero() {
         let held = account.held;

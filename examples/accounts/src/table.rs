@@ -77,7 +77,8 @@ fn guarded(text: &str) -> String {
     let mut begins = true;
     for character in text.chars() {
         match character {
-            '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹢' | '﹣' | '﹦' | '﹫' | '−' if begins => {
+            '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹢' | '﹣' | '﹦' | '﹫' | '−' if begins =>
+            {
                 guarded.push('\'');
                 guarded.push(character);
                 begins = false;
@@ -110,15 +111,24 @@ mod tests {
         let mut writer = WriterBuilder::new().from_writer(Vec::new());
         writer.write_record(["2026-01-31", &guarded(text), "end"]).unwrap();
         let line = writer.into_inner().unwrap();
-        let mut reader =
-            csv::ReaderBuilder::new().delimiter(separator).has_headers(false).flexible(true).from_reader(&*line);
-        reader.records().flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()).collect()
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(&*line);
+        reader
+            .records()
+            .flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     #[test]
     fn no_cell_begins_as_a_formula_whatever_divides_the_cells() {
         for start in FORMULAS.into_iter().chain(['\t', '\r']) {
-            for before in ["", " ", "\"", "\"\"", "rent", "rent;", "rent,", "rent|", "rent\t", "rent;\"", "a; ", "a,;|\t"] {
+            for before in [
+                "", " ", "\"", "\"\"", "rent", "rent;", "rent,", "rent|", "rent\t", "rent;\"", "a; ",
+                "a,;|\t",
+            ] {
                 let text = format!("{before}{start}1+1;{start}2,{start}3|{start}4\t{start}5\"");
                 for separator in [b',', b';', b'\t', b'|'] {
                     for cell in cells(&text, separator) {

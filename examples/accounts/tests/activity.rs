@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use accounts::endpoints;
-use accounts::wire::{Activity, ActivityOf, ActivityStatus, Direction, EntriesOf, HoldPath, Kind, NewCapture, StatementOf};
+use accounts::wire::{
+    Activity, ActivityOf, ActivityStatus, Direction, EntriesOf, HoldPath, Kind, NewCapture, StatementOf,
+};
 use bank_sdk::Limit;
 use bank_sdk::client::CallError;
 use bank_stores::Timestamp;
@@ -85,7 +87,11 @@ async fn everything_that_moves_or_holds_money_is_told_newest_first_with_its_othe
     assert_eq!((paid.transfer.as_deref(), paid.balance_after), (Some(&*rent), Some(eur(70_00))));
     assert_eq!((&*paid.account, paid.reference.as_deref()), (&*mine, Some("Rent")));
     assert_eq!(paid.status, ActivityStatus::Completed);
-    assert_eq!((&welcome.counterparty, &welcome.transfer), (&None, &None), "the bank's own account is not told");
+    assert_eq!(
+        (&welcome.counterparty, &welcome.transfer),
+        (&None, &None),
+        "the bank's own account is not told"
+    );
     assert_eq!(rows[0].counterparty.clone().unwrap().name.as_deref(), Some("Bea Muster"));
 
     let only = ActivityOf { account: Some(savings.clone()), ..ActivityOf::default() };
@@ -165,7 +171,9 @@ async fn rows_are_found_by_direction_time_amount_reference_and_name() {
     bank.pay(&ann, &mine, &shop, 12_50, "Groceries").await;
     bank.clock.advance(Duration::from_secs(60));
     bank.pay(&bea, &shop, &mine, 3_00, "Lunch").await;
-    let found = async |of: ActivityOf| told(&all(&bank, &ann, &of, 2).await).into_iter().map(|row| row.2).collect::<Vec<_>>();
+    let found = async |of: ActivityOf| {
+        told(&all(&bank, &ann, &of, 2).await).into_iter().map(|row| row.2).collect::<Vec<_>>()
+    };
     let of = ActivityOf::default;
     let text = |text: &str| Some(text.to_owned());
     let after = |seconds| Some(start.saturating_add(Duration::from_secs(seconds)));

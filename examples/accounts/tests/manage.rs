@@ -7,8 +7,8 @@ mod support;
 
 use accounts::endpoints;
 use accounts::wire::{
-    Account, AccountPath, AccountStatus, CustomersOf, Decided, HoldPath, HoldsOf, NewAccount, NewReversal, NewStatus,
-    NewWithdrawal, PostingPath, Rename, StatementOf,
+    Account, AccountPath, AccountStatus, CustomersOf, Decided, HoldPath, HoldsOf, NewAccount, NewReversal,
+    NewStatus, NewWithdrawal, PostingPath, Rename, StatementOf,
 };
 use bank_sdk::Limit;
 use bank_sdk::client::CallError;
@@ -26,7 +26,12 @@ async fn close(bank: &Bank, owner: &str, id: &str) -> Result<Account, CallError>
     bank.customer(owner).call(endpoints::CLOSE, &AccountPath { id: id.to_owned() }).send().await
 }
 
-async fn set_status(bank: &Bank, id: &str, change: &str, status: AccountStatus) -> Result<Decided, CallError> {
+async fn set_status(
+    bank: &Bank,
+    id: &str,
+    change: &str,
+    status: AccountStatus,
+) -> Result<Decided, CallError> {
     let new = NewStatus { id: id.to_owned(), change: change.to_owned(), status };
     bank.transactions().call(endpoints::SET_STATUS, &new).send().await
 }
@@ -204,7 +209,9 @@ async fn a_teller_finds_a_customer_by_whole_name_or_account_with_all_accounts() 
         }
         assert_eq!(found, opened);
     }
-    for nobody in [by_name("an"), by_name("Ann"), by_name("a*"), by_account("acc_house_cash_EUR"), by_account("no id")] {
+    for nobody in
+        [by_name("an"), by_name("Ann"), by_name("a*"), by_account("acc_house_cash_EUR"), by_account("no id")]
+    {
         assert!(search(nobody).await.unwrap().items.is_empty());
     }
     assert_eq!(refused(search(CustomersOf::default()).await).0, 400);
@@ -248,7 +255,17 @@ async fn a_cursor_that_was_made_up_is_refused_and_no_time_is_written_that_cannot
     let bank = Bank::open().await;
     let mine = bank.account("ann", 1_00).await;
     for after in ["9223372036854775807~x", "-9223372036854775808~x", "x~y", "plain"] {
-        let of = StatementOf { id: mine.clone(), from: None, to: None, limit: None, after: Some(after.to_owned()) };
-        assert_eq!(refused(bank.customer("ann").call(endpoints::STATEMENT, &of).send().await).0, 400, "{after}");
+        let of = StatementOf {
+            id: mine.clone(),
+            from: None,
+            to: None,
+            limit: None,
+            after: Some(after.to_owned()),
+        };
+        assert_eq!(
+            refused(bank.customer("ann").call(endpoints::STATEMENT, &of).send().await).0,
+            400,
+            "{after}"
+        );
     }
 }

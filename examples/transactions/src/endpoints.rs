@@ -106,12 +106,8 @@ pub const REJECT: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{
     .problems(DECIDED);
 
 /// How a decision is refused.
-const DECIDED: &[(u16, &str)] = &[
-    (403, "own_proposal"),
-    (409, "already_decided"),
-    (409, "approval_expired"),
-    (422, "invalid_reason"),
-];
+const DECIDED: &[(u16, &str)] =
+    &[(403, "own_proposal"), (409, "already_decided"), (409, "approval_expired"), (422, "invalid_reason")];
 
 /// What happened to transfers, in commit order.
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/transactions/events")

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use accounts::wire::{AccountPath, AccountStatus, OwnedBy};
+use bank_sdk::client::CallError;
 use bank_sdk::{Call, List, Problem};
 use bank_stores::ledger::AccountId;
+use http::StatusCode;
 use identity::wire::{CustomerPath, Named};
 
 use crate::service::{Transactions, found};
@@ -22,7 +24,15 @@ impl Transactions {
         };
         let owned = OwnedBy { customer: customer.id, limit, after };
         let asking = self.client.call(accounts::endpoints::OWNED, &owned).on_behalf_of(principal);
-        let accounts = asking.timeout(call.time_left()).send().await?;
+        let accounts = match asking.timeout(call.time_left()).send().await {
+            // The cursor is the caller's, and accounts knows whether it is one.
+            Err(CallError::Refused(problem)) if problem.status() == StatusCode::BAD_REQUEST => {
+                let wanted = "must be a cursor of this list";
+                let problem = Problem::bad_request(format!("`after` {wanted}"));
+                return Err(problem.with_code("invalid_input").with_field("after", wanted));
+            }
+            answer => answer?,
+        };
         let open = accounts.items.into_iter().filter(|account| account.status == AccountStatus::Open);
         let payee = |account: accounts::wire::AccountRecord| Payee {
             account: account.id,

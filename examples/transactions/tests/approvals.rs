@@ -216,7 +216,9 @@ async fn racers_decide_an_approval_once() {
     loop {
         let status = listed(&copy, &ApprovalsOf::default()).await[0].status;
         let frozen = status_of(&bank, &alice).await == AccountStatus::Frozen;
-        if (status, frozen) == (ApprovalStatus::Completed, true) || (status, frozen) == (ApprovalStatus::Rejected, false) {
+        if (status, frozen) == (ApprovalStatus::Completed, true)
+            || (status, frozen) == (ApprovalStatus::Rejected, false)
+        {
             return;
         }
         assert!(Instant::now() < deadline, "{status:?}");
@@ -230,7 +232,8 @@ async fn a_key_proposes_once_and_only_staff_proposes_and_decides() {
     let copy = bank.start();
     let (alice, bob) =
         (bank.account("cus_alice", Currency::EUR, 0).await, bank.account("cus_bob", Currency::EUR, 0).await);
-    let new = |account: &str, reason: &str| NewStatusProposal { id: account.to_owned(), reason: reason.to_owned() };
+    let new =
+        |account: &str, reason: &str| NewStatusProposal { id: account.to_owned(), reason: reason.to_owned() };
     let tina = staff(&copy, "tina", "teller");
     let propose = async |account: &str, reason: &str| {
         tina.call(endpoints::FREEZE, &new(account, reason)).key(&key("k")).send().await

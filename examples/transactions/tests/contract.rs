@@ -305,4 +305,7 @@ async fn all_accounts_of_a_payee_are_found_page_by_page() {
         }
     }
     assert_eq!(found, opened);
+    let made_up = PayeesOf { after: Some("made-up".to_owned()), username: "carol".to_owned(), limit: None };
+    let answer = copy.client("cus_alice").call(endpoints::PAYEES, &made_up).send().await;
+    assert_eq!(refused(answer), (400, "invalid_input".to_owned()));
 }

@@ -56,14 +56,17 @@ fn the_activity_of_all_accounts_is_told_with_names_and_directions() {
     assert_eq!((received.len(), &received[0]["direction"]), (1, &json!("in")));
     assert_eq!(received[0]["counterparty"]["account"], json!(mine));
 
-    let amounts = |query: &str| activity(&ann, query).iter().map(|row| cents(&row["amount"])).collect::<Vec<_>>();
+    let amounts =
+        |query: &str| activity(&ann, query).iter().map(|row| cents(&row["amount"])).collect::<Vec<_>>();
     assert_eq!(amounts(&format!("&account={savings}")), [5_00]);
     assert_eq!(amounts("&direction=in&min=10"), [100_00]);
     assert_eq!(amounts("&q=rent"), [30_00]);
     assert_eq!(amounts("&q=no%20such%20text"), [0_i64; 0]);
     let at = rent["at"].as_str().unwrap();
     assert_eq!(amounts(&format!("&to={at}")), [100_00]);
-    for (query, status) in [("direction=sideways", 400), ("min=x", 400), ("after=x", 400), ("min=2&max=1", 422)] {
+    for (query, status) in
+        [("direction=sideways", 400), ("min=x", 400), ("after=x", 400), ("min=2&max=1", 422)]
+    {
         ann.get(&format!("/v1/activity?{query}")).problem(status);
     }
     ann.get(&format!("/v1/activity?account={theirs}")).problem(404);
@@ -173,8 +176,16 @@ fn names_references_and_labels_have_something_to_see_and_hide_nothing() {
     let (ann, mine) = bank().customer_with(5_00);
     let (_bea, theirs) = bank().customer_with(0);
     for (n, hidden) in [
-        "\u{200b}", "\u{202e}ecila", "\u{2066}a\u{2069}", "a\u{e0041}", "\u{fe0f}", "\u{3164}", "\u{301}", "\u{e000}",
-        "\u{378}", "a\u{2060}b",
+        "\u{200b}",
+        "\u{202e}ecila",
+        "\u{2066}a\u{2069}",
+        "a\u{e0041}",
+        "\u{fe0f}",
+        "\u{3164}",
+        "\u{301}",
+        "\u{e000}",
+        "\u{378}",
+        "a\u{2060}b",
     ]
     .iter()
     .enumerate()
@@ -186,7 +197,10 @@ fn names_references_and_labels_have_something_to_see_and_hide_nothing() {
         ann.client.send_patiently(&Request::post("/v1/customers").json(&user)).problem(422);
         ann.post("/v1/accounts", &json!({ "currency": "EUR", "name": hidden })).problem(422);
         let body = json!({ "from": mine, "to": theirs, "amount": euros(1), "reference": hidden });
-        assert_eq!(ann.post_keyed("/v1/transfers", &format!("h{n}"), &body).problem(422), "invalid_reference");
+        assert_eq!(
+            ann.post_keyed("/v1/transfers", &format!("h{n}"), &body).problem(422),
+            "invalid_reference"
+        );
         let cash = json!({ "account": mine, "amount": euros(1), "reference": hidden });
         let key = format!("hidden {n} {mine}");
         bank().staff("teller").post_keyed("/v1/deposits", &key, &cash).problem(422);

@@ -40,7 +40,10 @@ fn a_teller_pays_cash_out_once_and_never_more_than_there_is() {
     assert_eq!((again.status, &again.body), (201, &first.body));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     let paid = first.expect(201);
-    assert_eq!((&paid["amount"], &paid["balance"], &paid["account"]), (&euros(20_00), &euros(30_00), &json!(mine)));
+    assert_eq!(
+        (&paid["amount"], &paid["balance"], &paid["account"]),
+        (&euros(20_00), &euros(30_00), &json!(mine))
+    );
     let more = json!({ "account": mine, "amount": euros(30_01) });
     let key = format!("too much from {mine}");
     assert_eq!(teller.post_keyed("/v1/withdrawals", &key, &more).problem(422), "insufficient_funds");
@@ -91,8 +94,12 @@ fn a_transfer_is_undone_when_a_second_member_of_staff_approves() {
     assert_eq!((ann.balance(&mine), bea.balance(&theirs)), (50_00, 0));
     assert_eq!(operator.post(&target, &json!({})).problem(409), "already_decided");
     let row = ann.get("/v1/activity?limit=1").expect(200)["items"][0].clone();
-    assert_eq!((&row["kind"], &row["direction"], &row["amount"]), (&json!("reversal"), &json!("in"), &euros(20_00)));
-    let again = bank().staff("teller").post("/v1/reversals", &json!({ "posting": sent["id"], "reason": "again" }));
+    assert_eq!(
+        (&row["kind"], &row["direction"], &row["amount"]),
+        (&json!("reversal"), &json!("in"), &euros(20_00))
+    );
+    let again =
+        bank().staff("teller").post("/v1/reversals", &json!({ "posting": sent["id"], "reason": "again" }));
     assert_eq!(again.problem(409), "not_reversible");
 }
 
@@ -121,7 +128,10 @@ fn an_account_is_frozen_and_unfrozen_by_two() {
     let id = propose(&format!("/v1/accounts/{mine}/unfreeze"), &thaw);
     assert_eq!(approved(&operator, &id)["status"], "completed");
     assert_eq!(ann.transfer(&mine, &theirs, 1_00)["status"], "completed");
-    assert_eq!(teller.post(&format!("/v1/accounts/{mine}/unfreeze"), &thaw).problem(409), "account_not_frozen");
+    assert_eq!(
+        teller.post(&format!("/v1/accounts/{mine}/unfreeze"), &thaw).problem(409),
+        "account_not_frozen"
+    );
     teller.post("/v1/accounts/acc_of_nobody/freeze", &thaw).problem(404);
     ann.post(&format!("/v1/accounts/{mine}/freeze"), &thaw).problem(403);
 }

@@ -130,7 +130,8 @@ mod tests {
         assert_eq!(decimal("12.5"), Some(parts_of(Money::from_minor(1_250, Currency::EUR))));
         assert_eq!(decimal("12"), Some(parts_of(Money::from_minor(12, Currency::JPY))));
         assert_eq!(decimal("0.001"), Some(parts_of(Money::from_minor(1, Currency::KWD))));
-        for wrong in ["", ".5", "1.", "-1", "+1", "1,5", "1.00000", "1e3", "1234567890123456", "1.2.3", "١"] {
+        for wrong in ["", ".5", "1.", "-1", "+1", "1,5", "1.00000", "1e3", "1234567890123456", "1.2.3", "١"]
+        {
             assert_eq!(decimal(wrong), None, "{wrong}");
         }
     }

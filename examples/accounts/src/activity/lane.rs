@@ -71,7 +71,8 @@ impl Lane {
             let page = PageRequest::first(self.chunk).backward().after(cursor.clone());
             let read = ledger.statement(&self.account, self.period, page, Consistency::Current).await?;
             let rows = read.entries.items.into_iter().map(Row::of_entry);
-            self.rows.extend(rows.filter(|row| self.before.as_ref().is_none_or(|before| row.place < *before)));
+            self.rows
+                .extend(rows.filter(|row| self.before.as_ref().is_none_or(|before| row.place < *before)));
             self.next = match read.entries.next {
                 Some(cursor) => Next::Page(Some(cursor)),
                 None => Next::Nothing,

@@ -36,10 +36,7 @@ const MAX_ROWS: usize = 500;
 const CHUNK: (u32, u32) = (10, 200);
 
 impl Accounts {
-    pub(crate) async fn activity(
-        self: Arc<Self>,
-        call: Call<ActivityOf>,
-    ) -> Result<List<Activity>, Problem> {
+    pub(crate) async fn activity(self: Arc<Self>, call: Call<ActivityOf>) -> Result<List<Activity>, Problem> {
         let (subject, input) = (call.subject()?, &call.input);
         let (filter, query) = (Filter::new(input)?, filter::identity(subject, input));
         let before = input.after.as_deref().map(|after| Place::read(after, &query)).transpose()?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use accounts::wire::{
-    Account, Deposit, Hold, NewAccount, NewDeposit, NewHold, NewPosting, Posted, Withdrawal, NewWithdrawal,
+    Account, Deposit, Hold, NewAccount, NewDeposit, NewHold, NewPosting, NewWithdrawal, Posted, Withdrawal,
 };
 use accounts::{Accounts, endpoints};
 use bank_sdk::client::{CallError, Client};
@@ -69,8 +69,10 @@ impl Bank {
         let users = Arc::new(Identity::new(items, cache, key, Arc::new(clock.clone()), random.clone()));
         let identity = Harness::shared(users.clone(), clock.clone()).unwrap();
         let down = Arc::<AtomicBool>::default();
-        let network =
-            Network { identity: identity.transport(Some(Principal::service("accounts"))), down: down.clone() };
+        let network = Network {
+            identity: identity.transport(Some(Principal::service("accounts"))),
+            down: down.clone(),
+        };
         let ledger = Arc::new(SqliteLedger::open(options()).await.unwrap());
         let derivation = DerivationKey::new(&[7; 32]);
         let accounts = Accounts::new(ledger.clone(), derivation, Arc::new(clock.clone()), random)

@@ -82,11 +82,8 @@ impl Transactions {
 
     /// No token of who decided is needed: the service acts in its own name for two people who were recorded.
     async fn ask(&self, stored: &Stored) -> Result<Done, Problem> {
-        let status = |account: &str, status| NewStatus {
-            id: account.to_owned(),
-            change: stored.command(),
-            status,
-        };
+        let status =
+            |account: &str, status| NewStatus { id: account.to_owned(), change: stored.command(), status };
         let answer = match &stored.what {
             What::Freeze { account } => {
                 let new = status(account, AccountStatus::Frozen);
