@@ -241,6 +241,13 @@ impl<I, O> Endpoint<I, O> {
         self
     }
 
+    /// Success is `202 Accepted`: what was asked for is done later, or by somebody else.
+    #[must_use]
+    pub const fn accepted(mut self) -> Self {
+        self.spec.status = 202;
+        self
+    }
+
     /// Success is `204 No Content`.
     #[must_use]
     pub const fn no_content(mut self) -> Self {

@@ -116,14 +116,17 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = Error;
 
-    /// Reads RFC 3339 with any offset; finer than a microsecond is cut off.
+    /// Reads RFC 3339 with any offset; finer than a microsecond is cut off. A time whose form in UTC leaves the years 0 to 9999 is
+    /// `Invalid`: it could not be written again.
     fn from_str(text: &str) -> Result<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|source| {
             Error::invalid("timestamp", "not an RFC 3339 time such as 2026-01-31T09:30:00Z")
                 .with_source(source)
         })?;
-        let micros = time.unix_timestamp_nanos().div_euclid(1_000);
-        i64::try_from(micros).map(Self).map_err(|_| Error::invalid("timestamp", "out of range"))
+        let micros = i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000)).ok().map(Self);
+        micros
+            .filter(|time| time.has_wire_form())
+            .ok_or_else(|| Error::invalid("timestamp", "must lie in the years 0 to 9999 of UTC"))
     }
 }
 
@@ -279,6 +282,25 @@ mod tests {
             "2026-01-31T09:30:00Z"
         );
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn a_time_that_could_not_be_written_again_is_not_read() {
+        for outside in
+            ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999999-00:01", "0000-01-01T00:00:00+00:01"]
+        {
+            let error = outside.parse::<Timestamp>().unwrap_err();
+            assert_eq!(
+                (error.kind(), error.field()),
+                (crate::ErrorKind::Invalid, Some("timestamp")),
+                "{outside}"
+            );
+            assert!(serde_json::from_str::<Timestamp>(&format!("\"{outside}\"")).is_err());
+        }
+        for inside in ["9999-12-31T23:59:59.999999Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59+23:59"] {
+            let at: Timestamp = inside.parse().unwrap();
+            assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at, "{inside}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use bank_stores::ledger::{self, AccountId, AsOf, OpenAccount, OwnerId};
 use bank_stores::{Consistency, ErrorKind, LedgerExt, Timestamp, random};
 use http::{HeaderValue, StatusCode};
 
-use crate::deposit::unprocessable;
+use crate::counterparties::Counterparties;
+use crate::problems::{key_reused, unprocessable};
 use crate::service::Accounts;
 use crate::wire::{
     Account, AccountPath, AccountStatus, Balance, BalanceAt, EntriesOf, Entry, NewAccount, PageOf,
@@ -80,7 +81,9 @@ impl Accounts {
         if owner.as_ref().map(OwnerId::as_str) != Some(call.subject()?) {
             return Err(Problem::not_found());
         }
-        Ok(List::from_page(self.ledger.entries(&id, page, Consistency::Current).await?, Entry::from))
+        let page = self.ledger.entries(&id, page, Consistency::Current).await?;
+        let items = Counterparties::new(&self).entries(page.items).await?;
+        Ok(List { items, next: page.next.map(|cursor| cursor.to_string()) })
     }
 
     /// The account, if it is this customer's; another's answers as one that does not exist.
@@ -94,7 +97,7 @@ impl Accounts {
     }
 }
 
-fn checked_name(name: &str) -> Result<&str, Problem> {
+pub(crate) fn checked_name(name: &str) -> Result<&str, Problem> {
     let trimmed = name.trim();
     if (1..=MAX_NAME).contains(&trimmed.chars().count()) && is_printable(name) {
         return Ok(trimmed);
@@ -103,15 +106,6 @@ fn checked_name(name: &str) -> Result<&str, Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`name` {wanted}"))
         .with_code("invalid_name")
         .with_field("name", wanted))
-}
-
-/// 422: the key stands for another request.
-pub(crate) fn key_reused() -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "this `Idempotency-Key` was used for another request; make a new one",
-    )
-    .with_code("idempotency_key_reused")
 }
 
 /// Says that an answer repeats an earlier one.
@@ -139,19 +133,6 @@ impl From<ledger::AccountStatus> for AccountStatus {
             ledger::AccountStatus::Closed => Self::Closed,
             // Whatever else there will be takes part in nothing for now.
             _ => Self::Frozen,
-        }
-    }
-}
-
-impl From<ledger::Entry> for Entry {
-    fn from(entry: ledger::Entry) -> Self {
-        Self {
-            id: format!("{}:{}", entry.account, entry.number),
-            posting: entry.posting.into(),
-            amount: entry.amount,
-            balance_after: entry.balance_after,
-            reference: entry.reference,
-            at: entry.booked_at,
         }
     }
 }

@@ -6,9 +6,10 @@ use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
 use bank_sdk::{Api, Empty, Endpoint, List};
 
 use crate::wire::{
-    Account, AccountPath, AccountRecord, Balance, BalanceAt, Capture, Deposit, EntriesOf, Entry, Hold,
-    HoldPath, NewAccount, NewCapture, NewDeposit, NewHold, NewPosting, OwnedBy, PageOf, Posted, Statement,
-    StatementOf, TrialBalance,
+    Account, AccountPath, AccountRecord, Activity, ActivityOf, Balance, BalanceAt, Capture, CustomersOf,
+    Decided, Deposit, EntriesOf, Entry, Hold, HoldPath, HoldsOf, NewAccount, NewCapture, NewDeposit, NewHold,
+    NewPosting, NewReversal, NewStatus, NewWithdrawal, OpenHolds, OwnedBy, PageOf, Posted, PostingFacts,
+    PostingPath, Rename, StaffCustomer, Statement, StatementOf, TrialBalance, Withdrawal,
 };
 
 /// What the service offers.
@@ -18,16 +19,25 @@ pub fn api() -> Api {
         .endpoint(OPEN.declare())
         .endpoint(LIST.declare())
         .endpoint(FIND.declare())
+        .endpoint(RENAME.declare())
+        .endpoint(CLOSE.declare())
         .endpoint(BALANCE.declare())
         .endpoint(STATEMENT.declare())
         .endpoint(ENTRIES.declare())
+        .endpoint(ACTIVITY.declare())
+        .endpoint(HOLDS.declare())
         .endpoint(PLACE_HOLD.declare())
         .endpoint(FIND_HOLD.declare())
         .endpoint(CAPTURE_HOLD.declare())
         .endpoint(VOID_HOLD.declare())
         .endpoint(DEPOSIT.declare())
+        .endpoint(WITHDRAW.declare())
+        .endpoint(CUSTOMERS.declare())
         .endpoint(TRIAL_BALANCE.declare())
         .endpoint(POST.declare())
+        .endpoint(POSTING.declare())
+        .endpoint(REVERSE.declare())
+        .endpoint(SET_STATUS.declare())
         .endpoint(RECORD.declare())
         .endpoint(OWNED.declare())
         .endpoint(EVENTS.declare())
@@ -49,6 +59,20 @@ pub const LIST: Endpoint<PageOf, List<Account>> =
 pub const FIND: Endpoint<AccountPath, Account> =
     Endpoint::get("/v1/accounts/{id}").summary("Shows one of your accounts").scope("accounts:read");
 
+/// Gives an account of the caller another name.
+pub const RENAME: Endpoint<Rename, Account> = Endpoint::patch("/v1/accounts/{id}")
+    .summary("Renames an account")
+    .scope("accounts:write")
+    .idempotent()
+    .problems(&[(409, "account_closed"), (422, "invalid_name")]);
+
+/// Closes an account of the caller for good. Closing it again is the same.
+pub const CLOSE: Endpoint<AccountPath, Account> = Endpoint::post("/v1/accounts/{id}/close")
+    .summary("Closes an account that is empty and holds nothing")
+    .scope("accounts:write")
+    .idempotent()
+    .problems(&[(409, "account_in_use")]);
+
 /// The balance of one account of the caller.
 pub const BALANCE: Endpoint<BalanceAt, Balance> = Endpoint::get("/v1/accounts/{id}/balance")
     .summary("Shows an account's balance, now or as of a time")
@@ -61,6 +85,17 @@ pub const STATEMENT: Endpoint<StatementOf, Statement> = Endpoint::get("/v1/accou
     .scope("accounts:read")
     .also_produces("text/csv")
     .problems(&[(422, "invalid_period"), (422, "period_too_long")]);
+
+/// Everything that moved or holds the caller's money, newest first.
+pub const ACTIVITY: Endpoint<ActivityOf, List<Activity>> = Endpoint::get("/v1/activity")
+    .summary("Lists what moved or holds your money, on all accounts")
+    .scope("accounts:read")
+    .problems(&[(422, "invalid_amount"), (422, "invalid_period"), (422, "too_many_accounts")]);
+
+/// The open holds of one account of the caller, newest first.
+pub const HOLDS: Endpoint<HoldsOf, OpenHolds> = Endpoint::get("/v1/accounts/{id}/holds")
+    .summary("Lists what is held on an account")
+    .scope("accounts:read");
 
 /// Keeps money on an account of the caller for a payment to come.
 pub const PLACE_HOLD: Endpoint<NewHold, Hold> = Endpoint::post("/v1/holds")
@@ -122,6 +157,26 @@ pub const DEPOSIT: Endpoint<NewDeposit, Deposit> = Endpoint::post("/v1/deposits"
         (422, "idempotency_key_reused"),
     ]);
 
+/// Cash over the counter out of anybody's account.
+pub const WITHDRAW: Endpoint<NewWithdrawal, Withdrawal> = Endpoint::post("/v1/withdrawals")
+    .summary("Pays cash out of an account")
+    .role("teller")
+    .idempotency_key()
+    .created()
+    .problems(&[
+        (422, "invalid_amount"),
+        (422, "invalid_reference"),
+        (422, "insufficient_funds"),
+        (422, "currency_mismatch"),
+        (422, "account_blocked"),
+        (422, "idempotency_key_reused"),
+    ]);
+
+/// A customer with a page of their accounts, by user name or account. Exact matches only.
+pub const CUSTOMERS: Endpoint<CustomersOf, List<StaffCustomer>> = Endpoint::get("/v1/staff/customers")
+    .summary("Finds a customer by user name or account, with their accounts")
+    .role("teller");
+
 /// The totals of the whole ledger.
 pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
     Endpoint::get("/v1/ledger/trial-balance").summary("Adds up the whole ledger").role("auditor");
@@ -129,6 +184,23 @@ pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
 /// Moves money for a customer; the caller names the posting, so that asking again is harmless.
 pub const POST: Endpoint<NewPosting, Posted> = Endpoint::post("/internal/v1/postings")
     .summary("Moves money between two accounts")
+    .internal(&["transactions"])
+    .idempotent();
+
+/// What a posting moved, and whether it can be undone.
+pub const POSTING: Endpoint<PostingPath, PostingFacts> = Endpoint::get("/internal/v1/postings/{id}")
+    .summary("What this posting moved")
+    .internal(&["transactions"]);
+
+/// Undoes a posting, as two members of staff decided; the caller names the reversal, so that asking again is harmless.
+pub const REVERSE: Endpoint<NewReversal, Decided> = Endpoint::post("/internal/v1/reversals")
+    .summary("Undoes a posting")
+    .internal(&["transactions"])
+    .idempotent();
+
+/// Freezes an account or unfreezes it, as two members of staff decided; the caller names the change.
+pub const SET_STATUS: Endpoint<NewStatus, Decided> = Endpoint::post("/internal/v1/accounts/{id}/status")
+    .summary("Freezes or unfreezes an account")
     .internal(&["transactions"])
     .idempotent();
 

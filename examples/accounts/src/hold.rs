@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bank_sdk::{Call, Problem, Reply};
+use bank_sdk::{Call, Problem, Reply, page};
 use bank_stores::ledger::{self, AccountId, Command, HoldId, PlaceHold, PostingId};
 use bank_stores::{Consistency, Error, ErrorKind, LedgerExt};
 
-use crate::customer::{key_reused, marked};
-use crate::deposit::unprocessable;
+use crate::customer::marked;
+use crate::problems::{key_reused, unprocessable};
 use crate::service::Accounts;
-use crate::wire::{Capture, Hold, HoldPath, HoldStatus, NewCapture, NewHold};
+use crate::wire::{Capture, Hold, HoldPath, HoldStatus, HoldsOf, NewCapture, NewHold, OpenHold, OpenHolds};
 
 impl Accounts {
     pub(crate) async fn place_hold(self: Arc<Self>, call: Call<NewHold>) -> Result<Reply<Hold>, Problem> {
@@ -31,6 +31,19 @@ impl Accounts {
 
     pub(crate) async fn find_hold(self: Arc<Self>, call: Call<HoldPath>) -> Result<Hold, Problem> {
         Ok(self.own_hold(&call.input.id, call.subject()?).await?.into())
+    }
+
+    pub(crate) async fn open_holds(self: Arc<Self>, call: Call<HoldsOf>) -> Result<OpenHolds, Problem> {
+        let HoldsOf { id, limit, after } = &call.input;
+        let page = page::newest_first(*limit, after.as_deref())?;
+        let account = self.own(id, call.subject()?).await?;
+        let open = self.ledger.open_holds(&account.id, page, Consistency::Current).await?;
+        Ok(OpenHolds {
+            items: open.holds.items.into_iter().map(OpenHold::from).collect(),
+            next: open.holds.next.map(|cursor| cursor.to_string()),
+            balance: open.account.balance,
+            available: open.account.available,
+        })
     }
 
     pub(crate) async fn capture_hold(
@@ -120,6 +133,18 @@ impl From<ledger::Hold> for Hold {
             captured: hold.captured,
             remaining: hold.remaining,
             placed_at: hold.placed_at,
+            expires_at: hold.deadline,
+        }
+    }
+}
+
+impl From<ledger::Hold> for OpenHold {
+    fn from(hold: ledger::Hold) -> Self {
+        Self {
+            id: hold.id.into(),
+            amount: hold.remaining,
+            captured: hold.captured,
+            at: hold.placed_at,
             expires_at: hold.deadline,
         }
     }

@@ -12,9 +12,15 @@ pub mod endpoints;
 pub mod wire;
 
 #[cfg(feature = "service")]
+mod activity;
+#[cfg(feature = "service")]
+mod cash;
+#[cfg(feature = "service")]
+mod counterparties;
+#[cfg(feature = "service")]
 mod customer;
 #[cfg(feature = "service")]
-mod deposit;
+mod decided;
 #[cfg(feature = "service")]
 mod directory;
 #[cfg(feature = "service")]
@@ -22,11 +28,21 @@ mod hold;
 #[cfg(feature = "service")]
 mod internal;
 #[cfg(feature = "service")]
+mod manage;
+#[cfg(feature = "service")]
+mod names;
+#[cfg(feature = "service")]
 mod posting;
+#[cfg(feature = "service")]
+mod problems;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "service")]
+mod staff;
+#[cfg(feature = "service")]
 mod statement;
+#[cfg(feature = "service")]
+mod table;
 #[cfg(feature = "service")]
 mod trial_balance;
 

@@ -1,6 +1,5 @@
 //! Statements, as JSON and as a table.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +10,11 @@ use bank_stores::{Consistency, PageRequest, Timestamp};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Response};
 
-use crate::deposit::unprocessable;
+use crate::counterparties::Counterparties;
+use crate::problems::{invalid, unprocessable};
 use crate::service::Accounts;
-use crate::wire::{Entry, Statement, StatementOf};
+use crate::table::Table;
+use crate::wire::{Statement, StatementOf};
 
 /// The most entries of a statement that is asked for as a table, which has no pages.
 const MAX_TABLE: u64 = 50_000;
@@ -30,7 +31,11 @@ impl Accounts {
         let StatementOf { id, from, to, limit, after } = &call.input;
         let account = self.own(id, call.subject()?).await?;
         // A later page is of the same period, wherever that ended when the first one was asked for.
-        let (end, after) = after.as_deref().map_or((None, None), end_and_cursor);
+        let (end, after) = match after.as_deref().map(end_and_cursor) {
+            Some(Some((end, cursor))) => (Some(end), Some(cursor)),
+            Some(None) => return Err(invalid("after", "must be a cursor of this statement")),
+            None => (None, None),
+        };
         let from = from.unwrap_or(account.opened_at);
         let to = match to.or(end) {
             Some(to) => to,
@@ -50,7 +55,7 @@ impl Accounts {
             opening: read.opening,
             closing: read.closing,
             entries: read.entry_count,
-            items: read.entries.items.into_iter().map(Entry::from).collect(),
+            items: Counterparties::new(&self).entries(read.entries.items).await?,
             next: read.entries.next.map(|cursor| format!("{}{END}{}", to.micros(), cursor.as_str())),
         };
         Ok(Reply::new(statement).with_header(VARY, HeaderValue::from_static("accept")))
@@ -66,7 +71,7 @@ impl Accounts {
     }
 
     async fn table(&self, account: &ledger::Account, period: Period) -> Result<Response<Body>, Problem> {
-        let mut csv = String::from("booked_at,value_at,posting,kind,reference,amount,currency,balance\r\n");
+        let mut table = Table::new()?;
         let mut page = PageRequest::first(1_000);
         loop {
             let read = self.ledger.statement(&account.id, period, page.clone(), Consistency::Current).await?;
@@ -74,20 +79,18 @@ impl Accounts {
                 return Err(unprocessable("period_too_long", "to", "must leave at most 50,000 entries"));
             }
             if page.after.is_none() {
-                let _ = write!(csv, "{},,,opening,,,", period.from);
-                let _ = write!(csv, "{},{}\r\n", account.currency, read.opening.decimal());
+                table.opening(period, read.opening)?;
             }
-            read.entries.items.iter().for_each(|entry| row(&mut csv, entry));
+            read.entries.items.iter().try_for_each(|entry| table.entry(entry))?;
             match read.entries.next {
                 Some(next) => page = page.after(next),
                 None => {
-                    let _ = write!(csv, "{},,,closing,,,", period.until);
-                    let _ = write!(csv, "{},{}\r\n", account.currency, read.closing.decimal());
+                    table.closing(period, read.closing)?;
                     break;
                 }
             }
         }
-        let mut response = Response::new(Body::from(csv));
+        let mut response = Response::new(Body::from(table.finish()?));
         for (name, value) in [
             (CONTENT_TYPE, TABLE),
             (CONTENT_DISPOSITION, "attachment; filename=\"statement.csv\""),
@@ -99,12 +102,12 @@ impl Accounts {
     }
 }
 
-/// The end of the period that a cursor belongs to, and the ledger's own cursor.
-fn end_and_cursor(after: &str) -> (Option<Timestamp>, Option<&str>) {
-    match after.split_once(END) {
-        Some((end, cursor)) => (end.parse().ok().map(Timestamp::from_micros), Some(cursor)),
-        None => (None, Some(after)),
-    }
+/// The end of the period that a cursor belongs to, and the ledger's own cursor; nothing where it is none of ours.
+fn end_and_cursor(after: &str) -> Option<(Timestamp, &str)> {
+    let (end, cursor) = after.split_once(END)?;
+    // Whoever made up a cursor may have made up a time that cannot be written.
+    let end = Some(Timestamp::from_micros(end.parse().ok()?)).filter(|end| end.has_wire_form());
+    end.map(|end| (end, cursor))
 }
 
 /// Whether the caller asks for a table rather than for JSON, which is for everybody who accepts neither.
@@ -112,41 +115,11 @@ fn wants_table(headers: &HeaderMap) -> bool {
     preferred(headers, &["application/json", TABLE]) == Some(TABLE)
 }
 
-/// One line (RFC 4180).
-fn row(csv: &mut String, entry: &ledger::Entry) {
-    let reference = entry.reference.as_deref().unwrap_or_default();
-    // Writing to a string cannot fail.
-    let _ = write!(
-        csv,
-        "{},{},{},{},{},{},{},{}\r\n",
-        entry.booked_at,
-        entry.value_at,
-        entry.posting,
-        entry.kind,
-        quoted(reference),
-        entry.amount.decimal(),
-        entry.amount.currency(),
-        entry.balance_after.decimal()
-    );
-}
-
-/// A text that a payer wrote: quoted, and never a formula for a spreadsheet that opens the file.
-fn quoted(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use http::header::ACCEPT;
 
     use super::*;
-
-    #[test]
-    fn what_a_payer_writes_stays_one_field_and_no_formula() {
-        assert_eq!(quoted("rent, \"May\""), "\"rent, \"\"May\"\"\"");
-        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
-    }
 
     #[test]
     fn a_table_is_for_who_asks_for_one() {

@@ -514,5 +514,5 @@ async fn the_past_is_told_exactly() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 6, "{csv}");
     assert!(lines[1].ends_with("opening,,,EUR,0.00") && lines[5].ends_with("closing,,,EUR,6.00"), "{csv}");
-    assert!(lines[4].ends_with("deposit,\"cash\",3.00,EUR,6.00"), "{csv}");
+    assert!(lines[4].ends_with("deposit,cash,3.00,EUR,6.00"), "{csv}");
 }

@@ -111,7 +111,8 @@ pub(crate) async fn accounts(
     seal::ready(&keys).await?;
     let role = seal::ledger(role, &keys);
     let derivation = around.derivation("accounts")?;
-    let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone());
+    let accounts = accounts::Accounts::new(role, derivation, around.clock.clone(), around.random.clone())
+        .identity(around.client("accounts")?);
     accounts.measure_caches(&around.calls.caches);
     let background = vec![
         tokio::spawn(accounts.clone().forget_events(keep_events)),

@@ -87,12 +87,12 @@ pub const JWKS: Endpoint<Empty, JwkSet> =
 /// A customer by the whole user name.
 pub const BY_USERNAME: Endpoint<Named, Customer> = Endpoint::get("/internal/v1/customers")
     .summary("Who has this user name")
-    .internal(&["transactions", "partners"]);
+    .internal(&["accounts", "transactions", "partners"]);
 
 /// A customer by id.
 pub const BY_ID: Endpoint<CustomerPath, Customer> = Endpoint::get("/internal/v1/customers/{id}")
     .summary("Who this customer is")
-    .internal(&["transactions", "partners"]);
+    .internal(&["accounts", "transactions", "partners"]);
 
 /// Which sessions a gateway saw used since it told last. It is a note for their customers, and nothing depends on it.
 pub const SESSIONS_USED: Endpoint<UsedSessions, Empty> = Endpoint::post("/internal/v1/sessions/used")

@@ -145,7 +145,7 @@ fn check(transfer: &NewTransfer) -> Result<(), Problem> {
     AccountId::new(from).map(drop).map_err(|_| Problem::not_found())
 }
 
-fn unprocessable(code: &'static str, field: &'static str, wanted: &'static str) -> Problem {
+pub(crate) fn unprocessable(code: &'static str, field: &'static str, wanted: &'static str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{field}` {wanted}"))
         .with_code(code)
         .with_field(field, wanted)

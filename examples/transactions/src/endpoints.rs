@@ -5,7 +5,10 @@ use std::time::Duration;
 use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
 use bank_sdk::{Api, Endpoint, List};
 
-use crate::wire::{NewTransfer, Payee, PayeePath, PayeesOf, Transfer, TransferPath, TransfersOf};
+use crate::wire::{
+    Approval, ApprovalsOf, Decision, NewReversalProposal, NewStatusProposal, NewTransfer, Payee, PayeePath,
+    PayeesOf, Proposed, Transfer, TransferPath, TransfersOf,
+};
 
 /// What the service offers.
 #[must_use]
@@ -16,6 +19,12 @@ pub fn api() -> Api {
         .endpoint(LIST.declare())
         .endpoint(PAYEES.declare())
         .endpoint(PAYEE.declare())
+        .endpoint(FREEZE.declare())
+        .endpoint(UNFREEZE.declare())
+        .endpoint(REVERSE.declare())
+        .endpoint(APPROVALS.declare())
+        .endpoint(APPROVE.declare())
+        .endpoint(REJECT.declare())
         .endpoint(EVENTS.declare())
 }
 
@@ -53,6 +62,52 @@ pub const PAYEE: Endpoint<PayeePath, Payee> = Endpoint::get("/v1/payees/{account
     .summary("Shows whose account would be paid")
     .scope("payees:read")
     .limit_class("lookup");
+
+/// Proposes to freeze an account: no money comes to it or leaves it until it is unfrozen. Somebody else approves it.
+pub const FREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/accounts/{id}/freeze")
+    .summary("Proposes to freeze an account")
+    .role("teller")
+    .optional_idempotency_key()
+    .accepted()
+    .problems(&[(409, "account_not_open"), (422, "invalid_reason"), (422, "idempotency_key_reused")]);
+
+/// Proposes to unfreeze an account. Somebody else approves it.
+pub const UNFREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/accounts/{id}/unfreeze")
+    .summary("Proposes to unfreeze an account")
+    .role("teller")
+    .optional_idempotency_key()
+    .accepted()
+    .problems(&[(409, "account_not_frozen"), (422, "invalid_reason"), (422, "idempotency_key_reused")]);
+
+/// Proposes to undo a posting by another one. Somebody else approves it.
+pub const REVERSE: Endpoint<NewReversalProposal, Proposed> = Endpoint::post("/v1/reversals")
+    .summary("Proposes to undo a transfer, deposit, withdrawal or capture")
+    .role("teller")
+    .optional_idempotency_key()
+    .accepted()
+    .problems(&[(409, "not_reversible"), (422, "invalid_reason"), (422, "idempotency_key_reused")]);
+
+/// What members of staff proposed, newest first.
+pub const APPROVALS: Endpoint<ApprovalsOf, List<Approval>> =
+    Endpoint::get("/v1/approvals").summary("Lists what was proposed").role("teller").role("operator");
+
+/// Approves what somebody else proposed, and does it.
+pub const APPROVE: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{id}/approve")
+    .summary("Approves what somebody else proposed")
+    .role("teller")
+    .role("operator")
+    .problems(DECIDED);
+
+/// Rejects what somebody else proposed.
+pub const REJECT: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{id}/reject")
+    .summary("Rejects what somebody else proposed")
+    .role("teller")
+    .role("operator")
+    .problems(DECIDED);
+
+/// How a decision is refused.
+const DECIDED: &[(u16, &str)] =
+    &[(403, "own_proposal"), (409, "already_decided"), (409, "approval_expired"), (422, "invalid_reason")];
 
 /// What happened to transfers, in commit order.
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/transactions/events")

@@ -29,6 +29,8 @@ mod activity;
 #[cfg(feature = "service")]
 mod answer;
 #[cfg(feature = "service")]
+mod approvals;
+#[cfg(feature = "service")]
 mod begin;
 #[cfg(feature = "service")]
 mod drive;

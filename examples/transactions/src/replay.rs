@@ -81,7 +81,7 @@ impl Transactions {
     }
 }
 
-fn key_reused() -> Problem {
+pub(crate) fn key_reused() -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "this `Idempotency-Key` was used for another request; make a new one",

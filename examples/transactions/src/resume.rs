@@ -67,7 +67,7 @@ pub(crate) fn is_young(created_at: Timestamp, now: Timestamp) -> bool {
 }
 
 impl Transactions {
-    /// Resumes transfers at once and then every second, for ever. It survives every error: what could not be done is
+    /// Resumes transfers, and what was approved, at once and then every second, for ever. It survives every error: what could not be done is
     /// found again.
     pub async fn resume(self) {
         let mut ticks = tokio::time::interval(EVERY);
@@ -78,6 +78,11 @@ impl Transactions {
                 Ok(0) => {}
                 Ok(resumed) => tracing::info!(resumed, "transfers were resumed"),
                 Err(problem) => tracing::warn!(%problem, "transfers cannot be resumed now"),
+            }
+            match self.resume_approvals_once().await {
+                Ok(0) => {}
+                Ok(done) => tracing::info!(done, "what was approved was done later"),
+                Err(problem) => tracing::warn!(%problem, "what was approved cannot be done now"),
             }
         }
     }

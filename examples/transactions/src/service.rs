@@ -6,7 +6,7 @@ use std::time::Duration;
 use bank_sdk::client::{CallError, Client};
 use bank_sdk::events::{EventList, EventsAfter, Retention};
 use bank_sdk::{Api, BankService, Call, DerivationKey, Endpoints, Problem};
-use bank_stores::{Clock, Items};
+use bank_stores::{Clock, Items, Random, SystemRandom};
 use http::StatusCode;
 
 use crate::drive::Running;
@@ -23,6 +23,7 @@ pub struct Transactions {
     pub(crate) client: Client,
     pub(crate) derivation: DerivationKey,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) running: Running,
     pub(crate) resuming: Resuming,
     pub(crate) patience: Duration,
@@ -46,11 +47,19 @@ impl Transactions {
             client,
             derivation,
             clock,
+            random: Arc::new(SystemRandom::new()),
             running: Running::default(),
             resuming: Resuming::default(),
             patience: Duration::from_secs(5),
             retention: Retention::of(endpoints::EVENTS),
         }
+    }
+
+    /// Where the ids of what is proposed without a key come from; the operating system otherwise.
+    #[must_use]
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
     }
 
     /// How long a request waits for accounts before it answers `pending`; five seconds otherwise.
@@ -90,6 +99,12 @@ impl BankService for Transactions {
             .bind(endpoints::LIST, Self::list)
             .bind(endpoints::PAYEES, Self::payees)
             .bind(endpoints::PAYEE, Self::payee)
+            .bind(endpoints::FREEZE, Self::propose_freeze)
+            .bind(endpoints::UNFREEZE, Self::propose_unfreeze)
+            .bind(endpoints::REVERSE, Self::propose_reversal)
+            .bind(endpoints::APPROVALS, Self::approvals)
+            .bind(endpoints::APPROVE, Self::approve)
+            .bind(endpoints::REJECT, Self::reject)
             .bind(endpoints::EVENTS, Self::events)
     }
 }

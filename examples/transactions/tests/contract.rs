@@ -163,6 +163,9 @@ async fn what_is_wrong_with_a_request_is_named() {
         (with(&"é".repeat(141)), "invalid_reference"),
         (with("a\nb"), "invalid_reference"),
         (with("to \u{202e}ecilA"), "invalid_reference"),
+        (with("\u{200b}"), "invalid_reference"),
+        (with("\u{301}"), "invalid_reference"),
+        (with(" "), "invalid_reference"),
     ];
     for (new, code) in cases {
         let answer = copy.raw("cus_alice", "k", &new).await;
@@ -226,7 +229,7 @@ async fn payees_are_found_by_exact_name_and_account_only() {
         (bank.account(&bob, Currency::EUR, 0).await, bank.account(&bob, Currency::JPY, 0).await);
     let alice = copy.client("cus_alice");
     let find = async |username: &str| {
-        let of = PayeesOf { username: username.to_owned() };
+        let of = PayeesOf { username: username.to_owned(), ..PayeesOf::default() };
         alice.call(endpoints::PAYEES, &of).send().await.unwrap()
     };
     let found = find("bob").await;
@@ -280,4 +283,29 @@ async fn each_transfer_that_ended_is_told_once() {
         (&"cus_alice".into(), &"cus_bob".into())
     );
     assert_eq!(refused(copy.client("cus_alice").call(endpoints::EVENTS, &after).send().await).0, 403);
+}
+
+#[tokio::test]
+async fn all_accounts_of_a_payee_are_found_page_by_page() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let carol = bank.user("carol", "Carol Example").await;
+    let mut opened = Vec::new();
+    for _ in 0..53 {
+        opened.push(bank.account(&carol, Currency::EUR, 0).await);
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let of = PayeesOf { username: "carol".to_owned(), limit: None, after };
+        let page = copy.client("cus_alice").call(endpoints::PAYEES, &of).send().await.unwrap();
+        found.extend(page.items.into_iter().map(|payee| payee.account));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, opened);
+    let made_up = PayeesOf { after: Some("made-up".to_owned()), username: "carol".to_owned(), limit: None };
+    let answer = copy.client("cus_alice").call(endpoints::PAYEES, &made_up).send().await;
+    assert_eq!(refused(answer), (400, "invalid_input".to_owned()));
 }

@@ -105,6 +105,7 @@ fn every_declaration_stands_by_itself_and_survives_being_written_to_a_file() {
             let money = [
                 "POST /v1/transfers",
                 "POST /v1/deposits",
+                "POST /v1/withdrawals",
                 "POST /v1/holds",
                 "POST /v1/holds/{id}/capture",
                 "POST /v1/holds/{id}/void",

@@ -1,5 +1,7 @@
 //! The same promises with five parts as five processes on one data directory, and two gateways that are asked in turn.
 
+#[path = "activity.rs"]
+mod activity;
 #[path = "contract.rs"]
 mod contract;
 #[path = "hostile.rs"]
@@ -12,3 +14,5 @@ mod notifications;
 mod ownership;
 #[path = "sessions.rs"]
 mod sessions;
+#[path = "staff.rs"]
+mod staff;

@@ -3,6 +3,9 @@
 //! when this is built, it is skipped.
 
 #[cfg(has_servers)]
+#[path = "activity.rs"]
+mod activity;
+#[cfg(has_servers)]
 #[path = "contract.rs"]
 mod contract;
 #[cfg(has_servers)]
@@ -20,6 +23,9 @@ mod ownership;
 #[cfg(has_servers)]
 #[path = "sessions.rs"]
 mod sessions;
+#[cfg(has_servers)]
+#[path = "staff.rs"]
+mod staff;
 
 #[cfg(not(has_servers))]
 #[test]

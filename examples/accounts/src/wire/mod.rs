@@ -5,6 +5,18 @@ use bank_stores::{Currency, Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod activity;
+mod cash;
+mod decided;
+mod holds;
+mod staff;
+
+pub use activity::{Activity, ActivityOf, ActivityStatus, Counterparty, Direction, Kind};
+pub use cash::{Deposit, NewDeposit, NewWithdrawal, Withdrawal};
+pub use decided::{Decided, NewReversal, NewStatus, PostingFacts, PostingLeg, PostingPath};
+pub use holds::{HoldsOf, OpenHold, OpenHolds};
+pub use staff::{CustomersOf, StaffCustomer};
+
 /// An account to be opened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -81,6 +93,17 @@ pub struct PageOf {
 pub struct AccountPath {
     /// The account.
     pub id: String,
+}
+
+/// What an account is to be called.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Rename {
+    /// The account.
+    pub id: String,
+    /// What its owner calls it from now on, 1 to 50 characters.
+    #[schemars(length(min = 1, max = 50))]
+    pub name: String,
 }
 
 /// Asks what is on an account, or was.
@@ -265,43 +288,19 @@ pub struct Entry {
     pub id: String,
     /// The transfer or deposit that it belongs to.
     pub posting: String,
+    /// What it was.
+    pub kind: Kind,
+    /// Whether it was added or taken away.
+    pub direction: Direction,
+    /// Whom it came from or went to, where that is a customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<Counterparty>,
     /// What was added; negative amounts were taken away.
     pub amount: Money,
     /// The balance after it.
     pub balance_after: Money,
     /// What the payer wrote.
     pub reference: Option<String>,
-    /// When it was booked.
-    pub at: Timestamp,
-}
-
-/// Cash to be paid in.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct NewDeposit {
-    /// Into which account.
-    pub account: String,
-    /// How much, more than nothing.
-    pub amount: Money,
-    /// What stands on the statement, at most 140 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 140))]
-    pub reference: Option<String>,
-}
-
-/// Cash that was paid in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Deposit {
-    /// Its id, `dep_…`.
-    pub id: String,
-    /// Into which account.
-    pub account: String,
-    /// How much.
-    pub amount: Money,
-    /// What stands on the statement.
-    pub reference: Option<String>,
-    /// The account's balance right after it.
-    pub balance: Money,
     /// When it was booked.
     pub at: Timestamp,
 }

@@ -5,6 +5,13 @@ use bank_stores::{Currency, Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod approvals;
+
+pub use approvals::{
+    Approval, ApprovalKind, ApprovalMove, ApprovalStatus, ApprovalsOf, Decision, NewReversalProposal,
+    NewStatusProposal, Proposed, StaffMember,
+};
+
 /// Money to be sent.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -97,11 +104,19 @@ pub struct TransfersOf {
 }
 
 /// Whom to find.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct PayeesOf {
     /// The whole user name.
     pub username: String,
+    /// How many of the customer's accounts, 1 to 200; 50 where it is left out. A page may have fewer while it has `next`, since
+    /// accounts that are not open are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_~-]+$"))]
+    pub after: Option<String>,
 }
 
 /// Names an account in the path.
