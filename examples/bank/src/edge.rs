@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bank_gateway::audit::AuditFile;
 use bank_gateway::identity::{Jwt, KeySet, Passwords, Sessions};
-use bank_gateway::{Gateway, GatewayBuilder, Quota, ReadyCheck, SharedLimits, Upstream};
+use bank_gateway::{Gateway, GatewayBuilder, ReadyCheck, SharedLimits, Upstream};
 use bank_sdk::Service;
 use bank_stores::items::Key;
 use bank_stores::{Cache, Consistency, Items};
 
 use crate::Fatal;
+use crate::about::About;
 use crate::args::Part;
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -60,18 +61,13 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .authenticate(jwt)
         .authenticate(sessions)
         .passwords(passwords)
-        .rate_limit("default", Quota::per_second(100).burst(200))
-        .rate_limit("login", Quota::per_second(10).burst(30))
-        .rate_limit("registration", Quota::per_second(10).burst(100))
-        .rate_limit("lookup", Quota::per_minute(30).burst(15))
-        .rate_limit("pages", Quota::per_second(200).burst(400))
         .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
         .ready_check("identity's data", readable(ground.items.clone()))
         .metrics_text({
             let calls = ground.calls.clone();
             move || calls.render()
         });
-    builder = config.edge.apply(builder).map_err(Fatal::new)?;
+    builder = config.edge.apply(builder);
     if let Some(limits) = limits {
         builder = builder.shared_limits(SharedLimits::new(limits, config.shared.when_away));
     }
@@ -81,6 +77,8 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
             .map_err(|error| Fatal::new(format!("{name}: {error}")))?;
         builder = builder.audit(Arc::new(audit));
     }
+    let about = About::new();
+    builder = builder.metrics_text(move || about.render());
     for part in Part::SERVICES {
         builder = builder.caller(part.name(), ground.files.caller_keys(part.name())?);
     }
@@ -106,7 +104,7 @@ fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result
         let mut upstream =
             Upstream::at(config.endpoints(part)).identity_keys(files.identity_keys(part.name())?);
         if let Some(authorities) =
-            config.edge.upstreams.get(part.name()).and_then(|named| named.authorities.as_ref())
+            config.edge.upstream(part).and_then(|named| named.authorities.as_ref())
         {
             let tls = bank_gateway::tls::client_config(authorities)
                 .map_err(|error| Fatal::caused(part.name(), &error))?;
