@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 pub use retention::Retention;
 
 use crate::client::{CallError, Client};
-use crate::{Endpoint, Problem};
+use crate::{Endpoint, Outage, Problem};
 
 /// The code of the answer to a position that is in no history of the service's store: status 410.
 pub const POSITION_LOST: &str = "position_lost";
@@ -125,8 +125,8 @@ pub async fn follow<C: Consumer>(client: Client, endpoint: Endpoint<EventsAfter,
     let shards = loop {
         match client.call(endpoint, &first).timeout(Duration::from_secs(20)).send().await {
             Ok(list) => break list.shards,
-            Err(error) => {
-                tracing::warn!(?endpoint, %error, "events cannot be asked for now");
+            // The client tells of it in the log.
+            Err(_) => {
                 pause.wait().await;
             }
         }
@@ -147,11 +147,12 @@ async fn follow_shard<C: Consumer>(
 ) {
     const WAIT: Duration = Duration::from_secs(15);
     let mut pause = Pause::default();
+    let store = Outage::new("the store of who follows events");
     let mut after = loop {
         match consumer.kept(shard).await {
             Ok(kept) => break kept,
             Err(error) => {
-                tracing::warn!(?endpoint, %shard, %error, "the position cannot be read now");
+                store.failed(&error);
                 pause.wait().await;
             }
         }
@@ -176,9 +177,14 @@ async fn follow_shard<C: Consumer>(
             Ok(next) => {
                 after = Some(next);
                 pause = Pause::default();
+                store.recovered();
             }
             Err(error) => {
-                tracing::warn!(?endpoint, %shard, %error, "events cannot be taken now");
+                // The client tells of calls that fail.
+                match &error {
+                    Failure::Store(error) => store.failed(error),
+                    Failure::Call(error) => tracing::debug!(?endpoint, %shard, %error, "events cannot be asked for now"),
+                }
                 pause.wait().await;
             }
         }

@@ -14,7 +14,7 @@ use super::routes::Common;
 use crate::edge::{EdgeSteps, InsideRouteSteps, InsideSteps, RouteSteps, Served, StrictPath};
 use crate::identity::Authenticate;
 use crate::inbound::{HopByHop, LoopGuard, NameRequests, Preflights, is_reserved};
-use crate::observe::{Audited, Metrics, Observe, Record, TraceContext};
+use crate::observe::{Audited, Metrics, Observe, Record, TraceContext, render_audit};
 use crate::outbound::Destination;
 use crate::route::{Matcher, Render, RouteInfo, Table};
 use crate::step::PanicGuard;
@@ -130,7 +130,10 @@ impl State {
         }
         let mut observers: Vec<Arc<dyn Observe>> =
             vec![Arc::new(lasting.metrics.observer()), Arc::new(builder.access_log)];
+        let mut metrics_text = builder.metrics_text;
         if let Some(audit) = builder.audit {
+            let told = audit.clone();
+            metrics_text.push(Arc::new(move || render_audit(&*told)));
             observers.push(Arc::new(Audited { audit, clock: lasting.clock.clone() }));
         }
         observers.extend(builder.observers);
@@ -171,7 +174,7 @@ impl State {
             render: builder.policy.render,
             readiness,
             metrics: lasting.metrics.clone(),
-            metrics_text: builder.metrics_text,
+            metrics_text,
         })
     }
 }

@@ -8,7 +8,7 @@ mod trace;
 
 pub use access_log::AccessLog;
 pub use audit::Audit;
-pub(crate) use audit::Audited;
+pub(crate) use audit::{Audited, render_audit};
 pub(crate) use metrics::RouteMetrics;
 pub use metrics::{Measure, Metrics};
 pub use record::{Ended, Observe, Record, Recording};

@@ -38,6 +38,7 @@ pub(crate) use self::pool::PooledSender;
 pub use self::pool::{ConnectOptions, Connections};
 use crate::http::{BANK_IDENTITY, BANK_TIMEOUT_MS, Body, IDEMPOTENCY_KEY};
 use crate::identity::{Identity, IdentityKeys};
+use crate::outage::Outages;
 use crate::{Endpoint, IdempotencyKey, Principal, Problem, input};
 
 /// The largest answer that a typed call reads.
@@ -49,6 +50,8 @@ pub struct Client {
     transport: BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>,
     authority: HeaderValue,
     credential: Credential,
+    /// What a service's log says of calls that fail.
+    outages: Arc<Outages>,
 }
 
 #[derive(Clone)]
@@ -83,6 +86,7 @@ impl Client {
             transport: BoxCloneSyncService::new(transport.map_err(Into::into)),
             authority: HeaderValue::from_static("bank.internal"),
             credential: Credential::None,
+            outages: Arc::default(),
         }
     }
 
@@ -167,6 +171,18 @@ where
     /// # Errors
     /// See [`CallError`]; dropped or timed out, an unsafe call may have had its effect.
     pub async fn send(self) -> Result<O, CallError> {
+        let (client, path) = (self.client, self.endpoint.path());
+        let outcome = self.send_once().await;
+        if matches!(client.credential, Credential::Service(_)) {
+            match &outcome {
+                Err(error) if error.is_outage() => client.outages.failed(path, error),
+                _ => client.outages.recovered(path),
+            }
+        }
+        outcome
+    }
+
+    async fn send_once(self) -> Result<O, CallError> {
         let request = self.request().map_err(CallError::Input)?;
         let unsafe_call = self.endpoint.method() != crate::declaration::Method::Get;
         let exchange = async {
@@ -330,6 +346,15 @@ impl CallError {
         }
     }
 
+    /// Whether the other side is away, or at its end.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.status().is_server_error(),
+            Self::Lost { .. } => true,
+            Self::Output(_) | Self::Input(_) => false,
+        }
+    }
+
     /// The problem, where the other side refused.
     #[must_use]
     pub const fn problem(&self) -> Option<&Problem> {
@@ -347,6 +372,11 @@ impl From<CallError> for Problem {
             CallError::Refused(problem) if problem.status().is_client_error() => {
                 tracing::warn!(%problem, "a call between services was refused");
                 Self::internal()
+            }
+            error if error.is_outage() => {
+                // The client has told that it began, and tells when it ends.
+                tracing::debug!(%error, "a call between services failed");
+                Self::unavailable()
             }
             error => {
                 tracing::warn!(%error, "a call between services failed");

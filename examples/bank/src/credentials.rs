@@ -34,7 +34,8 @@ impl Credentials {
 #[async_trait]
 impl PasswordStore for Credentials {
     async fn password(&self, username: &str) -> Result<Option<StoredPassword>, Error> {
-        let user = self.users.by_username(username).await?;
+        // Whoever is locked out is nobody here.
+        let user = self.users.by_username(username).await?.filter(|user| !user.disabled);
         Ok(user.map(|user| {
             let mut principal = Principal::customer(user.id);
             (principal.roles, principal.scopes, principal.amr) =
@@ -47,7 +48,12 @@ impl PasswordStore for Credentials {
 #[async_trait]
 impl SessionStore for Credentials {
     async fn session(&self, id: &str) -> Result<Option<Session>, Error> {
-        let session = self.sessions.find(id).await?.filter(|session| !session.ended);
+        let Some(session) = self.sessions.find(id).await?.filter(|session| !session.ended) else {
+            return Ok(None);
+        };
+        // Whatever was to end all sessions of a user is written with the user.
+        let user = self.users.by_username(&session.username).await?;
+        let session = user.is_some_and(|user| user.admits(&session)).then_some(session);
         if session.is_some() {
             self.used.note(id);
         }

@@ -1,6 +1,7 @@
 //! `--demo`: users to try the bank with, and some money for two of them. Made once.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bank_gateway::Gateway;
 use bank_sdk::client::{CallError, Client};
@@ -8,10 +9,13 @@ use bank_sdk::stores::{Currency, Money, Random as _, SystemRandom};
 use bank_sdk::{Empty, IdempotencyKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use identity::{Identity, NewUser, Passwords, Users};
 use serde::{Deserialize, Serialize};
 
 use crate::Fatal;
 use crate::files::{Files, read_or_create, replace};
+use crate::stores::waiting;
 
 const USERS: [(&str, &str, Option<&str>); 5] = [
     ("alice", "Alice Ahrens", None),
@@ -37,11 +41,11 @@ pub(crate) struct DemoUser {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept(std::collections::BTreeMap<String, String>);
+struct Kept(BTreeMap<String, String>);
 
 impl DemoUsers {
     pub(crate) fn load_or_create(files: &Files) -> Result<Self, Fatal> {
-        let new = USERS.map(|(username, ..)| (username.to_owned(), password()));
+        let new = USERS.map(|(username, ..)| (username.to_owned(), new_password()));
         let path = files.path("keys/demo.json");
         let kept = serde_json::to_vec(&Kept(new.into())).map_err(Fatal::new)?;
         let kept = read_or_create(&path, &kept)
@@ -62,6 +66,49 @@ impl DemoUsers {
         &self.users
     }
 
+    /// Makes those that there are not yet. A customer who has one of these names is left alone: then none is made.
+    pub(crate) async fn make(&self, identity: &Identity, users: &Users) -> Result<(), Fatal> {
+        let path = self.files.path("keys/demo-ids.json");
+        let failed = |error: &dyn std::fmt::Display| Fatal::new(format!("{}: {error}", path.display()));
+        let Kept(mut ids) = match std::fs::read(&path) {
+            Ok(kept) => serde_json::from_slice(&kept).map_err(|error| failed(&error))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept(BTreeMap::new()),
+            Err(error) => return Err(failed(&error)),
+        };
+        let passwords = Passwords::new(Arc::new(SystemRandom::new()));
+        for user in &self.users {
+            let there = users.by_username(user.username).await;
+            let Some(there) = there.map_err(|error| Fatal::caused("the demo's users", &error))? else { continue };
+            if ids.get(user.username) == Some(&there.id) {
+                continue;
+            }
+            // Who was made by an earlier version is known by the password.
+            let hash = Some(there.password_hash.as_str());
+            if !passwords.verify(&user.password, hash).await.map_err(Fatal::new)? {
+                return Err(foreign(user.username));
+            }
+        }
+        let before = ids.clone();
+        for user in &self.users {
+            let roles: &[&str] = user.role.as_slice();
+            let email = format!("{}@bank.example", user.username);
+            let new = NewUser {
+                username: user.username,
+                password: &user.password,
+                name: user.name,
+                email: &email,
+                roles,
+            };
+            let made = identity.seed_user(new).await.map_err(Fatal::new)?;
+            ids.insert(user.username.to_owned(), made.id);
+        }
+        if ids != before {
+            let kept = serde_json::to_vec(&Kept(ids)).map_err(Fatal::new)?;
+            replace(&path, &kept).map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
     /// One line a user.
     #[allow(clippy::print_stdout, reason = "the program's contract")]
     pub(crate) fn print(&self) {
@@ -71,20 +118,38 @@ impl DemoUsers {
     }
 
     /// Gives alice and bob an account and some money, through the gateway like everybody; once.
-    pub(crate) async fn fund(&self, gateway: &Gateway) -> Result<(), Fatal> {
+    pub(crate) async fn fund(&self, gateway: &Gateway, users: &Users) -> Result<(), Fatal> {
         let done = self.files.path("demo-funded");
         if done.exists() {
             return Ok(());
         }
-        let mut tries = 0;
-        loop {
-            match self.try_fund(gateway).await {
-                Ok(()) => return replace(&done, b"").map_err(Fatal::new),
-                // In many processes the services may still be starting.
-                Err(error) if tries >= 60 => return Err(Fatal::caused("the demo's accounts", &error)),
-                Err(_) => tries += 1,
+        // In many processes identity may still be starting.
+        let reason = "identity has not made the demo's users; start `bank identity --demo`";
+        waiting(reason, || async move {
+            match users.by_username("operator").await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err("there are none".to_owned()),
+                Err(error) => Err(error.to_string()),
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        })
+        .await?;
+        // And so may the other services. What is refused stays refused.
+        let unless_away = || async {
+            match self.try_fund(gateway).await {
+                Ok(()) => Ok(Ok(())),
+                Err(error) if is_refused(&error) => Ok(Err(error)),
+                Err(error) => Err(error),
+            }
+        };
+        match waiting("the services of the demo's accounts do not answer yet", unless_away).await? {
+            Ok(()) => replace(&done, b"").map_err(Fatal::new),
+            Err(error) if error.problem().is_some_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) => {
+                Err(Fatal::new(
+                    "the demo's users do not have the passwords of keys/demo.json in the data directory; \
+                     start without --demo, or with other data",
+                ))
+            }
+            Err(error) => Err(Fatal::caused("the demo's accounts", &error)),
         }
     }
 
@@ -121,8 +186,19 @@ impl DemoUsers {
     }
 }
 
+/// Asked again, it would be answered as before, and count against the user.
+fn is_refused(error: &CallError) -> bool {
+    error.problem().is_some_and(|problem| problem.status().is_client_error())
+}
+
+fn foreign(username: &str) -> Fatal {
+    Fatal::new(format!(
+        "`{username}` exists and is not the demo's; start without --demo, or with other data (--data DIR)"
+    ))
+}
+
 /// 96 random bits in 16 characters.
-fn password() -> String {
+pub(crate) fn new_password() -> String {
     let mut bytes = [0; 12];
     SystemRandom::new().fill(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bank_gateway::audit::AuditFile;
 use bank_gateway::identity::{Jwt, KeySet, Passwords, Sessions};
-use bank_gateway::{Gateway, GatewayBuilder, Policy, Quota, ReadyCheck, SharedLimits, Upstream};
+use bank_gateway::{Gateway, GatewayBuilder, Policy, ReadyCheck, SharedLimits, Upstream};
 use bank_sdk::Service;
 use bank_sdk::client::Client;
 use bank_stores::items::Key;
 use bank_stores::{Cache, Consistency, Items};
 
 use crate::Fatal;
+use crate::about::About;
 use crate::args::Part;
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -65,18 +66,13 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .authenticate(sessions)
         .passwords(passwords)
         .policy(Policy::new().front_step(NameCaller))
-        .rate_limit("default", Quota::per_second(100).burst(200))
-        .rate_limit("login", Quota::per_second(10).burst(30))
-        .rate_limit("registration", Quota::per_second(10).burst(100))
-        .rate_limit("lookup", Quota::per_minute(30).burst(15))
-        .rate_limit("pages", Quota::per_second(200).burst(400))
         .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
         .ready_check("identity's data", readable(ground.items.clone()))
         .metrics_text({
             let calls = ground.calls.clone();
             move || calls.render()
         });
-    builder = config.edge.apply(builder).map_err(Fatal::new)?;
+    builder = config.edge.apply(builder);
     if let Some(limits) = limits {
         builder = builder.shared_limits(SharedLimits::new(limits, config.shared.when_away));
     }
@@ -86,6 +82,8 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
             .map_err(|error| Fatal::new(format!("{name}: {error}")))?;
         builder = builder.audit(Arc::new(audit));
     }
+    let about = About::new();
+    builder = builder.metrics_text(move || about.render());
     for part in Part::SERVICES.into_iter().chain([Part::Gateway]) {
         builder = builder.caller(part.name(), ground.files.caller_keys(part.name())?);
     }
@@ -114,7 +112,7 @@ fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result
         let mut upstream =
             Upstream::at(config.endpoints(part)).identity_keys(files.identity_keys(part.name())?);
         if let Some(authorities) =
-            config.edge.upstreams.get(part.name()).and_then(|named| named.authorities.as_ref())
+            config.edge.upstream(part).and_then(|named| named.authorities.as_ref())
         {
             let tls = bank_gateway::tls::client_config(authorities)
                 .map_err(|error| Fatal::caused(part.name(), &error))?;

@@ -4,26 +4,30 @@ use std::path::Path;
 
 use bank_stores::Ledger as _;
 use bank_stores::embedded::{SqliteLedger, SqliteOptions};
-use bank_stores::ledger::{Progress, Verified};
+use bank_stores::ledger::{Progress as Checked, Verified};
+use serde_json::json;
 
 use crate::Fatal;
-use crate::args::Ledger;
+use crate::args::{Ledger, Part};
+use crate::config::Config;
 use crate::files::private_directory;
+use crate::progress::Progress;
 use crate::stores::LEDGER;
 
 /// Does it, and says in one line what was found.
-pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
+pub(crate) async fn run(what: &Ledger, config: &Config, as_json: bool) -> Result<String, Fatal> {
+    if let Some(at) = config.place(Part::Accounts) {
+        return Err(Fatal::new(format!(
+            "{}: the ledger is on a server, and this is for the file of a data directory; use the server's own tools",
+            at.name
+        )));
+    }
+    let data = &*config.data;
     let path = data.join(LEDGER);
     let failed = |error| Fatal::caused(path.display(), &error);
     let open = || SqliteLedger::open(SqliteOptions::new(&path).read_only());
-    let mut told = 0;
-    let mut progress = move |progress: Progress| {
-        let percent = progress.checked * 100 / progress.of.max(1);
-        if percent >= told + 5 {
-            told = percent;
-            eprintln!("{percent} % verified, {} of {} commands", progress.checked, progress.of);
-        }
-    };
+    let mut bar = Progress::new("verifying", "commands");
+    let mut progress = |checked: Checked| bar.at(checked.checked, checked.of);
     match what {
         // A disk that is new has no directory yet; where the copy is missing, none is made.
         Ledger::Restore(file) if file.is_file() => private_directory(path.parent().unwrap_or(data))?,
@@ -55,13 +59,24 @@ pub(crate) async fn run(what: &Ledger, data: &Path) -> Result<String, Fatal> {
             format!("{} is in the ledger's place: ", file.display()),
         ),
     };
+    bar.end();
     let Verified { head, breach, .. } = verified.map_err(failed)?;
+    let commands = head.sequence + head.pending;
+    if as_json {
+        let answer = json!({
+            "holds": breach.is_none(),
+            "commands": commands,
+            "pending": head.pending,
+            "head": head.to_string(),
+            "breach": breach.as_ref().map(ToString::to_string),
+        });
+        return if breach.is_none() { Ok(answer.to_string()) } else { Err(Fatal::found(answer)) };
+    }
     match breach {
         Some(breach) => Err(Fatal::new(format!("{done}not as it was written, {breach}"))),
         None => {
             let others =
                 if matches!(what, Ledger::Restore(_)) { missing_beside(data) } else { String::new() };
-            let commands = head.sequence + head.pending;
             Ok(format!("{done}{commands} commands hold, the chain's head is {head}{others}"))
         }
     }

@@ -15,7 +15,7 @@ use bank_sdk::{BankService, DerivationKey, Service};
 use bank_stores::embedded::MemoryCache;
 use bank_stores::{Cache, Clock, Documents, Items};
 use http::{Request, Response};
-use identity::{Identity, NewUser, SigningKey};
+use identity::{Identity, SigningKey, Users};
 use tokio::sync::SetOnce;
 use tokio::task::JoinHandle;
 
@@ -78,6 +78,12 @@ impl Around {
         Self { files, reach, clock, random, seal, calls }
     }
 
+    /// By another clock than the system's.
+    pub(crate) fn by(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// A client with the service's own key.
     fn client(&self, service: &str) -> Result<Client, Fatal> {
         let client = match &self.reach {
@@ -105,7 +111,7 @@ pub(crate) async fn accounts(
     at: Option<&Place>,
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
-    let Opened { role, close } = stores::ledger(&around.files, at).await?;
+    let Opened { role, close } = stores::ledger(&around.files, at, &around.clock).await?;
     let role = around.calls.ledger(Part::Accounts.name(), role);
     let (keys, keys_close) = around.seal.keys_beside(Part::Accounts, at).await?;
     seal::ready(&keys).await?;
@@ -127,7 +133,7 @@ pub(crate) async fn transactions(
     at: Option<&Place>,
     keep_events: Duration,
 ) -> Result<Running, Fatal> {
-    let Opened { role, close } = stores::items(&around.files, TRANSACTIONS, at).await?;
+    let Opened { role, close } = stores::items_by(&around.files, TRANSACTIONS, at, &around.clock).await?;
     let role = around.calls.items(Part::Transactions.name(), role);
     let keys = around.seal.keys_in(Part::Transactions, role.clone());
     seal::ready(&keys).await?;
@@ -146,6 +152,7 @@ pub(crate) async fn transactions(
 /// Identity, and what the gateway of the same process needs of it.
 pub(crate) struct IdentityParts {
     pub(crate) running: Running,
+    pub(crate) service: Identity,
     pub(crate) items: Arc<dyn Items>,
     pub(crate) cache: Arc<dyn Cache>,
 }
@@ -177,21 +184,13 @@ pub(crate) async fn identity(
     let identity =
         Identity::new(role.clone(), cache.clone(), key, around.clock.clone(), around.random.clone());
     identity.measure_caches(&around.calls.caches);
-    for user in demo.map(DemoUsers::users).into_iter().flatten() {
-        let roles: &[&str] = user.role.as_slice();
-        let email = format!("{}@bank.example", user.username);
-        let new = NewUser {
-            username: user.username,
-            password: &user.password,
-            name: user.name,
-            email: &email,
-            roles,
-        };
-        identity.seed_user(new).await.map_err(Fatal::new)?;
+    if let Some(demo) = demo {
+        demo.make(&identity, &Users::new(role.clone())).await?;
     }
-    let service = around.mount(identity, "identity")?;
+    let service = around.mount(identity.clone(), "identity")?;
     let background = vec![tokio::spawn(seal::follow_rotation(data_keys))];
-    Ok(IdentityParts { running: Running { service, background, stores: vec![close] }, items: role, cache })
+    let running = Running { service, background, stores: vec![close] };
+    Ok(IdentityParts { running, service: identity, items: role, cache })
 }
 
 pub(crate) async fn partners(around: &Around, at: Option<&Place>) -> Result<Running, Fatal> {

@@ -1,5 +1,6 @@
 //! Starts what was asked for, serves until a signal comes, and ends in order.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::args::{Command, HELP, Part, TlsChoice};
-use crate::config::Config;
+use crate::banner::Welcome;
+use crate::args::{Command, Options, Part, TlsChoice};
+use crate::config::{self, Config};
 use crate::demo::DemoUsers;
 use crate::edge::{Ground, Services, gateway};
 use crate::files::Files;
@@ -27,34 +29,57 @@ const IDLE: Duration = Duration::from_millis(1_200);
 const LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(command: Command) -> Result<(), Fatal> {
-    let options = match command {
-        Command::Help => {
-            print(HELP);
-            return Ok(());
+    let answer = match command {
+        Command::Run(options) => return serve_until_stopped(options),
+        Command::Print(text) => text,
+        Command::Check { options, started, as_json } => config::check(options, started, as_json)?,
+        Command::ShowConfig { options, as_json } => config::show(&options, as_json)?,
+        Command::ConfigReference => config::reference(),
+        Command::VerifyAudit { file, head, as_json } => {
+            crate::audit_command::verify(&file, head.as_deref(), as_json)?
         }
-        Command::VerifyAudit(file) => {
-            let verified = bank_gateway::audit::verify(&file, None)
-                .map_err(|error| Fatal::new(format!("{}: {error}", file.display())))?;
-            print(&format!("{} records hold, the last is {}", verified.records, verified.last));
-            return Ok(());
+        Command::Status { options, as_json } => {
+            let config = Config::read_beside(options)?;
+            alone(crate::status::run(config.admin, as_json))?
         }
-        Command::Ledger(what, data) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Fatal::caused("no runtime can be started", &error))?;
-            print(&runtime.block_on(crate::ledger::run(&what, &data))?);
-            return Ok(());
+        Command::Ledger { what, options, as_json } => {
+            let config = Config::read_beside(options)?;
+            alone(crate::ledger::run(&what, &config, as_json))?
         }
-        Command::Seal(what, options) => {
-            let config = Config::read(options)?;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Fatal::caused("no runtime can be started", &error))?;
-            print(&runtime.block_on(crate::seal_command::run(&what, &config))?);
-            return Ok(());
+        Command::Seal { what, options, as_json } => {
+            let config = Config::read_beside(options)?;
+            alone(crate::seal_command::run(&what, &config, as_json))?
         }
-        Command::Run(options) => options,
+        Command::User(what, options) => {
+            let config = Config::read_beside(options)?;
+            alone(crate::users::run(what, &config))?
+        }
+        Command::Doctor { options, as_json } => {
+            let config = Config::read_beside(options)?;
+            alone(crate::doctor::run(&config, as_json))?
+        }
+        Command::Seed(seed, options) => {
+            let config = Config::read_beside(options)?;
+            alone(crate::seed::run(seed, &config))?
+        }
     };
+    if !answer.is_empty() {
+        print(answer.trim_end());
+    }
+    Ok(())
+}
+
+/// A command beside the bank, on one thread.
+fn alone<T>(work: impl Future<Output = Result<T, Fatal>>) -> Result<T, Fatal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Fatal::caused("no runtime can be started", &error))?;
+    runtime.block_on(work)
+}
+
+/// The bank, or a part of it.
+fn serve_until_stopped(options: Options) -> Result<(), Fatal> {
     let config = Config::read(options)?;
-    logging::start();
+    logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_keep_alive(IDLE)
@@ -90,6 +115,7 @@ async fn everything(config: &Config, files: Files) -> Result<(), Fatal> {
     let ground = Ground { files, items: identity.items, port, cache: Some(identity.cache), calls };
     let gateway = gateway(config, &ground, Services::Here(services.into())).await?;
     late.arrive(gateway.internal());
+    let demo = demo.map(|demo| Demo { users: demo, known: identity::Users::new(ground.items.clone()) });
     front.serve(config, &gateway, demo.as_ref(), None).await?;
     end(&[accounts, transactions, identity.running, partners]).await;
     Ok(())
@@ -112,6 +138,7 @@ async fn gateway_alone(config: &Config, files: Files) -> Result<(), Fatal> {
     let cache = cache.map(|shared| seal::cache(calls.cache(Part::Identity.name(), shared), &keys));
     let ground = Ground { files, items, port: front.public.address().port(), cache, calls };
     let gateway = gateway(config, &ground, Services::There).await?;
+    let demo = demo.map(|demo| Demo { users: demo, known: identity::Users::new(ground.items.clone()) });
     front.serve(config, &gateway, demo.as_ref(), Some(internal)).await
 }
 
@@ -150,13 +177,19 @@ async fn part_alone(config: &Config, files: Files, part: Part) -> Result<(), Fat
 }
 
 /// Ends what runs beside the services, then closes their stores.
-async fn end(parts: &[Running]) {
+pub(crate) async fn end(parts: &[Running]) {
     parts.iter().flat_map(|part| &part.background).for_each(tokio::task::JoinHandle::abort);
     for part in parts {
         for store in &part.stores {
             store.close().await;
         }
     }
+}
+
+/// The demo's users, and where it is seen who is there.
+struct Demo {
+    users: DemoUsers,
+    known: identity::Users,
 }
 
 /// The addresses that the gateway serves, bound before anything else is done: what is in use is found out at once.
@@ -183,7 +216,7 @@ impl Front {
         self,
         config: &Config,
         gateway: &Gateway,
-        demo: Option<&DemoUsers>,
+        demo: Option<&Demo>,
         internal: Option<TcpListener>,
     ) -> Result<(), Fatal> {
         let admin = TcpListener::from_std(self.admin).map_err(Fatal::new)?;
@@ -212,11 +245,22 @@ impl Front {
             }
         });
         if let Some(demo) = demo {
-            demo.fund(gateway).await?;
-            demo.print();
+            demo.users.fund(gateway, &demo.known).await?;
+            demo.users.print();
         }
         announce("admin", "http", admin_address);
         announce("listening", scheme, address);
+        if let Some(demo) = demo
+            && std::io::stdout().is_terminal()
+        {
+            let welcome = Welcome {
+                bank: format!("{scheme}://{address}"),
+                admin: format!("http://{admin_address}/admin/"),
+                data: &config.data,
+                users: demo.users.users(),
+            };
+            print(&welcome.to_string());
+        }
         stop.await;
         stopping.send_replace(true);
         public.await.map_err(Fatal::new)?.map_err(Fatal::new)?;
@@ -257,10 +301,10 @@ fn announce(what: &str, scheme: &str, address: SocketAddr) {
     print(&format!("{what} on {scheme}://{address}"));
 }
 
-#[allow(clippy::print_stdout, reason = "the program's contract")]
-fn print(text: &str) {
+/// Prints a line, for whoever waits for it, and for whoever reads the answer to a command.
+pub(crate) fn print(text: &str) {
     use std::io::Write as _;
-    println!("{text}");
-    // Whoever waits for the line may read from a pipe.
-    let _ = std::io::stdout().flush();
+    let mut out = std::io::stdout().lock();
+    // Whoever waits for the line may read from a pipe, and whoever has read enough may have gone.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bank_stores::embedded::{SqliteItems, SqliteOptions};
 use bank_stores::seal::{DataKeys, RewrapProgress};
+use serde_json::json;
 
 use crate::Fatal;
 use crate::args::{Part, SealCommand};
 use crate::config::Config;
 use crate::files::Files;
+use crate::progress::Progress;
 use crate::seal::{self, COLLECTIONS, Seal, keys_file};
 use crate::stores::{self, Close};
 
@@ -23,7 +25,7 @@ enum Opened {
 }
 
 /// Does it, and says what was done.
-pub(crate) async fn run(what: &SealCommand, config: &Config) -> Result<String, Fatal> {
+pub(crate) async fn run(what: &SealCommand, config: &Config, as_json: bool) -> Result<String, Fatal> {
     if !config.data.is_dir() {
         return Err(Fatal::new(format!(
             "{}: there is no data; say where with --data DIR",
@@ -33,7 +35,7 @@ pub(crate) async fn run(what: &SealCommand, config: &Config) -> Result<String, F
     let files = Files::open(&config.data)?;
     let bank = Commands { seal: Seal::open(&config.seal, &files, false).await?, config, files };
     match what {
-        SealCommand::Status => bank.status().await,
+        SealCommand::Status => bank.status(as_json).await,
         SealCommand::Rotate => bank.rotate().await,
         SealCommand::Retire(key) => bank.retire(key).await,
         SealCommand::Shred(customer) => bank.shred(customer).await,
@@ -48,12 +50,13 @@ struct Commands<'a> {
 }
 
 impl Commands<'_> {
-    async fn status(&self) -> Result<String, Fatal> {
-        let mut lines = Vec::new();
+    async fn status(&self, as_json: bool) -> Result<String, Fatal> {
+        let (mut lines, mut parts) = (Vec::new(), serde_json::Map::new());
         for part in Part::SERVICES {
             let name = part.name();
             let Some(keys) = self.seal.keys_to_read(part, self.config.place(part)).await? else {
                 lines.push(format!("{name}: no data keys"));
+                parts.insert(name.to_owned(), serde_json::Value::Null);
                 continue;
             };
             let status = keys.status().await.map_err(|error| Fatal::caused(name, &error))?;
@@ -62,8 +65,12 @@ impl Commands<'_> {
                 lines.push(format!("{name}: {count} data keys under {master}{now}"));
             }
             lines.push(format!("{name}: {} data keys shredded", status.erased));
+            let wrapped: serde_json::Map<_, _> =
+                status.wrapped.iter().map(|(master, count)| (master.clone(), json!(count))).collect();
+            let told = json!({ "current": status.current, "wrapped": wrapped, "shredded": status.erased });
+            parts.insert(name.to_owned(), told);
         }
-        Ok(lines.join("\n"))
+        Ok(if as_json { serde_json::Value::Object(parts).to_string() } else { lines.join("\n") })
     }
 
     /// Adds a master key and wraps the data keys anew. Where a part runs, it does so itself.
@@ -84,13 +91,8 @@ impl Commands<'_> {
                     lines.push(format!("{name} runs, and wraps its data keys anew within seconds"));
                 }
                 Opened::Keys(keys, store) => {
-                    let mut told = 0;
-                    let mut progress = |progress: RewrapProgress| {
-                        if progress.checked >= told + 10_000 {
-                            told = progress.checked;
-                            eprintln!("{name}: {} of {told} data keys wrapped anew", progress.rewrapped);
-                        }
-                    };
+                    let mut bar = Progress::new(name, "data keys looked at");
+                    let mut progress = |progress: RewrapProgress| bar.so_far(progress.checked);
                     let done = keys.rewrap(&mut progress).await;
                     let done = done.map_err(|error| Fatal::caused(name, &error))?;
                     close(store).await;
@@ -215,7 +217,9 @@ impl Commands<'_> {
         }
         let stores::Opened { role, close: store } = stores::items(&self.files, keys_file(part), at).await?;
         let items = seal::items(role.clone(), &self.seal.keys_in(part, role.clone()), part);
-        let done = items.reseal_all(&*role, &mut told(part.name(), "items")).await.map_err(failed)?;
+        let mut bar = Progress::new(part.name(), "items looked at");
+        let mut progress = |checked: u64, _sealed: u64| bar.so_far(checked);
+        let done = items.reseal_all(&*role, &mut progress).await.map_err(failed)?;
         ended(part, "items", done, &*store).await
     }
 
@@ -231,8 +235,9 @@ impl Commands<'_> {
         let documents = seal::documents(role, &keys);
         let (mut checked, mut sealed) = (0, 0);
         for collection in COLLECTIONS {
-            let done = documents.reseal(collection, &mut told(part.name(), collection)).await;
-            let done = done.map_err(failed)?;
+            let mut bar = Progress::new(collection, "documents looked at");
+            let mut progress = |checked: u64, _sealed: u64| bar.so_far(checked);
+            let done = documents.reseal(collection, &mut progress).await.map_err(failed)?;
             (checked, sealed) = (checked + done.0, sealed + done.1);
         }
         close(keys_store).await;
@@ -262,17 +267,6 @@ impl Commands<'_> {
         }
         let (keys, store) = self.seal.keys_beside(part, at).await?;
         Ok(Opened::Keys(keys, store))
-    }
-}
-
-/// Tells on the standard error how far it has come.
-fn told(part: &'static str, what: &'static str) -> impl FnMut(u64, u64) + Send {
-    let mut last = 0;
-    move |checked, sealed| {
-        if checked >= last + 10_000 {
-            last = checked;
-            eprintln!("{part}: {sealed} of {checked} {what} sealed now");
-        }
     }
 }
 

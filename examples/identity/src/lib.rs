@@ -51,6 +51,8 @@ mod sign_in;
 #[cfg(feature = "service")]
 mod signing_key;
 #[cfg(feature = "service")]
+mod staff;
+#[cfg(feature = "service")]
 mod token;
 #[cfg(feature = "service")]
 mod user;

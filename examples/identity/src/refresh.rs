@@ -70,7 +70,8 @@ impl Identity {
             return Err(ended(&session.id));
         }
         // What the user is in the bank may have changed since.
-        let Some(user) = self.users.by_id(&session.customer).await? else {
+        let user = self.users.by_id(&session.customer).await?;
+        let Some(user) = user.filter(|user| user.admits(&session)) else {
             self.sessions.end(&session.id).await?;
             return Err(ended(&session.id));
         };

@@ -12,7 +12,7 @@ use http::StatusCode;
 use crate::SCOPES;
 use crate::password::{WANTED, is_acceptable};
 use crate::service::Identity;
-use crate::user::{User, customer_key, is_username, user_key};
+use crate::user::{User, customer_key, is_username, staff_key, user_key};
 use crate::wire::{Customer, NewCustomer};
 
 /// A user to be made.
@@ -50,7 +50,7 @@ impl Identity {
     }
 
     /// Nothing, where the name is taken.
-    async fn create(&self, new: NewUser<'_>) -> Result<Option<User>, Problem> {
+    pub(crate) async fn create(&self, new: NewUser<'_>) -> Result<Option<User>, Problem> {
         check(&new)?;
         // Only to save the work: what decides is the condition below.
         if self.users.by_username(new.username).await?.is_some() {
@@ -64,10 +64,15 @@ impl Identity {
             password_hash: self.passwords.hash(new.password).await?,
             roles: new.roles.iter().map(|&role| role.to_owned()).collect(),
             scopes: SCOPES.map(ToOwned::to_owned).to_vec(),
+            disabled: false,
+            sessions_from: None,
         };
-        let transaction = Transaction::new(format!("user:{}", user.id))
+        let mut transaction = Transaction::new(format!("user:{}", user.id))
             .change(Change::put(user_key(&user.username), &user)?.when(Condition::Absent))
             .change(Change::put(customer_key(&user.id), &user.username)?.when(Condition::Absent));
+        if !user.roles.is_empty() {
+            transaction = transaction.change(Change::put(staff_key(&user.username), &user.username)?);
+        }
         match self.users.items.commit_one(transaction).await {
             Ok(_) => Ok(Some(user)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
@@ -103,6 +108,11 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
     let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`{field}` {wanted}"))
         .with_code("invalid_customer");
     Err(wrong.fold(problem, |problem, (field, _, wanted)| problem.with_field(field, wanted)))
+}
+
+/// What registering says about a password.
+pub(crate) fn check_password(password: &str) -> Result<(), Problem> {
+    check(&NewUser { username: "somebody", password, name: "Somebody", email: "somebody@bank.example", roles: &[] })
 }
 
 /// Whether mail could be sent there at all; whether it arrives, only mail can tell.

@@ -6,14 +6,16 @@
 //! | `customer#ID` | `user` | the user name |
 //! | `customer#ID` | `guesses` | how often a password was given wrongly to change it |
 //! | `customer#ID` | `session#…` | the customer's [sessions](crate::session_entry) |
+//! | `staff` | USERNAME | the user name: who has a role, or is locked out |
 
 use std::fmt;
 use std::sync::Arc;
 
 use bank_stores::items::Key;
-use bank_stores::{Consistency, Items, ItemsExt, Result};
+use bank_stores::{Consistency, Items, ItemsExt, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::session::Session;
 use crate::wire::Customer;
 
 /// Somebody who can sign in.
@@ -34,9 +36,21 @@ pub struct User {
     pub roles: Vec<String>,
     /// What their sessions may be used for.
     pub scopes: Vec<String>,
+    /// Whether they are locked out: they cannot sign in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+    /// Sessions that began until then are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_from: Option<Timestamp>,
 }
 
 impl User {
+    /// Whether a session of theirs still counts: it began behind whatever was to end all that there were.
+    #[must_use]
+    pub fn admits(&self, session: &Session) -> bool {
+        !self.disabled && self.sessions_from.is_none_or(|from| session.auth_time > from)
+    }
+
     /// What others may know.
     #[must_use]
     pub fn customer(&self) -> Customer {
@@ -76,6 +90,14 @@ impl Users {
         Ok(known(found)?.map(|(user, _)| user))
     }
 
+    /// The user of this name and the row's version.
+    pub(crate) async fn stored_by_username(&self, username: &str) -> Result<Option<(User, u64)>> {
+        if !is_username(username) {
+            return Ok(None);
+        }
+        known(self.items.get_json(&user_key(username), Consistency::Current).await)
+    }
+
     /// The user of this id, if there is one.
     ///
     /// # Errors
@@ -112,6 +134,10 @@ pub(crate) fn user_key(username: &str) -> Key {
 
 pub(crate) fn customer_key(id: &str) -> Key {
     Key::new(format!("customer#{id}"), "user")
+}
+
+pub(crate) fn staff_key(username: &str) -> Key {
+    Key::new("staff", username)
 }
 
 /// `^[a-z0-9][a-z0-9._-]{2,31}$`

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bank_sdk::http::{EventSender, ReaderGone, event_stream};
-use bank_sdk::{Call, Empty, Problem, Reply};
+use bank_sdk::{Call, Empty, Outage, Problem, Reply};
 use bank_stores::documents::{Filter, Find};
 use bank_stores::{Direction, Error, PageRequest};
 use http::{HeaderMap, HeaderName};
@@ -25,6 +25,9 @@ const PING: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
 /// How many are read at once.
 const BATCH: u32 = 100;
+
+/// What the log says while live events have to wait.
+static LIVE: Outage = Outage::new("the store of live events");
 
 #[derive(Debug, thiserror::Error)]
 enum Interrupted {
@@ -77,9 +80,9 @@ impl Partners {
                 _ = pings.tick() => if ping(events).await.is_err() { return },
             }
             match self.send_after(events, customer, &mut after).await {
-                Ok(()) => {}
+                Ok(()) => LIVE.recovered(),
                 Err(Interrupted::Gone(_)) => return,
-                Err(error) => tracing::warn!(%error, "live events have to wait"),
+                Err(error) => LIVE.failed(&error),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use accounts::wire::{NewPosting, Posted};
-use bank_sdk::{Principal, Problem};
+use bank_sdk::{Outage, Principal, Problem};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
@@ -17,6 +17,9 @@ use crate::service::Transactions;
 const CALL: Duration = Duration::from_secs(5);
 /// A task gives up after this; what is left to do is found by whoever resumes.
 const GIVE_UP: Duration = Duration::from_secs(15);
+
+/// What the log says while transfers have to wait.
+static TRANSFERS: Outage = Outage::new("carrying out transfers");
 
 /// A transfer that was read or begun, with the versions that its next change builds on.
 #[derive(Clone, Debug)]
@@ -86,9 +89,13 @@ impl Transactions {
         let mut pause = Duration::from_millis(25);
         loop {
             match self.try_once(&mut begun).await {
-                Ok(answer) => return Some(answer),
+                Ok(answer) => {
+                    TRANSFERS.recovered();
+                    return Some(answer);
+                }
                 Err(problem) => {
-                    tracing::warn!(transfer = %begun.stored.id, %problem, "a transfer has to wait")
+                    tracing::debug!(transfer = %begun.stored.id, %problem, "a transfer has to wait");
+                    TRANSFERS.failed(&problem);
                 }
             }
             if Instant::now() + pause > give_up {

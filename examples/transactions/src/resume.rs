@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bank_sdk::Problem;
+use bank_sdk::{Outage, Problem};
 use bank_stores::items::{Item, Query};
 use bank_stores::{Cursor, PageRequest, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 /// How many rows are read at once.
 const PAGE: u32 = 100;
+
+/// What the log says while transfers cannot be resumed.
+static RESUMING: Outage = Outage::new("resuming transfers");
 
 /// That a transfer has to be brought to its end.
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,9 +78,13 @@ impl Transactions {
         loop {
             ticks.tick().await;
             match self.resume_once().await {
-                Ok(0) => {}
-                Ok(resumed) => tracing::info!(resumed, "transfers were resumed"),
-                Err(problem) => tracing::warn!(%problem, "transfers cannot be resumed now"),
+                Ok(resumed) => {
+                    RESUMING.recovered();
+                    if resumed > 0 {
+                        tracing::info!(resumed, "transfers were resumed");
+                    }
+                }
+                Err(problem) => RESUMING.failed(&problem),
             }
             match self.resume_approvals_once().await {
                 Ok(0) => {}

@@ -45,6 +45,13 @@ function cacheRow([name, of]) {
   ]);
 }
 
+// The head is kept elsewhere, so that it shows later whether records were cut off.
+function audit(metrics) {
+  const head = metrics.match(/^bank_gateway_audit_head_info\{hash="([^"]*)"\} 1$/m);
+  const lost = metrics.match(/^bank_gateway_audit_lost_total (\d+)$/m);
+  return head && `Head ${head[1] || '(no record yet)'}; ${lost?.[1] ?? 0} records lost since the start`;
+}
+
 function who(access) {
   if (access.who === 'internal') return `services: ${access.callers.join(', ')}`;
   return [access.who, ...(access.scopes ?? []), ...(access.roles ?? [])].join(' ');
@@ -57,6 +64,8 @@ async function show() {
   const reasons = Object.entries({ ...ready.degraded, ...ready.reasons }).map(([part, reason]) => `${part}: ${reason}`).join('; ');
   document.getElementById('state').textContent = [ready.status, reasons].filter(Boolean).join(' — ');
   const seen = counts(metrics);
+  document.getElementById('audit').textContent = audit(metrics) ?? '';
+  document.getElementById('audit-section').hidden = !audit(metrics);
   document.getElementById('upstreams').replaceChildren(
     ...Object.entries(upstreams.services).flatMap(([service, endpoints]) => endpoints.map((endpoint) => row([
       [service], [endpoint.address], [endpoint.state, endpoint.state !== 'closed'], [endpoint.in_flight],

@@ -246,6 +246,10 @@ impl Audit for AuditFile {
         })
     }
 
+    fn status(&self) -> Option<AuditStatus> {
+        Some(Self::status(self))
+    }
+
     fn check(&self) -> Result<(), NotRecorded> {
         if self.shared.waiting.load(Ordering::Relaxed) >= WAITING {
             return Err(NotRecorded::new("too many records wait to be written"));

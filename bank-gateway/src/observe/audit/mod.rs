@@ -31,6 +31,7 @@ mod audited;
 mod chain;
 mod file;
 mod gate;
+mod metrics;
 mod segments;
 mod verify;
 mod writer;
@@ -43,6 +44,7 @@ use bank_stores::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use audited::Audited;
+pub(crate) use metrics::render as render_audit;
 pub use file::{AuditFile, AuditFileBuilder, AuditStatus};
 pub use gate::RequireAudit;
 pub use verify::{Verified, Verifier, verify};
@@ -94,6 +96,11 @@ pub trait Audit: fmt::Debug + Send + Sync + 'static {
     fn record_durably(&self, record: Record) -> Recording {
         drop(record);
         Box::pin(std::future::ready(Err(NotRecorded::new("this audit does not tell when a record is kept"))))
+    }
+
+    /// How it stands, for `/metrics` and the admin page; nothing, where the audit does not know.
+    fn status(&self) -> Option<AuditStatus> {
+        None
     }
 
     /// Whether a record would be kept now.

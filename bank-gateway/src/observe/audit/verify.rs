@@ -26,7 +26,15 @@ pub struct Verifier {
     path: PathBuf,
     hasher: Hasher,
     after: String,
-    head: Option<String>,
+    head: Option<Head>,
+}
+
+/// A record that must be there.
+#[derive(Clone, Debug)]
+struct Head {
+    hash: String,
+    /// Its number among the records that are read, counted from one.
+    number: Option<u64>,
 }
 
 impl Verifier {
@@ -49,7 +57,14 @@ impl Verifier {
 
     /// The record with this hash, which was the last one when somebody kept it, must be in the chain.
     pub fn expected_head(mut self, hash: impl Into<String>) -> Self {
-        self.head = Some(hash.into());
+        self.head = Some(Head { hash: hash.into(), number: None });
+        self
+    }
+
+    /// The same for a record of which it was kept, too, how many there were with it: [`Verified::records`] of that time. It has to
+    /// be in its place, so all files of the audit have to be there.
+    pub fn expected_head_at(mut self, records: u64, hash: impl Into<String>) -> Self {
+        self.head = Some(Head { hash: hash.into(), number: Some(records) });
         self
     }
 
@@ -61,7 +76,7 @@ impl Verifier {
         // The newest is opened first: a rotation meanwhile takes nothing away.
         let newest = File::open(&self.path)?;
         let mut verified = Verified { last: self.after.clone(), ..Verified::default() };
-        let mut has_head = self.head.as_ref().is_none_or(|head| *head == self.after);
+        let mut has_head = self.head.as_ref().is_none_or(|head| head.hash == self.after && head.number.is_none_or(|n| n == 0));
         for (_, path) in segments::earlier(&self.path)? {
             if segments::is_same(&newest, &path)? {
                 break;
@@ -93,8 +108,10 @@ impl Verifier {
             }
             match self.hasher.read(line) {
                 Some(line) if line.previous == verified.last => {
-                    *has_head |= self.head.as_ref() == Some(&line.hash);
                     verified.records += 1;
+                    *has_head |= self.head.as_ref().is_some_and(|head| {
+                        head.hash == line.hash && head.number.is_none_or(|number| number == verified.records)
+                    });
                     verified.last = line.hash;
                 }
                 _ => return Err(broken(path, &format!("the chain is broken at line {number}"))),

@@ -1,75 +1,37 @@
-//! Addresses, directories and limits: from the file, from the command line, or what holds where neither says anything.
+//! Addresses, directories and limits: from the command line, the environment, the file, or what holds where none of them says anything.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bank_gateway::config;
-use serde::Deserialize;
-
 use crate::Fatal;
-use crate::args::{DATA, Options, Part, TlsChoice};
+use crate::args::{Options, Part, TlsChoice};
+use crate::logging::LogSettings;
 use crate::seal::SealSection;
 
+mod commands;
+mod document;
+mod edge;
+mod environment;
+mod fault;
+mod key;
+mod keys;
 mod part;
+mod reference;
+mod settings;
 mod shared;
+mod value;
 
-use part::PartSection;
+pub(crate) use commands::{check, show};
+pub(crate) use edge::EdgeSettings;
+pub(crate) use environment::Environment;
+use fault::{Fault, Origin};
 pub(crate) use part::Place;
+pub(crate) use reference::reference;
+use settings::Settings;
 pub(crate) use shared::Shared;
-use shared::SharedSection;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// For how many days events are kept where nobody says, and at most: a hundred years.
-const KEEP_DAYS: i64 = 30;
-const MAX_KEEP_DAYS: i64 = 36_500;
-
-/// The file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    data: Option<PathBuf>,
-    gateway: GatewaySection,
-    accounts: PartSection,
-    transactions: PartSection,
-    identity: PartSection,
-    partners: PartSection,
-    events: EventsSection,
-    shared: SharedSection,
-    /// With which keys data is sealed.
-    seal: SealSection,
-    /// Limits, trusted proxies, and where services run.
-    edge: config::Config,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GatewaySection {
-    listen: Option<String>,
-    admin: Option<String>,
-    internal: Option<String>,
-    tls: Option<String>,
-    threads: Option<usize>,
-    audit: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct EventsSection {
-    keep_days: Option<i64>,
-}
-
-impl EventsSection {
-    fn keep(&self) -> Result<Duration, Fatal> {
-        let days = self.keep_days.unwrap_or(KEEP_DAYS);
-        match u32::try_from(days) {
-            Ok(some @ 1..) if days <= MAX_KEEP_DAYS => Ok(DAY * some),
-            _ => Err(Fatal::new(format!(
-                "[events] keep_days = {days}: give 1 to {MAX_KEEP_DAYS}, for how many days events are kept"
-            ))),
-        }
-    }
-}
 
 /// Everything, checked.
 #[derive(Debug)]
@@ -83,92 +45,50 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     pub(crate) audit: bool,
     pub(crate) demo: bool,
-    pub(crate) edge: config::Config,
+    pub(crate) edge: EdgeSettings,
     pub(crate) shared: Shared,
     pub(crate) seal: SealSection,
+    pub(crate) log: LogSettings,
     /// How long events are kept, at least.
     pub(crate) keep_events: Duration,
     services: [String; 4],
     places: [Option<Place>; 4],
 }
 
+/// A configuration with all that is to be said about it.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    settings: Settings,
+    config: Config,
+    faults: Vec<Fault>,
+    /// What is ignored.
+    notes: Vec<String>,
+}
+
 impl Config {
+    /// For a bank that starts: what is ignored is said, and nothing may be wrong.
     pub(crate) fn read(options: Options) -> Result<Self, Fatal> {
-        let file: File = match &options.config {
-            Some(path) => config::read(path).map_err(Fatal::new)?,
-            None => File::default(),
-        };
-        let listens =
-            [&file.accounts.listen, &file.transactions.listen, &file.identity.listen, &file.partners.listen];
-        let services: [String; 4] = std::array::from_fn(|at| {
-            listens[at].clone().unwrap_or_else(|| format!("127.0.0.1:{}", 7_101 + at))
-        });
-        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let sections = [&file.accounts, &file.transactions, &file.identity, &file.partners];
-        let mut places = [const { None }; 4];
-        for ((place, section), part) in places.iter_mut().zip(sections).zip(Part::SERVICES) {
-            *place = section.place(part, &environment)?;
-        }
-        let own = match options.part {
-            None | Some(Part::Gateway) => {
-                file.gateway.listen.clone().unwrap_or_else(|| "127.0.0.1:8080".to_owned())
-            }
-            Some(part) => services[index(part)].clone(),
-        };
-        let tls = match (options.tls, &file.gateway.tls) {
-            (Some(tls), _) => Some(tls),
-            (None, Some(text)) => Some(TlsChoice::parse(text)?),
-            (None, None) => None,
-        };
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let config = Self {
-            part: options.part,
-            data: options.data.or(file.data).unwrap_or_else(|| DATA.into()),
-            listen: address("--listen", &options.listen.unwrap_or(own))?,
-            admin: address(
-                "--admin",
-                &options.admin.or(file.gateway.admin).unwrap_or_else(|| "127.0.0.1:9090".to_owned()),
-            )?,
-            internal: address(
-                "--internal",
-                &options.internal.or(file.gateway.internal).unwrap_or_else(|| "127.0.0.1:7070".to_owned()),
-            )?,
-            tls,
-            threads: file.gateway.threads.unwrap_or(cores),
-            audit: file.gateway.audit.unwrap_or(true),
-            demo: options.demo,
-            edge: file.edge,
-            places,
-            shared: file.shared.checked(&environment)?,
-            seal: file.seal,
-            keep_events: file.events.keep()?,
-            services,
-        };
-        config.check()?;
-        config.seal.check()?;
-        Ok(config)
+        let Examined { config, faults, notes, .. } =
+            Examined::starting(&options, &Environment::of_process());
+        notes.iter().for_each(|note| eprintln!("bank: {note}"));
+        config.unless(faults)
     }
 
-    /// What is said in clear text stays on this machine.
-    fn check(&self) -> Result<(), Fatal> {
-        let serves_customers = self.part.is_none() || self.part == Some(Part::Gateway);
-        let local = |name: &str, address: SocketAddr, advice: &str| {
-            if address.ip().is_loopback() {
-                return Ok(());
+    /// For a command beside the bank: whatever only matters to one that starts is left out.
+    pub(crate) fn read_beside(options: Options) -> Result<Self, Fatal> {
+        let Examined { config, faults, .. } = Examined::of(&options, &Environment::of_process());
+        config.unless(faults)
+    }
+
+    fn unless(self, faults: Vec<Fault>) -> Result<Self, Fatal> {
+        match &*faults {
+            [] => Ok(self),
+            [fault] => Err(Fatal::new(fault)),
+            [fault, others @ ..] => {
+                let many = others.len();
+                Err(Fatal::new(format!("{fault} (and {many} more; `bank check` names them all)")))
             }
-            Err(Fatal::new(format!("{name} {address} is not on loopback; {advice}")))
-        };
-        if serves_customers {
-            if self.tls.is_none() {
-                local("--listen", self.listen, "add --tls dev or --tls CERT,KEY")?;
-            }
-            local("--admin", self.admin, "the admin pages are served there only")?;
-            return local("--internal", self.internal, "calls between parts are not encrypted yet");
         }
-        if self.tls.is_some() {
-            return Err(Fatal::new("--tls is for the gateway; the parts behind it listen on loopback"));
-        }
-        local("--listen", self.listen, "a part is reached through the gateway only")
     }
 
     /// Where a service keeps its data, if not in the data directory.
@@ -178,9 +98,165 @@ impl Config {
 
     /// The endpoints of a service that runs as a process of its own.
     pub(crate) fn endpoints(&self, part: Part) -> Vec<String> {
-        match self.edge.upstreams.get(part.name()) {
-            Some(upstream) => upstream.endpoints.clone(),
+        match self.edge.upstream(part) {
+            Some(upstream) => upstream.addresses.clone(),
             None => vec![format!("http://{}", self.services[index(part)])],
+        }
+    }
+
+    /// What is said in clear text stays on this machine.
+    fn loopback(&self, settings: &Settings, faults: &mut Vec<Fault>) {
+        let mut local = |path: &str, option: &'static str, address: SocketAddr, advice: &str| {
+            if !address.ip().is_loopback() {
+                let message = format!("{address} is not on loopback; {advice}");
+                faults.push(match settings.origin(path) {
+                    Origin::Default => Fault::whole(Origin::Option(option), message),
+                    origin => Fault::new(origin, path, message),
+                });
+            }
+        };
+        if matches!(self.part, None | Some(Part::Gateway)) {
+            if self.tls.is_none() {
+                local("gateway.listen", "--listen", self.listen, "add --tls dev or --tls CERT,KEY");
+            }
+            local("gateway.admin", "--admin", self.admin, "the admin pages are served there only");
+            local(
+                "gateway.internal",
+                "--internal",
+                self.internal,
+                "calls between parts are not encrypted yet",
+            );
+        } else if let Some(part) = self.part {
+            let path = format!("{}.listen", part.name());
+            local(&path, "--listen", self.listen, "a part is reached through the gateway only");
+        }
+    }
+}
+
+impl Examined {
+    /// All that is wrong with it, for whatever reads it.
+    pub(crate) fn of(options: &Options, environment: &Environment) -> Self {
+        let (settings, faults) = Settings::gather(options, environment);
+        let mut examined = Self::from(settings, faults, options);
+        examined.notes.extend(environment.ignored());
+        examined
+    }
+
+    /// The same, with what is wrong for a bank, or a part, that starts with it.
+    pub(crate) fn starting(options: &Options, environment: &Environment) -> Self {
+        let mut examined = Self::of(options, environment);
+        examined.start(options);
+        examined
+    }
+
+    fn from(settings: Settings, mut faults: Vec<Fault>, options: &Options) -> Self {
+        let further = &mut faults;
+        let services: [String; 4] = std::array::from_fn(|at| {
+            settings.text(&format!("{}.listen", Part::SERVICES[at].name())).unwrap_or_default()
+        });
+        let own = match options.part {
+            None | Some(Part::Gateway) => "gateway.listen".to_owned(),
+            Some(part) => format!("{}.listen", part.name()),
+        };
+        let tls = settings.text("gateway.tls").and_then(|text| TlsChoice::parse(&text).ok());
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = settings.number("gateway.threads").and_then(|number| usize::try_from(number).ok());
+        let days = settings.number("events.keep_days").and_then(|days| u32::try_from(days).ok());
+        let seal = SealSection {
+            key_file: settings.path("seal.key_file"),
+            kms: settings.text("seal.kms"),
+            kms_old: settings.list("seal.kms_old").unwrap_or_default(),
+            allow_unsealed: settings.list("seal.allow_unsealed").unwrap_or_default(),
+            kms_endpoint: settings.text("seal.kms_endpoint"),
+            store: settings.text("seal.store"),
+        };
+        if let Err(error) = seal.check() {
+            let message = error.to_string();
+            let message = message.strip_prefix("[seal] ").unwrap_or(&message).to_owned();
+            further.push(Fault::new(settings.origin("seal"), "seal", message));
+        }
+        let config = Config {
+            part: options.part,
+            data: settings.path("data").unwrap_or_default(),
+            listen: address(&settings, &own, "--listen", further),
+            admin: address(&settings, "gateway.admin", "--admin", further),
+            internal: address(&settings, "gateway.internal", "--internal", further),
+            tls,
+            threads: threads.unwrap_or(cores),
+            audit: settings.switch("gateway.audit"),
+            demo: options.demo,
+            edge: EdgeSettings::of(&settings, further),
+            places: Part::SERVICES.map(|part| Place::of(part, &settings, further)),
+            shared: Shared::of(&settings, further),
+            seal,
+            log: LogSettings {
+                level: settings.text("log.level").unwrap_or_default(),
+                is_json: settings.text("log.format").as_deref() == Some("json"),
+            },
+            keep_events: DAY * days.unwrap_or(1),
+            services,
+        };
+        Self { settings, config, faults, notes: Vec::new() }
+    }
+
+    /// What means nothing for what is started, or cannot be.
+    fn start(&mut self, options: &Options) {
+        let (settings, faults) = (&self.settings, &mut self.faults);
+        let part = options.part;
+        let mut useless = |is_given: bool, option: &'static str, message: String| {
+            if is_given {
+                faults.push(Fault::whole(Origin::Option(option), message));
+            }
+        };
+        match part {
+            None => {
+                let message = "the whole bank in one process has no calls between parts; it is for one part alone, as in `bank gateway`";
+                useless(options.internal.is_some(), "--internal", message.to_owned());
+                for part in Part::SERVICES {
+                    let path = format!("edge.upstreams.{}.endpoints", part.name());
+                    if settings.is_said(&path) {
+                        let message = format!(
+                            "the whole bank in one process has {0} in itself; start `bank gateway` and `bank {0}`, or take it out",
+                            part.name()
+                        );
+                        faults.push(settings.fault(&path, message));
+                    }
+                }
+            }
+            Some(Part::Gateway) => {}
+            Some(part) => {
+                let name = part.name();
+                let message = format!("is for the gateway; `bank {name}` has no admin pages");
+                useless(options.admin.is_some(), "--admin", message);
+                let message = format!("is for the gateway; `bank {name}` listens on loopback behind it");
+                useless(options.tls.is_some(), "--tls", message);
+                // Whoever starts all parts with the same options means no harm.
+                if options.demo && part != Part::Identity {
+                    self.notes.push(format!(
+                        "--demo means nothing to `bank {name}` and is ignored; give it to identity and to the gateway"
+                    ));
+                }
+            }
+        }
+        self.config.loopback(settings, &mut self.faults);
+        self.servers(part);
+    }
+
+    /// Whether this program was built with what the file names.
+    fn servers(&mut self, part: Option<Part>) {
+        if cfg!(feature = "servers") {
+            return;
+        }
+        let mut needed: Vec<String> = Part::SERVICES
+            .iter()
+            .filter(|service| part.is_none_or(|part| part == **service))
+            .map(|service| format!("{}.store", service.name()))
+            .collect();
+        needed.extend(["shared.cache", "shared.limits", "seal.store", "seal.kms"].map(str::to_owned));
+        for path in needed.iter().filter(|path| self.settings.is_said(path)) {
+            let message =
+                "this bank was built without servers; build it with `cargo build -p bank --features servers`";
+            self.faults.push(self.settings.fault(path, message));
         }
     }
 }
@@ -189,49 +265,18 @@ fn index(part: Part) -> usize {
     Part::SERVICES.iter().position(|service| *service == part).unwrap_or_default()
 }
 
-fn address(name: &str, text: &str) -> Result<SocketAddr, Fatal> {
+fn address(settings: &Settings, path: &str, option: &'static str, faults: &mut Vec<Fault>) -> SocketAddr {
+    let text = settings.text(path).unwrap_or_default();
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
-    found.ok_or_else(|| Fatal::new(format!("{name} {text}: give an address such as 127.0.0.1:8080")))
+    found.unwrap_or_else(|| {
+        let message = format!("{text}: give an address such as 127.0.0.1:8080");
+        faults.push(match settings.origin(path) {
+            Origin::Option(_) => Fault::whole(Origin::Option(option), message),
+            origin => Fault::new(origin, path, message),
+        });
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The blocks of TOML in a guide.
-    fn blocks(guide: &str) -> impl Iterator<Item = &str> {
-        guide.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next())
-    }
-
-    #[test]
-    fn every_configuration_that_is_shown_is_one_that_the_program_reads() {
-        let files = [
-            include_str!("../../five.toml"),
-            include_str!("../../limits.toml"),
-            include_str!("../../aws.toml"),
-            include_str!("../../servers.toml"),
-        ];
-        let operating = include_str!("../../../../docs/operating.md");
-        let mut shown = 0;
-        for text in files.into_iter().chain(blocks(operating)) {
-            toml::from_str::<File>(text).unwrap_or_else(|error| panic!("{error} in\n{text}"));
-            shown += 1;
-        }
-        assert!(shown > 3, "the guide shows none");
-    }
-
-    #[test]
-    fn days_to_keep_events_that_make_no_sense_are_refused_with_what_to_give() {
-        let keep = |text: &str| toml::from_str::<File>(text).unwrap().events.keep();
-        assert_eq!(keep("").unwrap(), DAY * 30);
-        assert_eq!(keep("[events]\nkeep_days = 1").unwrap(), DAY);
-        assert_eq!(keep("[events]\nkeep_days = 36500").unwrap(), DAY * 36_500);
-        for days in ["0", "-1", "36501", "9223372036854775807"] {
-            let refused = keep(&format!("[events]\nkeep_days = {days}")).unwrap_err().to_string();
-            assert!(refused.contains("give 1 to 36500") && refused.contains(days), "{refused}");
-        }
-        for nonsense in ["keep_days = \"30\"", "keep_days = 1.5", "days = 30"] {
-            assert!(toml::from_str::<File>(&format!("[events]\n{nonsense}")).is_err(), "{nonsense}");
-        }
-    }
-}
+mod tests;

@@ -1,96 +1,12 @@
 //! What gateways, and copies of a part, share.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 
 use bank_gateway::WhenAway;
-use serde::Deserialize;
 
-use super::part::{Environment, Place};
-use crate::Fatal;
-
-const MAX_GATEWAYS: u32 = 1_000;
-
-/// What all copies of a part share.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct SharedSection {
-    /// Where sessions are cached and their ends are told: a `redis://` or `redis-cluster://` address.
-    cache: Option<String>,
-    /// Where gateways count together; such an address, too.
-    limits: Option<String>,
-    /// How many gateways there are.
-    gateways: Option<u32>,
-    /// What becomes of requests while `limits` does not answer.
-    when_limits_are_away: Option<LimitsAway>,
-    /// A file with the authorities that may have signed the servers' certificates.
-    authorities: Option<PathBuf>,
-    /// A file with the servers' password, where the addresses have none.
-    password_file: Option<PathBuf>,
-    /// What all keys begin with.
-    prefix: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum LimitsAway {
-    Share,
-    Pass,
-    Refuse,
-}
-
-impl SharedSection {
-    /// The environment has the last word on where the servers are.
-    pub(super) fn checked(mut self, environment: Environment<'_>) -> Result<Shared, Fatal> {
-        self.cache = environment("BANK_SHARED_CACHE").or(self.cache);
-        self.limits = environment("BANK_SHARED_LIMITS").or(self.limits);
-        if self.limits.is_none() && (self.gateways.is_some() || self.when_limits_are_away.is_some()) {
-            return Err(Fatal::new("[shared] says how gateways count together, but not where: add `limits`"));
-        }
-        let is_used = self.limits.is_some() || self.cache.is_some();
-        if !is_used && (self.authorities.is_some() || self.password_file.is_some() || self.prefix.is_some()) {
-            return Err(Fatal::new(
-                "[shared] names `authorities`, a `password_file` or a `prefix`, but neither `cache` nor `limits`",
-            ));
-        }
-        let gateways = self.gateways.map(|gateways| {
-            let number = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MAX_GATEWAYS);
-            number.ok_or_else(|| {
-                Fatal::new(format!("[shared] gateways = {gateways}: give 1 to {MAX_GATEWAYS}"))
-            })
-        });
-        let when_away = match (self.when_limits_are_away.unwrap_or(LimitsAway::Share), gateways.transpose()?)
-        {
-            (LimitsAway::Share, Some(gateways)) => WhenAway::Share(gateways),
-            // Without their number each would let pass all of a quota.
-            (LimitsAway::Share, None) if self.limits.is_some() => {
-                return Err(Fatal::new(
-                    "[shared] limits: say how many `gateways` there are, which share a quota",
-                ));
-            }
-            (LimitsAway::Share | LimitsAway::Refuse, _) => WhenAway::Refuse,
-            (LimitsAway::Pass, _) => WhenAway::Pass,
-        };
-        let prefix = self.prefix.unwrap_or_else(|| "bank".to_owned());
-        let (authorities, password_file) = (self.authorities, self.password_file);
-        let place = |name: &str, url: Option<String>| {
-            let (authorities, password_file) = (authorities.clone(), password_file.clone());
-            url.map(|url| Place {
-                name: format!("[shared] {name}"),
-                url,
-                readers: None,
-                authorities,
-                password_file,
-            })
-        };
-        Ok(Shared {
-            cache: place("cache", self.cache),
-            limits: place("limits", self.limits),
-            when_away,
-            prefix,
-        })
-    }
-}
+use super::fault::Fault;
+use super::part::Place;
+use super::settings::Settings;
 
 /// What all copies of a part share.
 #[derive(Clone, Debug)]
@@ -101,38 +17,53 @@ pub(crate) struct Shared {
     pub(crate) prefix: String,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_shared_is_said_whole() {
-        let shared = |text: &str| toml::from_str::<SharedSection>(text).unwrap().checked(&|_| None);
-        let limits = "limits = \"redis://127.0.0.1\"\n";
-        let gateways = |number| NonZeroU32::new(number).map(WhenAway::Share);
-        assert_eq!(Some(shared(&format!("{limits}gateways = 3")).unwrap().when_away), gateways(3));
-        let refuse = format!("{limits}when_limits_are_away = \"refuse\"");
-        assert_eq!(shared(&refuse).unwrap().when_away, WhenAway::Refuse);
-        for (text, said) in [
-            ("gateways = 2".to_owned(), "add `limits`"),
-            ("when_limits_are_away = \"pass\"".to_owned(), "add `limits`"),
-            (limits.to_owned(), "say how many `gateways`"),
-            (format!("{limits}gateways = 0"), "give 1 to 1000"),
-            (format!("{limits}gateways = 1001"), "give 1 to 1000"),
-            ("authorities = \"ca.pem\"".to_owned(), "neither `cache` nor `limits`"),
-            ("prefix = \"north\"".to_owned(), "neither `cache` nor `limits`"),
-        ] {
-            let refused = shared(&text).unwrap_err().to_string();
-            assert!(refused.contains(said), "{refused}");
+impl Shared {
+    pub(super) fn of(settings: &Settings, faults: &mut Vec<Fault>) -> Self {
+        let (cache, limits) = (settings.text("shared.cache"), settings.text("shared.limits"));
+        let mut idle = |path: &str, message: &str| {
+            if settings.is_said(path) {
+                faults.push(settings.fault(path, message));
+            }
+        };
+        let are_broken = settings.is_broken("shared.limits");
+        if limits.is_none() && !are_broken {
+            for path in ["shared.gateways", "shared.when_limits_are_away"] {
+                idle(path, "says how gateways count together, but not where: add `limits`");
+            }
         }
-        let secret = shared("cache = \"redis://:secret@127.0.0.1\"").unwrap();
-        assert!(!format!("{secret:?}").contains("secret"));
-    }
-
-    #[test]
-    fn the_environment_has_the_last_word() {
-        let environment = |name: &str| (name == "BANK_SHARED_CACHE").then(|| "redis://there".to_owned());
-        let section: SharedSection = toml::from_str("cache = \"redis://here\"").unwrap();
-        assert_eq!(section.checked(&environment).unwrap().cache.unwrap().url, "redis://there");
+        if limits.is_none() && cache.is_none() && !are_broken && !settings.is_broken("shared.cache") {
+            for path in ["shared.authorities", "shared.password_file", "shared.prefix"] {
+                idle(path, "is for a server, but neither `cache` nor `limits` names one");
+            }
+        }
+        let gateways = settings.number("shared.gateways");
+        let gateways = gateways.and_then(|number| u32::try_from(number).ok()).and_then(NonZeroU32::new);
+        let away = settings.text("shared.when_limits_are_away").unwrap_or_default();
+        let when_away = match (&*away, gateways) {
+            ("share", Some(gateways)) => WhenAway::Share(gateways),
+            // Without their number each would let pass all of a quota.
+            ("share", None) if limits.is_some() && !settings.is_broken("shared.gateways") => {
+                let message = "say how many `gateways` there are, which share a quota";
+                faults.push(settings.fault("shared.limits", message));
+                WhenAway::Refuse
+            }
+            ("pass", _) => WhenAway::Pass,
+            _ => WhenAway::Refuse,
+        };
+        let place = |name: &str, url: Option<String>| {
+            url.map(|url| Place {
+                name: format!("[shared] {name}"),
+                url,
+                readers: None,
+                authorities: settings.path("shared.authorities"),
+                password_file: settings.path("shared.password_file"),
+            })
+        };
+        Self {
+            cache: place("cache", cache),
+            limits: place("limits", limits),
+            when_away,
+            prefix: settings.text("shared.prefix").unwrap_or_default(),
+        }
     }
 }

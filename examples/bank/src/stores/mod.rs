@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::{Cache, Documents, Items, ItemsScan, Ledger, Limits};
+use bank_stores::{Cache, Clock, Documents, Items, ItemsScan, Ledger, Limits, SystemClock};
 use tokio::time::Instant;
 
 use crate::Fatal;
@@ -17,6 +17,9 @@ mod servers;
 #[cfg(not(feature = "servers"))]
 #[path = "no_servers.rs"]
 mod servers;
+
+/// How long a part that starts waits for another one.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The ledger's file in the data directory.
 pub(crate) const LEDGER: &str = "accounts/ledger.db";
@@ -83,26 +86,38 @@ impl Close for SqliteDocuments {
     }
 }
 
-/// A ledger in a file, or in a PostgreSQL database.
-pub(crate) async fn ledger(files: &Files, at: Option<&Place>) -> Result<Opened<dyn Ledger>, Fatal> {
+/// A ledger in a file, by this clock, or in a PostgreSQL database, which has its own.
+pub(crate) async fn ledger(
+    files: &Files,
+    at: Option<&Place>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Opened<dyn Ledger>, Fatal> {
     if let Some(at) = at {
         return servers::ledger(at).await;
     }
-    let ledger = SqliteLedger::open(SqliteOptions::new(files.path(LEDGER))).await;
+    let options = SqliteOptions::new(files.path(LEDGER)).clock(clock.clone());
+    let ledger = SqliteLedger::open(options).await;
     let ledger = Arc::new(ledger.map_err(opening)?);
     Ok(Opened { role: ledger.clone(), close: ledger })
 }
 
 /// Items in a file, or in a table of DynamoDB.
-pub(crate) async fn items(
+pub(crate) async fn items(files: &Files, file: &str, at: Option<&Place>) -> Result<Opened<dyn ItemsScan>, Fatal> {
+    items_by(files, file, at, &(Arc::new(SystemClock::new()) as Arc<dyn Clock>)).await
+}
+
+/// The same; those in a file by this clock.
+pub(crate) async fn items_by(
     files: &Files,
     file: &str,
     at: Option<&Place>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Opened<dyn ItemsScan>, Fatal> {
     if let Some(at) = at {
         return servers::items(at).await;
     }
-    let items = Arc::new(SqliteItems::open(SqliteOptions::new(files.path(file))).await.map_err(opening)?);
+    let options = SqliteOptions::new(files.path(file)).clock(clock.clone());
+    let items = Arc::new(SqliteItems::open(options).await.map_err(opening)?);
     Ok(Opened { role: items.clone(), close: items })
 }
 
@@ -125,8 +140,10 @@ pub(crate) async fn identity_readers(files: &Files, at: Option<&Place>) -> Resul
     if let Some(at) = at {
         return Ok(servers::items(at).await?.role);
     }
-    let options = || SqliteOptions::new(files.path(IDENTITY)).read_only();
-    let items = waiting("identity has not made its data yet", || SqliteItems::open(options())).await?;
+    let file = files.path(IDENTITY);
+    let options = || SqliteOptions::new(&file).read_only();
+    let reason = format!("identity has not made its data in {} yet; start `bank identity`", file.display());
+    let items = waiting(&reason, || SqliteItems::open(options())).await?;
     Ok(Arc::new(items))
 }
 
@@ -146,18 +163,25 @@ pub(crate) async fn shared_limits(shared: &Shared) -> Result<Option<Arc<dyn Limi
     }
 }
 
-/// Tries again for half a minute: parts start in any order.
+/// Tries again for half a minute: parts start in any order. After a second the log says what is waited for.
 pub(crate) async fn waiting<T, E, F>(reason: &str, mut attempt: impl FnMut() -> F) -> Result<T, Fatal>
 where
     F: Future<Output = Result<T, E>>,
     E: std::fmt::Display,
 {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let (start, mut is_told) = (Instant::now(), false);
+    let deadline = start + PATIENCE;
     loop {
         match attempt().await {
             Ok(found) => return Ok(found),
             Err(error) if Instant::now() >= deadline => return Err(Fatal::new(format!("{reason}: {error}"))),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => {
+                if !is_told && start.elapsed() >= Duration::from_secs(1) {
+                    is_told = true;
+                    tracing::warn!(%error, "waiting for half a minute at most: {reason}");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }

@@ -114,6 +114,7 @@ pub struct Bank {
     shape: Shape,
     directory: TempDir,
     more: Vec<String>,
+    variables: Vec<(String, String)>,
     processes: HashMap<Part, Process>,
     edges: HashMap<Part, Addresses>,
     /// Where its processes listen, in every life that they have.
@@ -150,6 +151,15 @@ impl Bank {
         Self::start_in(program, shape, more, configuration, &places)
     }
 
+    /// Starts a bank of one process with these arguments, and these variables in its environment.
+    #[must_use]
+    pub fn start_with_variables(program: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut bank = Self::new(program, Shape::One, more);
+        bank.variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        bank.start_missing();
+        bank
+    }
+
     /// Starts two copies of each part, with its demo users, on servers of the test's own.
     #[must_use]
     pub fn start_on(program: &Path, servers: &Servers) -> Self {
@@ -157,23 +167,29 @@ impl Bank {
     }
 
     fn start_in(program: &Path, shape: Shape, more: &[&str], configuration: &str, places: &Places) -> Self {
-        let directory = tempfile::Builder::new().prefix("bank-test-").tempdir().unwrap();
-        let mut bank = Self {
-            program: program.to_owned(),
-            shape,
-            directory,
-            more: more.iter().map(ToString::to_string).collect(),
-            processes: HashMap::new(),
-            edges: HashMap::new(),
-            ports: Vec::new(),
-            staff: Mutex::default(),
-        };
+        let mut bank = Self::new(program, shape, more);
         if shape != Shape::One {
             bank.ports.resize_with(11, HeldPort::new);
             std::fs::write(bank.config(), bank.parts_in(places) + configuration).unwrap();
         }
         bank.start_missing();
         bank
+    }
+
+    /// A bank that is not started.
+    fn new(program: &Path, shape: Shape, more: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("bank-test-").tempdir().unwrap();
+        Self {
+            program: program.to_owned(),
+            shape,
+            directory,
+            more: more.iter().map(ToString::to_string).collect(),
+            variables: Vec::new(),
+            processes: HashMap::new(),
+            edges: HashMap::new(),
+            ports: Vec::new(),
+            staff: Mutex::default(),
+        }
     }
 
     /// Where its data is.
@@ -252,7 +268,7 @@ impl Bank {
             self.parts().iter().copied().filter(|part| !self.processes.contains_key(part)).collect();
         for part in &missing {
             let process =
-                Process::start(&self.program, &self.arguments(*part), part.name(), self.directory.path());
+                Process::start_with(&self.program, &self.arguments(*part), part.name(), self.directory.path(), &self.variables);
             self.processes.insert(*part, process);
         }
         for part in missing {
@@ -343,6 +359,13 @@ impl Bank {
     pub fn admin(&self) -> Client {
         let part = if self.shape == Shape::One { Part::All } else { Part::Gateway };
         Client::new(vec![self.edges[&part].admin])
+    }
+
+    /// The address of that listener.
+    #[must_use]
+    pub fn admin_address(&self) -> String {
+        let part = if self.shape == Shape::One { Part::All } else { Part::Gateway };
+        self.edges[&part].admin.to_string()
     }
 
     /// A client of the listener on which services call the gateway; there is one with five processes only.

@@ -26,12 +26,24 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(program: &Path, arguments: &[String], name: &str, directory: &Path) -> Self {
+        Self::start_with(program, arguments, name, directory, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_with(
+        program: &Path,
+        arguments: &[String],
+        name: &str,
+        directory: &Path,
+        variables: &[(String, String)],
+    ) -> Self {
         let errors = directory.join(format!("{name}.stderr"));
         let stderr = File::options().create(true).append(true).open(&errors).unwrap();
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(directory)
             .env_remove("BANK_LOG")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -3,7 +3,7 @@
 use bank_stores::Timestamp;
 
 use super::*;
-use crate::observe::audit::{Verifier, verify};
+use crate::observe::audit::{Verified, Verifier, verify};
 
 const KEY: [u8; 32] = [7; 32];
 
@@ -76,6 +76,18 @@ fn s27_a_changed_removed_or_moved_record_is_found() {
         std::fs::write(&path, bad).unwrap();
         assert!(verify(&path, None).is_err());
     }
+}
+
+#[test]
+fn s27_a_head_that_was_kept_with_its_number_has_to_be_in_its_place() {
+    let directory = Directory::new("numbered");
+    let path = directory.file();
+    all(&AuditFile::open(&path).unwrap(), "abc");
+    let Verified { records, last, .. } = verify(&path, None).unwrap();
+    all(&AuditFile::open(&path).unwrap(), "d");
+    let at = |number| Verifier::new(&path).expected_head_at(number, last.clone()).verify();
+    assert_eq!(at(records).unwrap().records, 4);
+    assert!(at(records - 1).is_err() && at(records + 1).is_err());
 }
 
 #[test]
