@@ -10,10 +10,7 @@ use http::StatusCode;
 
 use crate::customer::{key_reused, marked};
 use crate::service::Accounts;
-use crate::wire::{Deposit, NewDeposit};
-
-/// The longest reference, in characters.
-const MAX_REFERENCE: usize = 140;
+use crate::wire::{Deposit, MAX_REFERENCE, NewDeposit};
 
 impl Accounts {
     /// The posting's id is derived from the teller and the key, so that a repeated call is the same posting, and the

@@ -1,9 +1,15 @@
 //! What goes over the wire.
 
 use bank_sdk::Limit;
+use bank_stores::ledger::MAX_HOLD;
 use bank_stores::{Currency, Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The longest name of an account, in characters; four bytes each fit the ledger's limit.
+pub const MAX_NAME: usize = 50;
+/// The longest reference, in characters.
+pub const MAX_REFERENCE: usize = 140;
 
 /// An account to be opened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +20,7 @@ pub struct NewAccount {
     pub currency: Currency,
     /// What its owner calls it, 1 to 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 50))]
+    #[schemars(length(min = 1, max = MAX_NAME))]
     pub name: Option<String>,
 }
 
@@ -153,7 +159,7 @@ pub struct NewHold {
     pub amount: Money,
     /// After how many seconds it ends by itself, up to ten years; never where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 316_224_000))]
+    #[schemars(range(min = 1, max = MAX_HOLD.as_secs()))]
     pub expires_in: Option<u64>,
 }
 
@@ -285,7 +291,7 @@ pub struct NewDeposit {
     pub amount: Money,
     /// What stands on the statement, at most 140 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 140))]
+    #[schemars(length(max = MAX_REFERENCE))]
     pub reference: Option<String>,
 }
 

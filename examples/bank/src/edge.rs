@@ -65,7 +65,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .rate_limit("registration", Quota::per_second(10).burst(100))
         .rate_limit("lookup", Quota::per_minute(30).burst(15))
         .rate_limit("pages", Quota::per_second(200).burst(400))
-        .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
+        .openapi_info(crate::openapi::info())
         .ready_check("identity's data", readable(ground.items.clone()))
         .metrics_text({
             let calls = ground.calls.clone();

@@ -11,6 +11,7 @@ mod edge;
 mod files;
 mod ledger;
 mod logging;
+mod openapi;
 mod parts;
 mod run;
 mod seal;

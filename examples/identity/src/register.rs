@@ -12,7 +12,7 @@ use http::StatusCode;
 use crate::SCOPES;
 use crate::service::Identity;
 use crate::user::{User, customer_key, is_username, user_key};
-use crate::wire::{Customer, NewCustomer};
+use crate::wire::{Customer, EMAIL_LENGTH, NAME_LENGTH, NewCustomer, PASSWORD_LENGTH};
 
 /// A user to be made.
 #[derive(Clone, Copy)]
@@ -89,10 +89,10 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
             is_username(user.username),
             "must have 3 to 32 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first",
         ),
-        ("password", (10..=128).contains(&user.password.chars().count()), "must have 10 to 128 characters"),
+        ("password", PASSWORD_LENGTH.contains(&user.password.chars().count()), "must have 10 to 128 characters"),
         (
             "name",
-            (1..=80).contains(&user.name.chars().count()) && is_printable(user.name),
+            NAME_LENGTH.contains(&user.name.chars().count()) && is_printable(user.name),
             "must have 1 to 80 printable characters",
         ),
         ("email", is_email(user.email), "must be an email address"),
@@ -106,7 +106,7 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
 
 /// Whether mail could be sent there at all; whether it arrives, only mail can tell.
 fn is_email(text: &str) -> bool {
-    let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let plain = EMAIL_LENGTH.contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
     plain
         && text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty()

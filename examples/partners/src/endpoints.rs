@@ -2,21 +2,32 @@
 
 use bank_sdk::{Api, Empty, Endpoint, List};
 
-use crate::wire::{Notification, NotificationPath, PageOf};
+use crate::examples;
+use crate::wire::{Notification, NotificationPath, PageOf, TransferChange};
 
 /// What the service offers.
 #[must_use]
 pub fn api() -> Api {
-    Api::new("partners").endpoint(LIST.declare()).endpoint(READ.declare()).endpoint(EVENTS.declare())
+    Api::new("partners")
+        .description("What the bank tells its customers: notifications, kept and live.")
+        .endpoint(LIST.declare())
+        .endpoint(READ.declare())
+        .endpoint(EVENTS.declare())
 }
 
 /// The caller's notifications, newest first.
 pub const LIST: Endpoint<PageOf, List<Notification>> =
-    Endpoint::get("/v1/notifications").summary("Lists what you were told").scope("notifications:read");
+    Endpoint::get("/v1/notifications")
+        .summary("Lists what you were told")
+        .operation_id("listNotifications")
+        .example("one", "", examples::NOTIFICATIONS)
+        .scope("notifications:read");
 
 /// Marks one of them as read; doing it again changes nothing.
 pub const READ: Endpoint<NotificationPath, Notification> = Endpoint::post("/v1/notifications/{id}/read")
     .summary("Marks a notification as read")
+    .operation_id("markNotificationRead")
+    .example("read", examples::NOTIFICATION_PATH, examples::NOTIFICATION)
     .scope("notifications:read")
     .idempotent();
 
@@ -24,6 +35,14 @@ pub const READ: Endpoint<NotificationPath, Notification> = Endpoint::post("/v1/n
 /// [`TransferChange`](crate::wire::TransferChange)) and `notification`, resumable by `Last-Event-ID`.
 pub const EVENTS: Endpoint<Empty, Notification> = Endpoint::get("/v1/events")
     .summary("Streams what happens to you")
+    .operation_id("streamEvents")
+    .description(
+        "Server-sent events. A stream ends after ten minutes at the latest; open it again with the last `id` as \
+         `Last-Event-ID`, and nothing is missed.",
+    )
+    .event::<TransferChange>("transfer")
+    .event::<Notification>("notification")
+    .example_as("text/event-stream", "received", "", examples::STREAM)
     .scope("notifications:read")
     .stream("text/event-stream")
     .problems(&[(429, "too_many_streams")]);
