@@ -95,7 +95,8 @@ test("a transfer of more than there is comes back as rejected", async () => {
 test("the statement comes as JSON and as a table", async () => {
   const params = { path: { id: from.id } };
   const json = await alice.GET("/v1/accounts/{id}/statement", { params });
-  assert.equal(json.data?.account, from.id);
+  assert.ok(typeof json.data === "object", "JSON is what a caller gets who asks for nothing");
+  assert.equal(json.data.account, from.id);
   assert.ok(json.data.items.length > 0);
 
   const table = await alice.GET("/v1/accounts/{id}/statement", {
@@ -103,6 +104,6 @@ test("the statement comes as JSON and as a table", async () => {
     headers: { Accept: "text/csv" },
     parseAs: "text",
   });
-  assert.equal(table.response.headers.get("Content-Type"), "text/csv");
+  assert.match(table.response.headers.get("Content-Type") ?? "", /^text\/csv/);
   assert.match(String(table.data), /^booked_at,/);
 });
