@@ -105,6 +105,7 @@ async function show() {
   const isNamed = Boolean(session?.username);
   byId('credential-form').hidden = isNamed;
   byId('credential-session').hidden = !isNamed;
+  byId('credential-token').hidden = isNamed;
   byId('credential-name').textContent = session?.username ?? '';
   const other = session ? 'Calls carry the access token below.' : (await csrfToken()) ? 'Calls use the session of this tab.' : '';
   byId('credential-state').textContent = isNamed

@@ -98,7 +98,7 @@ function facts(operation) {
   const rows = [
     ['Who may call', callers(operation)],
     ['Repeating', repeating[operation['x-bank-idempotency']]],
-    ['Counted as', operation['x-bank-limit-class']],
+    ['Limit class', operation['x-bank-limit-class']],
     ['Answers within', operation['x-bank-stream'] ? 'a stream: it stays open' : seconds(operation['x-bank-timeout-ms'])],
     ['Largest body', operation.requestBody ? bytes(operation['x-bank-body-limit']) : null],
   ];
@@ -211,7 +211,15 @@ function response(status, answer, resolve) {
     ),
   );
   const details = el('details', { class: 'response' }, head);
-  const fill = lazy(details, () => el('div', { class: 'response-body' }, headers(answer, resolve), media({ content: answer.content }, resolve)));
+  const fill = lazy(details, () =>
+    el(
+      'div',
+      { class: 'response-body' },
+      codes ? el('p', { class: 'muted' }, 'A ', el('a', { href: '#schema-Problem' }, 'problem document'), ' with one of these codes.') : null,
+      headers(answer, resolve),
+      codes ? null : media({ content: answer.content }, resolve),
+    ),
+  );
   if (kind === '2') {
     fill();
     details.open = true;

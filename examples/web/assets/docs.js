@@ -28,9 +28,12 @@ async function start() {
     );
     return;
   }
-  render(spec);
+  await render(spec);
   followHash();
 }
+
+/** Lets the browser draw and take input between two parts of the work. */
+const pause = () => new Promise((resolve) => setTimeout(resolve));
 
 function followHash() {
   const id = decodeURIComponent(location.hash.slice(1));
@@ -38,7 +41,7 @@ function followHash() {
   else if (id) document.getElementById(id)?.scrollIntoView();
 }
 
-function render(spec) {
+async function render(spec) {
   const resolve = resolver(spec);
   const { title, version, license } = spec.info;
   byId('docs-about').textContent = [title, `version ${version}`, license?.name].filter(Boolean).join(' · ');
@@ -46,15 +49,21 @@ function render(spec) {
   byId('guide').replaceChildren(...guide.map(guideView));
   const groups = grouped(spec, resolve);
   const operations = groups.flatMap((group) => group.operations);
-  byId('operations').replaceChildren(...groups.map(groupView));
-  byId('operations').removeAttribute('aria-busy');
-  for (const { id, open } of operations) openers.set(id, open);
-  byId('schemas').replaceChildren(...schemasView(spec, resolve));
+  await pause();
   byId('toc').replaceChildren(
-    tocGroup('Guide', 'toc-guide', guide.filter(({ id }) => id).map(({ id, title }) => el('li', {}, el('a', { href: `#${id}` }, title)))),
+    tocGroup('Guide', 'toc-guide', guide.filter(({ id }) => id).map(guideItem)),
     ...groups.map(({ name, operations }) => tocGroup(capital(name), '', operations.map(tocItem))),
   );
+  byId('operations').replaceChildren();
+  for (const group of groups) {
+    await pause();
+    byId('operations').append(groupView(group));
+  }
+  for (const { id, open } of operations) openers.set(id, open);
+  await pause();
+  byId('schemas').replaceChildren(...schemasView(spec, resolve));
   wireFilter(operations);
+  byId('operations').removeAttribute('aria-busy');
 }
 
 function guideView({ id, title, nodes }) {
@@ -116,6 +125,10 @@ function schemasView(spec, resolve) {
 
 function tocGroup(title, kind, items) {
   return el('section', { class: `toc-group ${kind}` }, el('h2', {}, title), el('ul', {}, items));
+}
+
+function guideItem({ id, title }) {
+  return el('li', {}, el('a', { href: `#${id}` }, title));
 }
 
 function tocItem({ id, method, path }) {

@@ -71,7 +71,7 @@ function children(schema, resolve, seen) {
       rows.push(...children(resolve(real[0]), resolve, refName(real[0]) ? [...seen, refName(real[0])] : seen));
     else
       for (const variant of real)
-        rows.push(schemaView({ name: variant.title ?? word, schema: variant, resolve, seen }));
+        rows.push(schemaView({ name: variant.title ?? (variant.const === undefined ? word : String(variant.const)), schema: variant, resolve, seen }));
   }
   if (schema.additionalProperties?.type || schema.additionalProperties?.$ref)
     rows.push(schemaView({ name: '(any name)', schema: schema.additionalProperties, resolve, seen }));
