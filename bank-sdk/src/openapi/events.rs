@@ -46,10 +46,7 @@ pub(super) fn read(source: &Source<'_>, stream: &Value) -> Result<Vec<(String, S
     properties.filter_map(|properties| event(source, properties).transpose()).collect()
 }
 
-fn event(
-    source: &Source<'_>,
-    properties: &Map<String, Value>,
-) -> Result<Option<(String, Schema)>, String> {
+fn event(source: &Source<'_>, properties: &Map<String, Value>) -> Result<Option<(String, Schema)>, String> {
     let name = properties.get("event").and_then(|event| event.get("const")?.as_str());
     let data = properties.get("data").and_then(|data| data.get("contentSchema"));
     let (Some(name), Some(data)) = (name, data) else { return Ok(None) };

@@ -38,7 +38,8 @@ pub(super) fn operation(
         if let Some(examples) = examples::of_body(endpoint) {
             content["examples"] = examples;
         }
-        operation["requestBody"] = json!({ "required": required, "content": { "application/json": content } });
+        operation["requestBody"] =
+            json!({ "required": required, "content": { "application/json": content } });
     }
     if endpoint.idempotency.has_key() {
         parameters.push(headers::idempotency_key(endpoint.idempotency == Idempotency::Key));

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{events, problems};
 use super::read_parameters::input;
 use super::read_schema::{Source, schema};
+use super::{events, problems};
 use crate::declaration::{Access, Api, DeclarationError, EndpointDeclaration, Idempotency, Method};
 
 impl Api {

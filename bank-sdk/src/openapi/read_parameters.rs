@@ -75,7 +75,9 @@ pub(super) fn input(
     let whole = source.resolve(schema)?;
     if plain(whole) {
         let mut object = whole.as_object().cloned().unwrap_or_default();
-        if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
+        if let Some(name) =
+            schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next())
+        {
             object.entry("title").or_insert_with(|| json!(name));
         }
         let required = object.remove("required");

@@ -269,8 +269,7 @@ fn bodies_and_answers_are_schemas_with_names() {
     let (pay, document) = operation_of("post", "/v1/transfers");
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
-    let expected =
-        "Capture Currency Empty Limit Money NewTransfer Problem Transfer TransferList";
+    let expected = "Capture Currency Empty Limit Money NewTransfer Problem Transfer TransferList";
     assert_eq!(names.join(" "), expected);
     let json = |of: &Value| of["content"]["application/json"]["schema"]["$ref"].clone();
     assert_eq!(json(&pay["requestBody"]), "#/components/schemas/NewTransfer");

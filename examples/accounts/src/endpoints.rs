@@ -46,20 +46,18 @@ pub const OPEN: Endpoint<NewAccount, Account> = Endpoint::post("/v1/accounts")
     .problems(&[(422, "invalid_name"), (422, "idempotency_key_reused")]);
 
 /// The caller's accounts, in the order they were opened.
-pub const LIST: Endpoint<PageOf, List<Account>> =
-    Endpoint::get("/v1/accounts")
-        .summary("Lists your accounts")
-        .operation_id("listAccounts")
-        .example("one", "", examples::ACCOUNTS)
-        .scope("accounts:read");
+pub const LIST: Endpoint<PageOf, List<Account>> = Endpoint::get("/v1/accounts")
+    .summary("Lists your accounts")
+    .operation_id("listAccounts")
+    .example("one", "", examples::ACCOUNTS)
+    .scope("accounts:read");
 
 /// One account of the caller.
-pub const FIND: Endpoint<AccountPath, Account> =
-    Endpoint::get("/v1/accounts/{id}")
-        .summary("Shows one of your accounts")
-        .operation_id("getAccount")
-        .example("everyday", examples::ACCOUNT_PATH, examples::ACCOUNT)
-        .scope("accounts:read");
+pub const FIND: Endpoint<AccountPath, Account> = Endpoint::get("/v1/accounts/{id}")
+    .summary("Shows one of your accounts")
+    .operation_id("getAccount")
+    .example("everyday", examples::ACCOUNT_PATH, examples::ACCOUNT)
+    .scope("accounts:read");
 
 /// The balance of one account of the caller.
 pub const BALANCE: Endpoint<BalanceAt, Balance> = Endpoint::get("/v1/accounts/{id}/balance")
@@ -96,12 +94,11 @@ pub const PLACE_HOLD: Endpoint<NewHold, Hold> = Endpoint::post("/v1/holds")
     ]);
 
 /// A hold on an account of the caller.
-pub const FIND_HOLD: Endpoint<HoldPath, Hold> =
-    Endpoint::get("/v1/holds/{id}")
-        .summary("Shows a hold")
-        .operation_id("getHold")
-        .example("open", examples::HOLD_PATH, examples::HOLD)
-        .scope("accounts:read");
+pub const FIND_HOLD: Endpoint<HoldPath, Hold> = Endpoint::get("/v1/holds/{id}")
+    .summary("Shows a hold")
+    .operation_id("getHold")
+    .example("open", examples::HOLD_PATH, examples::HOLD)
+    .scope("accounts:read");
 
 /// Pays out of a hold on an account of the caller.
 pub const CAPTURE_HOLD: Endpoint<NewCapture, Capture> = Endpoint::post("/v1/holds/{id}/capture")
@@ -154,12 +151,11 @@ pub const DEPOSIT: Endpoint<NewDeposit, Deposit> = Endpoint::post("/v1/deposits"
     ]);
 
 /// The totals of the whole ledger.
-pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
-    Endpoint::get("/v1/ledger/trial-balance")
-        .summary("Adds up the whole ledger")
-        .operation_id("getTrialBalance")
-        .example("balanced", "", examples::TRIAL_BALANCE)
-        .role("auditor");
+pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> = Endpoint::get("/v1/ledger/trial-balance")
+    .summary("Adds up the whole ledger")
+    .operation_id("getTrialBalance")
+    .example("balanced", "", examples::TRIAL_BALANCE)
+    .role("auditor");
 
 /// Moves money for a customer; the caller names the posting, so that asking again is harmless.
 pub const POST: Endpoint<NewPosting, Posted> = Endpoint::post("/internal/v1/postings")

@@ -56,12 +56,11 @@ pub const REFRESH: Endpoint<Refresh, SessionTokens> = Endpoint::post("/v1/sessio
     .problems(&[(401, "invalid_refresh_token"), (401, "session_ended")]);
 
 /// Ends the caller's session.
-pub const SIGN_OUT: Endpoint<Empty, Empty> =
-    Endpoint::delete("/v1/sessions/current")
-        .summary("Signs out")
-        .operation_id("signOut")
-        .authenticated()
-        .no_content();
+pub const SIGN_OUT: Endpoint<Empty, Empty> = Endpoint::delete("/v1/sessions/current")
+    .summary("Signs out")
+    .operation_id("signOut")
+    .authenticated()
+    .no_content();
 
 /// Who the caller is.
 pub const ME: Endpoint<Empty, Me> = Endpoint::get("/v1/me")
@@ -71,12 +70,11 @@ pub const ME: Endpoint<Empty, Me> = Endpoint::get("/v1/me")
     .scope("profile");
 
 /// The public keys of access tokens.
-pub const JWKS: Endpoint<Empty, JwkSet> =
-    Endpoint::get("/.well-known/jwks.json")
-        .summary("The public keys of access tokens")
-        .operation_id("getKeys")
-        .example("one", "", examples::KEYS)
-        .public();
+pub const JWKS: Endpoint<Empty, JwkSet> = Endpoint::get("/.well-known/jwks.json")
+    .summary("The public keys of access tokens")
+    .operation_id("getKeys")
+    .example("one", "", examples::KEYS)
+    .public();
 
 /// A customer by the whole user name.
 pub const BY_USERNAME: Endpoint<Named, Customer> = Endpoint::get("/internal/v1/customers")

@@ -89,7 +89,11 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
             is_username(user.username),
             "must have 3 to 32 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first",
         ),
-        ("password", PASSWORD_LENGTH.contains(&user.password.chars().count()), "must have 10 to 128 characters"),
+        (
+            "password",
+            PASSWORD_LENGTH.contains(&user.password.chars().count()),
+            "must have 10 to 128 characters",
+        ),
         (
             "name",
             NAME_LENGTH.contains(&user.name.chars().count()) && is_printable(user.name),
@@ -106,7 +110,8 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
 
 /// Whether mail could be sent there at all; whether it arrives, only mail can tell.
 fn is_email(text: &str) -> bool {
-    let plain = EMAIL_LENGTH.contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let plain =
+        EMAIL_LENGTH.contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
     plain
         && text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty()

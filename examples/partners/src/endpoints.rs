@@ -16,12 +16,11 @@ pub fn api() -> Api {
 }
 
 /// The caller's notifications, newest first.
-pub const LIST: Endpoint<PageOf, List<Notification>> =
-    Endpoint::get("/v1/notifications")
-        .summary("Lists what you were told")
-        .operation_id("listNotifications")
-        .example("one", "", examples::NOTIFICATIONS)
-        .scope("notifications:read");
+pub const LIST: Endpoint<PageOf, List<Notification>> = Endpoint::get("/v1/notifications")
+    .summary("Lists what you were told")
+    .operation_id("listNotifications")
+    .example("one", "", examples::NOTIFICATIONS)
+    .scope("notifications:read");
 
 /// Marks one of them as read; doing it again changes nothing.
 pub const READ: Endpoint<NotificationPath, Notification> = Endpoint::post("/v1/notifications/{id}/read")

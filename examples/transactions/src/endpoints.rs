@@ -45,20 +45,18 @@ pub const CREATE: Endpoint<NewTransfer, Transfer> = Endpoint::post("/v1/transfer
     ]);
 
 /// One transfer, for whoever sent or received it.
-pub const FIND: Endpoint<TransferPath, Transfer> =
-    Endpoint::get("/v1/transfers/{id}")
-        .summary("Shows a transfer")
-        .operation_id("getTransfer")
-        .example("completed", examples::TRANSFER_PATH, examples::TRANSFER)
-        .scope("transfers:read");
+pub const FIND: Endpoint<TransferPath, Transfer> = Endpoint::get("/v1/transfers/{id}")
+    .summary("Shows a transfer")
+    .operation_id("getTransfer")
+    .example("completed", examples::TRANSFER_PATH, examples::TRANSFER)
+    .scope("transfers:read");
 
 /// The caller's transfers, newest first; those of one account where it is named.
-pub const LIST: Endpoint<TransfersOf, List<Transfer>> =
-    Endpoint::get("/v1/transfers")
-        .summary("Lists your transfers")
-        .operation_id("listTransfers")
-        .example("one", "", examples::TRANSFERS)
-        .scope("transfers:read");
+pub const LIST: Endpoint<TransfersOf, List<Transfer>> = Endpoint::get("/v1/transfers")
+    .summary("Lists your transfers")
+    .operation_id("listTransfers")
+    .example("one", "", examples::TRANSFERS)
+    .scope("transfers:read");
 
 /// Who would be paid, by user name. Exact matches only.
 pub const PAYEES: Endpoint<PayeesOf, List<Payee>> = Endpoint::get("/v1/payees")

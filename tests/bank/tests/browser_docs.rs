@@ -66,9 +66,15 @@ fn the_guide_and_every_call_are_there_and_a_call_is_drawn_when_it_opens() {
     browser.see("#createTransfer summary").click();
     browser.read("#createTransfer .operation-body", |text| {
         // Who may call, how to repeat it, a constraint, a refusal's code, a field of the answer, an example.
-        ["scope transfers:write", "with the same Idempotency-Key", "max length 140", "same_account", "Headers ("]
-            .iter()
-            .all(|wanted| text.contains(wanted))
+        [
+            "scope transfers:write",
+            "with the same Idempotency-Key",
+            "max length 140",
+            "same_account",
+            "Headers (",
+        ]
+        .iter()
+        .all(|wanted| text.contains(wanted))
     });
     let headers = browser.script(
         "return [...document.querySelectorAll('#createTransfer .headers .property-name')].map((name) => name.textContent)",
@@ -126,7 +132,10 @@ fn signing_in_on_the_page_tries_calls_and_a_reload_forgets_it() {
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     // Chromium itself notes the refused login; the page adds nothing to that.
     let complaints = browser.complaints();
-    assert!(complaints.iter().all(|line| line.contains("/v1/sessions") && line.contains("401")), "{complaints:#?}");
+    assert!(
+        complaints.iter().all(|line| line.contains("/v1/sessions") && line.contains("401")),
+        "{complaints:#?}"
+    );
 
     browser.see("#credential-password").clear();
     browser.see("#credential-password").write(&ann.password);
@@ -168,7 +177,8 @@ fn a_sample_is_there_in_four_languages_by_mouse_and_by_keyboard() {
         text.starts_with("curl 'http://localhost:") && text.contains("Authorization: Bearer $ACCESS_TOKEN")
     });
     browser.see("#createTransfer [data-language='python']").click();
-    browser.read(sample, |text| text.contains("requests.post(") && text.contains("os.environ['ACCESS_TOKEN']"));
+    browser
+        .read(sample, |text| text.contains("requests.post(") && text.contains("os.environ['ACCESS_TOKEN']"));
     browser.press(RIGHT);
     browser.read(sample, |text| text.contains("reqwest::blocking") && text.contains("serde_json::json!"));
     browser.press(RIGHT);
@@ -223,7 +233,8 @@ fn the_statement_is_tried_as_a_table() {
         "const accept = document.querySelector('#getStatement .try-form select'); accept.value = 'text/csv'",
     );
     browser.see("#getStatement .try-form button[type='submit']").click();
-    browser.read("#getStatement .result pre[aria-label='Response body']", |text| text.starts_with("booked_at,"));
+    browser
+        .read("#getStatement .result pre[aria-label='Response body']", |text| text.starts_with("booked_at,"));
     assert_ne!(browser.script("return document.querySelector('#bearer').value"), Value::Null);
     quiet(&browser);
 }

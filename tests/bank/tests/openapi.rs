@@ -27,7 +27,11 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     let methods = ["get", "post", "put", "patch", "delete"];
     let of_path = |(path, item): (&String, &'_ Value)| {
-        methods.into_iter().filter(|method| item.get(method).is_some()).map(|method| format!("{method} {path}")).collect::<Vec<_>>()
+        methods
+            .into_iter()
+            .filter(|method| item.get(method).is_some())
+            .map(|method| format!("{method} {path}"))
+            .collect::<Vec<_>>()
     };
     let names = paths.iter().flat_map(of_path);
     names
