@@ -17,6 +17,7 @@
 mod access;
 mod check;
 mod endpoint;
+mod example;
 mod idempotency;
 mod media_types;
 mod method;
@@ -28,6 +29,7 @@ pub use access::{Access, Denied};
 pub use check::DeclarationError;
 pub(crate) use endpoint::milliseconds;
 pub use endpoint::{DEFAULT_BODY_LIMIT, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, EndpointDeclaration};
+pub use example::ExampleDeclaration;
 pub use idempotency::Idempotency;
 pub use method::Method;
 
@@ -38,6 +40,9 @@ pub use method::Method;
 pub struct Api {
     /// The service's name, which is also the audience of its identity tokens.
     pub name: String,
+    /// What it is for, in a sentence or two of Markdown: the text of its tag in the OpenAPI document.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// Its endpoints.
     pub endpoints: Vec<EndpointDeclaration>,
 }
@@ -45,13 +50,20 @@ pub struct Api {
 impl Api {
     /// A service without endpoints yet.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), endpoints: Vec::new() }
+        Self { name: name.into(), description: String::new(), endpoints: Vec::new() }
     }
 
     /// The same endpoints under another name.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// What it is for, in a sentence or two of Markdown.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
         self
     }
 

@@ -18,11 +18,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use self::spec::{Names, Spec, StaticAccess};
+use self::spec::{Event, Example, Names, Spec, StaticAccess};
 use crate::declaration::{EndpointDeclaration, Idempotency, Method};
 
 /// One operation: how it is called, who may call it, what goes in and what comes out.
@@ -75,6 +75,13 @@ impl<I, O> Endpoint<I, O> {
     #[must_use]
     pub const fn summary(mut self, summary: &'static str) -> Self {
         self.spec.summary = summary;
+        self
+    }
+
+    /// What the one line leaves open, in Markdown.
+    #[must_use]
+    pub const fn description(mut self, description: &'static str) -> Self {
+        self.spec.description = description;
         self
     }
 
@@ -293,6 +300,42 @@ impl<I, O> Endpoint<I, O> {
         self
     }
 
+    /// One of the events of a stream of server-sent events: its name, and the type that its data is as JSON.
+    ///
+    /// # Panics
+    /// At compile time in a constant, with more than four.
+    #[must_use]
+    pub const fn event<E: JsonSchema>(mut self, name: &'static str) -> Self {
+        self.spec.events = self.spec.events.with(Event { name, data: written::<E> });
+        self
+    }
+
+    /// A call for readers of the OpenAPI document, by a name: the whole input as one JSON object, with the fields of path,
+    /// query and body, and the answer as JSON. Either may be empty.
+    ///
+    /// # Panics
+    /// As [`example_as`](Self::example_as).
+    #[must_use]
+    pub const fn example(self, name: &'static str, input: &'static str, output: &'static str) -> Self {
+        self.example_as("application/json", name, input, output)
+    }
+
+    /// As [`example`](Self::example), with an answer of another media type.
+    ///
+    /// # Panics
+    /// At compile time in a constant, with more than four.
+    #[must_use]
+    pub const fn example_as(
+        mut self,
+        media_type: &'static str,
+        name: &'static str,
+        input: &'static str,
+        output: &'static str,
+    ) -> Self {
+        self.spec.examples = self.spec.examples.with(Example { name, media_type, input, output });
+        self
+    }
+
     /// The method.
     #[must_use]
     pub const fn method(&self) -> Method {
@@ -320,11 +363,16 @@ where
     /// The declaration as plain data.
     #[must_use]
     pub fn declare(&self) -> EndpointDeclaration {
-        let settings = schemars::generate::SchemaSettings::draft2020_12;
-        let input = settings().for_deserialize().into_generator().into_root_schema_for::<I>();
-        let output = settings().for_serialize().into_generator().into_root_schema_for::<O>();
-        EndpointDeclaration { input, output, ..self.spec.declare() }
+        let settings = schemars::generate::SchemaSettings::draft2020_12();
+        let input = settings.for_deserialize().into_generator().into_root_schema_for::<I>();
+        EndpointDeclaration { input, output: written::<O>(), ..self.spec.declare() }
     }
+}
+
+/// The schema of a type as it is written.
+fn written<T: JsonSchema>() -> Schema {
+    let settings = schemars::generate::SchemaSettings::draft2020_12();
+    settings.for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
 impl<I, O> Clone for Endpoint<I, O> {

@@ -15,7 +15,10 @@
 //! ```
 
 pub(crate) mod components;
+mod events;
+mod examples;
 mod headers;
+mod info;
 mod operation;
 mod problems;
 mod read;
@@ -29,7 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use self::components::{Components, first_free};
-use self::operation::{Around, operation};
+pub use self::info::Info;
+use self::operation::{Around, answers_json, body, operation};
 use self::responses::{Responses, problem_schema};
 pub use self::security::SecurityScheme;
 use crate::declaration::{Api, EndpointDeclaration};
@@ -45,15 +49,41 @@ pub fn document<'a>(
     apis: impl IntoIterator<Item = &'a Api>,
     security: &[SecurityScheme],
 ) -> Value {
+    let apis: Vec<&Api> = apis.into_iter().collect();
+    Info::new(title, version).document(&apis, security)
+}
+
+impl Info {
+    /// The document of these services, as [`document`] has it.
+    #[must_use]
+    pub fn document(&self, apis: &[&Api], security: &[SecurityScheme]) -> Value {
+        let (tags, mut members) = described(apis, security);
+        let mut document = json!({
+            "openapi": "3.1.0",
+            "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+            "info": self.to_value(),
+            "servers": self.to_servers(),
+            "tags": tags,
+        });
+        for member in ["paths", "components"] {
+            document[member] = members[member].take();
+        }
+        document
+    }
+}
+
+/// The tags, and what stands under them.
+fn described(apis: &[&Api], security: &[SecurityScheme]) -> (Vec<Value>, Value) {
     let mut offered: Vec<(&str, &EndpointDeclaration)> = apis
-        .into_iter()
+        .iter()
         .flat_map(|api| api.endpoints.iter().map(|endpoint| (api.name.as_str(), endpoint)))
         .filter(|(_, e)| !e.page && e.access.as_ref().is_some_and(|access| !access.is_internal()))
         .collect();
-    let mut tags: Vec<&str> = Vec::new();
-    for (service, _) in &offered {
-        if !tags.contains(service) {
-            tags.push(service);
+    let mut tags: Vec<Value> = Vec::new();
+    for api in apis {
+        let is_offered = offered.iter().any(|(service, _)| *service == api.name);
+        if is_offered && tags.iter().all(|tag| tag["name"] != api.name) {
+            tags.push(tag(api));
         }
     }
     // What is numbered in the document does not depend on the order of the declarations.
@@ -61,8 +91,16 @@ pub fn document<'a>(
     let ids = operation_ids(&offered);
     let mut components = Components::with_own([("Problem", problem_schema())]);
     for ((service, endpoint), id) in offered.iter().zip(&ids) {
-        components.collect(service, endpoint.input.as_value(), id);
-        components.collect(service, endpoint.output.as_value(), id);
+        match body(endpoint) {
+            Some(body) => components.collect_named(service, &body, &request_name(id)),
+            None => components.collect(service, endpoint.input.as_value(), id),
+        }
+        if answers_json(endpoint) {
+            components.collect_named(service, endpoint.output.as_value(), &response_name(id));
+        }
+        for (name, event) in &endpoint.events {
+            components.collect_named(service, event.as_value(), name);
+        }
     }
     components.assign_names();
     let (mut paths, mut responses) = (Map::new(), Responses::default());
@@ -72,19 +110,31 @@ pub fn document<'a>(
         let item = paths.entry(openapi_path(&endpoint.path)).or_insert_with(|| json!({}));
         item[endpoint.method.as_str().to_ascii_lowercase()] = operation;
     }
-    json!({
-        "openapi": "3.1.0",
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
-        "info": { "title": title, "version": version },
-        "tags": tags.into_iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
-        "paths": paths,
-        "components": {
-            "schemas": components.into_schemas(),
-            "responses": responses.into_responses(),
-            "headers": headers::components(),
-            "securitySchemes": security_schemes(security),
-        },
-    })
+    let components = json!({
+        "schemas": components.into_schemas(),
+        "responses": responses.into_responses(),
+        "headers": headers::components(),
+        "securitySchemes": security_schemes(security),
+    });
+    (tags, json!({ "paths": paths, "components": components }))
+}
+
+fn tag(api: &Api) -> Value {
+    let mut tag = json!({ "name": api.name });
+    if !api.description.is_empty() {
+        tag["description"] = json!(api.description);
+    }
+    tag
+}
+
+/// The name of a body whose type has none.
+fn request_name(id: &str) -> String {
+    format!("{id}Request")
+}
+
+/// The name of an answer whose type has none.
+fn response_name(id: &str) -> String {
+    format!("{id}Response")
 }
 
 /// `/files/{*rest}` is `/files/{rest}` in OpenAPI, which has no word for more than one segment.
@@ -97,7 +147,10 @@ fn security_schemes(security: &[SecurityScheme]) -> Map<String, Value> {
     for scheme in security {
         schemes.insert(scheme.name().to_owned(), scheme.as_value().clone());
         if let Some(field) = scheme.csrf_header() {
-            let csrf = json!({ "type": "apiKey", "in": "header", "name": field });
+            let csrf = json!({
+                "type": "apiKey", "in": "header", "name": field,
+                "description": format!("The token of the session, beside `{}`, on calls that change something.", scheme.name()),
+            });
             schemes.insert(scheme.csrf_name(), csrf);
         }
     }

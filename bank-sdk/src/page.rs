@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub struct List<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
@@ -29,6 +30,10 @@ impl<T> List<T> {
     }
 }
 
+const MIN_LIMIT: u32 = 1;
+const MAX_LIMIT: u32 = 200;
+const DEFAULT_LIMIT: u32 = 50;
+
 /// The number of items in a page: 1 to 200, 50 by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
@@ -36,7 +41,7 @@ pub struct Limit(u32);
 
 impl Default for Limit {
     fn default() -> Self {
-        Self(50)
+        Self(DEFAULT_LIMIT)
     }
 }
 
@@ -46,7 +51,7 @@ impl JsonSchema for Limit {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "integer", "minimum": 1, "maximum": 200, "default": 50 })
+        schemars::json_schema!({ "type": "integer", "description": "The number of items in a page.", "minimum": MIN_LIMIT, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT })
     }
 }
 
@@ -54,7 +59,7 @@ impl TryFrom<u32> for Limit {
     type Error = &'static str;
 
     fn try_from(limit: u32) -> Result<Self, Self::Error> {
-        if (1..=200).contains(&limit) { Ok(Self(limit)) } else { Err("must be 1 to 200") }
+        if (MIN_LIMIT..=MAX_LIMIT).contains(&limit) { Ok(Self(limit)) } else { Err("must be 1 to 200") }
     }
 }
 

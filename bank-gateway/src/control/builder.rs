@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bank_sdk::declaration::Api;
 use bank_sdk::identity::IdentityKeys;
+use bank_sdk::openapi::Info;
 use bank_stores::{Clock, Random, SystemClock, SystemRandom};
 use tower_http::cors::CorsLayer;
 
@@ -59,7 +60,7 @@ pub struct GatewayBuilder {
     pub(crate) cors: Option<Cors>,
     pub(crate) callers: Vec<(String, IdentityKeys)>,
     pub(crate) internal_at_once: usize,
-    pub(crate) openapi: Option<(String, String)>,
+    pub(crate) openapi: Option<Info>,
     pub(crate) access_log: AccessLog,
     pub(crate) audit: Option<Arc<dyn Audit>>,
     pub(crate) observers: Vec<Arc<dyn Observe>>,
@@ -283,8 +284,13 @@ impl GatewayBuilder {
     }
 
     /// Serves the document of all services at `/openapi.json`.
-    pub fn openapi(mut self, title: impl Into<String>, version: impl Into<String>) -> Self {
-        self.openapi = Some((title.into(), version.into()));
+    pub fn openapi(self, title: impl Into<String>, version: impl Into<String>) -> Self {
+        self.openapi_info(Info::new(title, version))
+    }
+
+    /// As [`openapi`](Self::openapi), with more on the document's title page: a text, a licence, other servers.
+    pub fn openapi_info(mut self, info: Info) -> Self {
+        self.openapi = Some(info);
         self
     }
 

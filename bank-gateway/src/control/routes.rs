@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bank_sdk::declaration::{Access, Api, EndpointDeclaration, Idempotency, Method};
-use bank_sdk::openapi;
 use bank_stores::limit::MAX_CHARGES;
 
 use super::builder::{GatewayBuilder, ServicePolicy};
@@ -79,8 +78,8 @@ impl Common<'_> {
     ) {
         let mut own: Vec<(&str, Own)> =
             vec![("/healthz", own_routes::health()), ("/readyz", own_routes::readiness(readiness.clone()))];
-        if let Some((title, version)) = &builder.openapi {
-            let apis = builder.services.iter().map(|(api, ..)| api);
+        if let Some(info) = &builder.openapi {
+            let apis: Vec<&Api> = builder.services.iter().map(|(api, ..)| api).collect();
             // What this gateway accepts, and nothing else.
             let security = self.schemes.describe();
             #[cfg(feature = "passwords")]
@@ -88,10 +87,7 @@ impl Common<'_> {
                 let passwords = self.passwords.as_ref().map(crate::identity::Passwords::describe);
                 security.into_iter().chain(passwords).collect::<Vec<_>>()
             };
-            own.push((
-                "/openapi.json",
-                own_routes::document(&openapi::document(title, version, apis, &security)),
-            ));
+            own.push(("/openapi.json", own_routes::document(&info.document(&apis, &security))));
         }
         for (path, answer) in own {
             let route = Route::new(Method::Get, path).access(Access::Public);

@@ -199,7 +199,7 @@ impl Passwords {
     /// How a login is sent otherwise than by a JSON body, for an OpenAPI document.
     #[must_use]
     pub fn describe(&self) -> SecurityScheme {
-        SecurityScheme::basic().for_login()
+        SecurityScheme::basic().described("User name and password, at a login.").for_login()
     }
 
     /// Who proves a user name and password in this request. The password is taken out of the body.

@@ -290,7 +290,8 @@ impl Scheme for Sessions {
     }
 
     fn describe(&self) -> Option<SecurityScheme> {
-        Some(SecurityScheme::api_key_cookie(COOKIE_NAME).named("session").with_csrf_header("X-CSRF-Token"))
+        let session = SecurityScheme::api_key_cookie(COOKIE_NAME).named("session");
+        Some(session.described("The session of a browser.").with_csrf_header("X-CSRF-Token"))
     }
 
     fn is_presented(&self, request: &Request<Body>) -> bool {

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::Schema;
+use serde_json::Value;
+
 use super::{Access, Api, EndpointDeclaration, Idempotency, Method};
 use crate::openapi::components::{local_name, references};
 
@@ -57,6 +60,7 @@ impl Api {
             times(endpoint, &mut found);
             answer(endpoint, &mut found);
             schemas(endpoint, &mut found);
+            examples(endpoint, &mut found);
             faults.extend(
                 found.into_iter().map(|text| format!("{} {}: {text}", self.name, endpoint.operation())),
             );
@@ -221,7 +225,9 @@ fn answer(endpoint: &EndpointDeclaration, faults: &mut Vec<String>) {
 
 /// A schema is whole: it refers to itself and to its own definitions only.
 fn schemas(endpoint: &EndpointDeclaration, faults: &mut Vec<String>) {
-    for (name, schema) in [("input", &endpoint.input), ("output", &endpoint.output)] {
+    let events = endpoint.events.iter().map(|(name, schema)| (format!("event `{name}`"), schema));
+    let sides = [("input".to_owned(), &endpoint.input), ("output".to_owned(), &endpoint.output)];
+    for (name, schema) in sides.into_iter().chain(events) {
         let definitions = schema.get("$defs").and_then(|definitions| definitions.as_object());
         let known = |reference: &str| {
             let local = local_name(reference);
@@ -233,6 +239,53 @@ fn schemas(endpoint: &EndpointDeclaration, faults: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// An example shows what can be sent and what can come.
+fn examples(endpoint: &EndpointDeclaration, faults: &mut Vec<String>) {
+    if !endpoint.events.is_empty() && !endpoint.produces.iter().any(|kind| kind == "text/event-stream") {
+        faults.push("has events, but produces no `text/event-stream`; add .stream(…)".to_owned());
+    }
+    let mut names = BTreeSet::new();
+    for example in &endpoint.examples {
+        let mut fault = |text: String| faults.push(format!("the example `{}` {text}", example.name));
+        if !is_name(&example.name) {
+            fault("needs a name of letters, digits, `-`, `_` and `.`".to_owned());
+        }
+        if !names.insert(&example.name) {
+            fault("stands twice; rename one".to_owned());
+        }
+        if !endpoint.produces.contains(&example.media_type) {
+            fault(format!("has an answer as `{}`, which is not produced", example.media_type));
+        }
+        if let Some(input) = &example.input {
+            for text in misfits(&endpoint.input, input) {
+                fault(format!("has an input that {text}"));
+            }
+        }
+        if let Some(output) = &example.output {
+            let is_json = example.media_type == "application/json";
+            let texts = if is_json { misfits(&endpoint.output, output) } else { Vec::new() };
+            for text in texts {
+                fault(format!("has an answer that {text}"));
+            }
+        }
+    }
+}
+
+/// Where an example's fields are not those of its schema. Their values are compared by nobody here.
+fn misfits(schema: &Schema, value: &Value) -> Vec<String> {
+    let described = schema.get("properties").and_then(Value::as_object);
+    let Some(fields) = value.as_object() else {
+        let is_other = described.is_some() || schema.get("type").is_some_and(|kind| kind == "object");
+        return if is_other { vec!["is no JSON object; correct its text".to_owned()] } else { Vec::new() };
+    };
+    let Some(described) = described else { return Vec::new() };
+    let unknown = fields.keys().filter(|name| !described.contains_key(*name));
+    let unknown = unknown.map(|name| format!("has the field `{name}`, which is not declared; remove it"));
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    let missing = required.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name));
+    unknown.chain(missing.map(|name| format!("has no field `{name}`; add it"))).collect()
 }
 
 /// A service's name, which stands in tokens, metrics and host names.
@@ -249,11 +302,16 @@ fn is_token(text: &str) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use super::super::ExampleDeclaration;
     use super::*;
     use crate::{Empty, Endpoint};
 
     fn public(method: Method, path: &str) -> EndpointDeclaration {
         EndpointDeclaration::new(method, path).access(Access::Public)
+    }
+
+    fn shown(name: &str) -> ExampleDeclaration {
+        ExampleDeclaration::new(name)
     }
 
     fn faults(endpoints: impl IntoIterator<Item = EndpointDeclaration>) -> String {
@@ -299,12 +357,34 @@ mod tests {
             (get("/v1/x").produces(Vec::<String>::new()), "no media type"),
             (get("/v1/x").produces(["text"]), "`text`, which is no media type"),
             (get("/v1/x").produces(["text/csv", "Text/CSV"]), "twice"),
+            (get("/v1/x").event("news", super::super::no_schema()), "add .stream(…)"),
+            (get("/v1/x").example(shown("a b")), "needs a name"),
+            (get("/v1/x").example(shown("a")).example(shown("a")), "stands twice"),
+            (get("/v1/x").example(shown("a").media_type("text/csv")), "which is not produced"),
         ] {
             let operation = wrong.operation();
             let text = faults([wrong]);
             assert!(text.contains(wanted) && text.contains(&operation), "no `{wanted}` in: {text}");
         }
         assert_eq!(faults([get("/v1/x").upgrade(), get("/v1/y").stream(), post().long_poll()]), "");
+    }
+
+    #[test]
+    fn an_example_has_the_fields_of_its_schema() {
+        let schema = serde_json::json!({
+            "type": "object", "required": ["a"], "properties": { "a": {}, "b": {} },
+        });
+        let told = |input: Value, output: Value| {
+            let schema = || Schema::try_from(schema.clone()).unwrap();
+            let endpoint = public(Method::Post, "/v1/x").input(schema()).output(schema());
+            faults([endpoint.example(shown("one").input(input).output(output))])
+        };
+        let fits = serde_json::json!({ "a": 1 });
+        assert_eq!(told(fits.clone(), fits.clone()), "");
+        let text = told(serde_json::json!({ "b": 1, "c": 1 }), "{".into());
+        for wanted in ["has the field `c`", "has no field `a`", "has an answer that is no JSON object"] {
+            assert!(text.contains(wanted), "no `{wanted}` in: {text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::Schema;
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Idempotency, Method, media_types, no_schema};
+use super::{Access, ExampleDeclaration, Idempotency, Method, media_types, no_schema};
 
 /// One endpoint. [`EndpointDeclaration::new`] begins one; its setters have the names of the fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct EndpointDeclaration {
     /// One line for people.
     #[serde(default)]
     pub summary: String,
+    /// What the one line leaves open, in Markdown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// The operation's name in the OpenAPI document; one is made of method and path where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation_id: Option<String>,
@@ -74,6 +77,12 @@ pub struct EndpointDeclaration {
     /// What comes out as JSON (JSON Schema 2020-12).
     #[serde(default)]
     pub output: Schema,
+    /// The events of a stream of server-sent events, by name, and what their data is as JSON (JSON Schema 2020-12).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub events: BTreeMap<String, Schema>,
+    /// Calls for readers of the OpenAPI document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<ExampleDeclaration>,
 }
 
 /// The time until the head of an answer, where an endpoint declares no other.
@@ -112,6 +121,7 @@ impl EndpointDeclaration {
             method,
             path: path.into(),
             summary: String::new(),
+            description: String::new(),
             operation_id: None,
             page: false,
             access: None,
@@ -129,6 +139,8 @@ impl EndpointDeclaration {
             problems: BTreeMap::new(),
             input: no_schema(),
             output: no_schema(),
+            events: BTreeMap::new(),
+            examples: Vec::new(),
         }
     }
 
@@ -136,6 +148,13 @@ impl EndpointDeclaration {
     #[must_use]
     pub fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = summary.into();
+        self
+    }
+
+    /// What the one line leaves open, in Markdown.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
         self
     }
 
@@ -255,6 +274,20 @@ impl EndpointDeclaration {
     #[must_use]
     pub fn output(mut self, schema: Schema) -> Self {
         self.output = schema;
+        self
+    }
+
+    /// An event of a stream of server-sent events, and what its data is as JSON.
+    #[must_use]
+    pub fn event(mut self, name: impl Into<String>, data: Schema) -> Self {
+        self.events.insert(name.into(), data);
+        self
+    }
+
+    /// A call for readers of the OpenAPI document.
+    #[must_use]
+    pub fn example(mut self, example: ExampleDeclaration) -> Self {
+        self.examples.push(example);
         self
     }
 

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(super) const JSON: &str = "application/json";
+
 pub(super) fn json() -> Vec<String> {
-    vec!["application/json".to_owned()]
+    vec![JSON.to_owned()]
 }
 
 #[derive(Deserialize)]

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemars::Schema;
+use serde_json::Value;
+
 use crate::declaration::{
-    Access, DEFAULT_BODY_LIMIT, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, EndpointDeclaration, Idempotency,
-    Method, milliseconds, no_schema,
+    Access, DEFAULT_BODY_LIMIT, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, EndpointDeclaration,
+    ExampleDeclaration, Idempotency, Method, milliseconds, no_schema,
 };
 
 #[derive(Clone, Copy)]
@@ -13,6 +16,7 @@ pub(super) struct Spec {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) summary: &'static str,
+    pub(super) description: &'static str,
     pub(super) operation_id: Option<&'static str>,
     pub(super) page: bool,
     pub(super) access: Option<StaticAccess>,
@@ -30,6 +34,66 @@ pub(super) struct Spec {
     pub(super) status: u16,
     pub(super) produces: Names,
     pub(super) problems: &'static [(u16, &'static str)],
+    pub(super) events: Few<Event>,
+    pub(super) examples: Few<Example>,
+}
+
+/// An event of a stream, and the schema of its data.
+#[derive(Clone, Copy)]
+pub(super) struct Event {
+    pub(super) name: &'static str,
+    pub(super) data: fn() -> Schema,
+}
+
+/// A call for readers, as text.
+#[derive(Clone, Copy)]
+pub(super) struct Example {
+    pub(super) name: &'static str,
+    pub(super) media_type: &'static str,
+    pub(super) input: &'static str,
+    pub(super) output: &'static str,
+}
+
+/// What was given one by one in a constant.
+#[derive(Clone, Copy)]
+pub(super) struct Few<T> {
+    list: [Option<T>; MAX_FEW],
+}
+
+const MAX_FEW: usize = 4;
+
+impl<T: Copy> Few<T> {
+    pub(super) const NONE: Self = Self { list: [None; MAX_FEW] };
+
+    pub(super) const fn with(mut self, one: T) -> Self {
+        let mut at = 0;
+        while at < MAX_FEW && self.list[at].is_some() {
+            at += 1;
+        }
+        assert!(at < MAX_FEW, "an endpoint has at most four examples and four kinds of events");
+        self.list[at] = Some(one);
+        self
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.list.iter().flatten()
+    }
+}
+
+impl Example {
+    fn declare(&self) -> ExampleDeclaration {
+        let mut example = ExampleDeclaration::new(self.name).media_type(self.media_type);
+        // What is no JSON becomes a text, which the check of the declaration refuses.
+        let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        if !self.input.is_empty() {
+            example = example.input(json(self.input));
+        }
+        if !self.output.is_empty() {
+            let is_json = self.media_type == "application/json";
+            example = example.output(if is_json { json(self.output) } else { self.output.into() });
+        }
+        example
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -74,6 +138,7 @@ impl Spec {
             method,
             path,
             summary: "",
+            description: "",
             operation_id: None,
             page: false,
             access: None,
@@ -91,6 +156,8 @@ impl Spec {
             status: 200,
             produces: Names::NONE.with("application/json"),
             problems: &[],
+            events: Few::NONE,
+            examples: Few::NONE,
         }
     }
 
@@ -115,6 +182,7 @@ impl Spec {
             method: self.method,
             path: self.path.to_owned(),
             summary: self.summary.to_owned(),
+            description: self.description.to_owned(),
             operation_id: self.operation_id.map(ToOwned::to_owned),
             page: self.page,
             access,
@@ -132,6 +200,8 @@ impl Spec {
             problems,
             input: no_schema(),
             output: no_schema(),
+            events: self.events.iter().map(|event| (event.name.to_owned(), (event.data)())).collect(),
+            examples: self.examples.iter().map(Example::declare).collect(),
         }
     }
 }

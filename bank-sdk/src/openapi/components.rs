@@ -44,6 +44,15 @@ impl Components {
         }
     }
 
+    /// As [`collect`](Self::collect), and the schema itself becomes one of the document's: a body, or an answer.
+    pub(super) fn collect_named(&mut self, service: &str, schema: &Value, fallback: &str) {
+        self.collect(service, schema, fallback);
+        let (schema, definitions) = split_definitions(schema, fallback);
+        if let Some((name, schema)) = named(&schema, fallback) {
+            self.insert(service, &name, schema, definitions);
+        }
+    }
+
     fn insert(&mut self, service: &str, name: &str, schema: Value, definitions: Map<String, Value>) {
         let signature = signature(&schema, &definitions);
         let variants = self.variants.entry(name.to_owned()).or_default();
@@ -85,6 +94,19 @@ impl Components {
         self.repoint(schema, &definitions)
     }
 
+    /// A reference to a schema that was [collected under its name](Self::collect_named).
+    pub(super) fn refer(&self, schema: &Value, fallback: &str) -> Value {
+        let (schema, definitions) = split_definitions(schema, fallback);
+        let variant = named(&schema, fallback).and_then(|(name, schema)| {
+            let signature = signature(&schema, &definitions);
+            self.variants.get(&name)?.iter().find(|variant| variant.signature == signature)
+        });
+        match variant {
+            Some(variant) => json!({ "$ref": format!("{SHARED}{}", variant.name) }),
+            None => self.repoint(schema, &definitions),
+        }
+    }
+
     /// All schemas, by their names in the document.
     pub(super) fn into_schemas(self) -> Map<String, Value> {
         let all = self.variants.values().flatten();
@@ -102,6 +124,27 @@ impl Components {
         });
         schema
     }
+}
+
+/// A schema's name and the schema without its title, which is the name; nothing where it only refers to another or
+/// describes nothing.
+fn named(schema: &Value, fallback: &str) -> Option<(String, Value)> {
+    let object = schema.as_object().filter(|object| !object.contains_key("$ref"))?;
+    let title = object.get("title").and_then(Value::as_str);
+    let describes = ["properties", "oneOf", "anyOf", "allOf", "items", "enum"];
+    if title.is_none() && !describes.iter().any(|member| object.contains_key(*member)) {
+        return None;
+    }
+    let name = title.unwrap_or(fallback).to_owned();
+    Some((name, untitled(schema)))
+}
+
+fn untitled(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("title");
+    }
+    schema
 }
 
 /// A name that nobody has yet: the wanted one, or with a number behind it.
@@ -141,7 +184,7 @@ fn split_definitions(schema: &Value, fallback: &str) -> (Value, Map<String, Valu
         let mut name_it = |reference: &str| (reference == "#").then(|| format!("{LOCAL}{}", escaped(&name)));
         map_references(&mut schema, &mut name_it);
         definitions.values_mut().for_each(|definition| map_references(definition, &mut name_it));
-        definitions.insert(name, schema.clone());
+        definitions.insert(name, untitled(&schema));
     }
     (schema, definitions)
 }

@@ -20,7 +20,7 @@ pub(super) fn components() -> Map<String, Value> {
         },
         "Retry-After": {
             "description": "Seconds until the request is worth another try.",
-            "schema": { "type": "integer", "minimum": 1 },
+            "schema": { "type": "integer", "minimum": 1, "examples": [1] },
         },
         "WWW-Authenticate": {
             "description": "What credential would do.",

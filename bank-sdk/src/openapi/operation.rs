@@ -1,10 +1,11 @@
 //! One operation of the document.
 
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::components::Components;
 use super::responses::Responses;
-use super::{SecurityScheme, headers, problems};
+use super::{SecurityScheme, events, examples, headers, problems, request_name, response_name};
 use crate::declaration::{Access, EndpointDeclaration, Idempotency, Method};
 
 /// What an operation of the document needs beside its declaration.
@@ -20,35 +21,25 @@ pub(super) fn operation(
     around: &Around<'_>,
     shared: &mut Responses,
 ) -> Value {
-    let input = around.components.inline(endpoint.input.as_value(), around.id);
     let mut operation = json!({
         "operationId": around.id,
         "summary": endpoint.summary,
         "tags": [around.service],
     });
+    if !endpoint.description.is_empty() {
+        operation["description"] = json!(endpoint.description);
+    }
     extensions(endpoint, &mut operation);
-    let mut parameters = Vec::new();
-    let (in_path, rest) = split(&input, &endpoint.path_parameters());
-    parameters.extend(
-        in_path
-            .into_iter()
-            .map(|(name, schema)| json!({ "name": name, "in": "path", "required": true, "schema": schema })),
-    );
-    let fields = rest.get("properties").and_then(Value::as_object).filter(|fields| !fields.is_empty());
-    if endpoint.method.has_body() {
-        let is_described = fields.is_some() || !is_plain_object(&rest);
-        if is_described && rest.as_object().is_some_and(|rest| !rest.is_empty()) {
-            // A body of which nothing is needed may be left out.
-            let required = fields.is_none() || required(&rest).next().is_some();
-            operation["requestBody"] =
-                json!({ "required": required, "content": { "application/json": { "schema": rest } } });
+    let mut parameters = parameters(endpoint, around);
+    if let Some(body) = body(endpoint) {
+        // A body of which nothing is needed may be left out.
+        let required = fields(&body).is_none() || required(&body).next().is_some();
+        let mut content = json!({ "schema": around.components.refer(&body, &request_name(around.id)) });
+        if let Some(examples) = examples::of_body(endpoint) {
+            content["examples"] = examples;
         }
-    } else if let Some(fields) = fields {
-        let required: Vec<&str> = required(&rest).collect();
-        parameters.extend(fields.iter().map(|(name, schema)| {
-            let needed = required.contains(&name.as_str());
-            json!({ "name": name, "in": "query", "required": needed, "schema": without_null(schema) })
-        }));
+        operation["requestBody"] =
+            json!({ "required": required, "content": { "application/json": content } });
     }
     if endpoint.idempotency.has_key() {
         parameters.push(headers::idempotency_key(endpoint.idempotency == Idempotency::Key));
@@ -59,6 +50,52 @@ pub(super) fn operation(
     }
     operation["responses"] = responses(endpoint, around, shared);
     operation
+}
+
+/// The input's fields in path and query.
+fn parameters(endpoint: &EndpointDeclaration, around: &Around<'_>) -> Vec<Value> {
+    let input = around.components.inline(endpoint.input.as_value(), around.id);
+    let (in_path, rest) = split(&input, &endpoint.path_parameters());
+    let parameter = |name: &str, place: &str, required: bool, mut schema: Value| {
+        // The text of a field is that of its parameter.
+        let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        let mut parameter = json!({ "name": name, "in": place, "required": required, "schema": schema });
+        if let Some(description) = description {
+            parameter["description"] = description;
+        }
+        if let Some(example) = examples::of_parameter(endpoint, name) {
+            parameter["example"] = example;
+        }
+        parameter
+    };
+    let mut parameters: Vec<Value> =
+        in_path.into_iter().map(|(name, schema)| parameter(&name, "path", true, schema)).collect();
+    if let Some(fields) = fields(&rest).filter(|_| !endpoint.method.has_body()) {
+        let required: Vec<&str> = required(&rest).collect();
+        parameters.extend(fields.iter().map(|(name, schema)| {
+            parameter(name, "query", required.contains(&name.as_str()), without_null(schema))
+        }));
+    }
+    parameters
+}
+
+/// The schema of an endpoint's body: its input without the path's fields. Nothing where it has none.
+pub(super) fn body(endpoint: &EndpointDeclaration) -> Option<Value> {
+    if !endpoint.method.has_body() {
+        return None;
+    }
+    let (_, rest) = split(endpoint.input.as_value(), &endpoint.path_parameters());
+    let is_described = fields(&rest).is_some() || !is_plain_object(&rest);
+    (is_described && rest.as_object().is_some_and(|rest| !rest.is_empty())).then_some(rest)
+}
+
+/// Whether its output stands in the document.
+pub(super) fn answers_json(endpoint: &EndpointDeclaration) -> bool {
+    endpoint.status != 204 && endpoint.produces.iter().any(|media_type| media_type == "application/json")
+}
+
+fn fields(schema: &Value) -> Option<&Map<String, Value>> {
+    schema.get("properties").and_then(Value::as_object).filter(|fields| !fields.is_empty())
 }
 
 /// What HTTP has no word for.
@@ -131,15 +168,23 @@ fn security(
 
 fn responses(endpoint: &EndpointDeclaration, around: &Around<'_>, shared: &mut Responses) -> Value {
     let has_key = endpoint.idempotency.has_key();
-    let mut success = json!({ "description": "success", "headers": headers::of_success(has_key) });
+    let reason = StatusCode::from_u16(endpoint.status).ok().and_then(|status| status.canonical_reason());
+    let mut success =
+        json!({ "description": reason.unwrap_or("Success"), "headers": headers::of_success(has_key) });
     if endpoint.status != 204 {
         for media_type in &endpoint.produces {
-            let schema = if media_type == "application/json" {
-                around.components.inline(endpoint.output.as_value(), around.id)
-            } else {
-                json!({ "type": "string" })
+            let schema = match media_type.as_str() {
+                "application/json" => {
+                    around.components.refer(endpoint.output.as_value(), &response_name(around.id))
+                }
+                events::EVENT_STREAM => events::stream_schema(endpoint, around.components),
+                _ => json!({ "type": "string" }),
             };
-            success["content"][media_type.as_str()] = json!({ "schema": schema });
+            let mut content = json!({ "schema": schema });
+            if let Some(examples) = examples::of_answer(endpoint, media_type) {
+                content["examples"] = examples;
+            }
+            success["content"][media_type.as_str()] = content;
         }
     }
     let mut responses = Map::from_iter([(endpoint.status.to_string(), success)]);

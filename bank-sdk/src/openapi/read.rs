@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::problems;
 use super::read_parameters::input;
 use super::read_schema::{Source, schema};
+use super::{events, problems};
 use crate::declaration::{Access, Api, DeclarationError, EndpointDeclaration, Idempotency, Method};
 
 impl Api {
     /// The declaration of the service `name` whose contract is this document.
     ///
-    /// Carried are: paths, methods, operation ids, summaries, parameters of path and query, JSON bodies, answers with their
-    /// media types, and the codes of problem documents. What OpenAPI has no word for stands in an operation's members:
+    /// Carried are: paths, methods, operation ids, summaries, descriptions, parameters of path and query, JSON bodies, answers
+    /// with their media types and events, and the codes of problem documents. What OpenAPI has no word for stands in an operation's members:
     ///
     /// | Member | Like |
     /// | --- | --- |
@@ -25,7 +25,7 @@ impl Api {
     /// | `x-bank-long-poll`, `x-bank-stream`, `x-bank-upgrade` | the same |
     /// | `x-bank-path` | the path template, where it ends in `{*rest}` |
     ///
-    /// What is there for readers only is left out: descriptions, examples, tags, header fields of answers, `security`.
+    /// What else is there for readers only is left out: examples, tags, header fields of answers, `security`.
     ///
     /// # Errors
     /// Each fault with its operation: an access that is missing, and what a declaration cannot carry, such as a cookie
@@ -126,6 +126,7 @@ fn of_operation(
         .or_else(|| text(operation, "description").map(first_line))
         .or_else(|| text(item, "summary"))
         .unwrap_or_default();
+    endpoint.description = text(operation, "description").unwrap_or_default();
     endpoint.operation_id = text(operation, "operationId");
     endpoint.input = input(source, &mut endpoint, item, operation)?;
     extensions(&mut endpoint, operation)?;
@@ -219,6 +220,8 @@ fn answers(source: &Source<'_>, endpoint: &mut EndpointDeclaration, operation: &
         let Some(of_answer) = described.get("schema") else { continue };
         if media_type == "application/json" {
             endpoint.output = schema(source, of_answer)?;
+        } else if media_type == events::EVENT_STREAM {
+            endpoint.events = events::read(source, of_answer)?.into_iter().collect();
         } else if source.resolve(of_answer)?.get("type").is_some_and(|kind| kind != "string") {
             return Err(format!("describes an answer as `{media_type}`; only JSON can be described"));
         }

@@ -55,7 +55,11 @@ pub(super) fn input(
         if !is_usual || !is_one || parameter.get("allowReserved") == Some(&json!(true)) {
             return Err(format!("the parameter `{name}` must be a single plain value"));
         }
-        fields.add(name, schema, required || place == "path")?;
+        let mut schema = schema.clone();
+        if let (Some(text), Some(object)) = (parameter.get("description"), schema.as_object_mut()) {
+            object.entry("description").or_insert_with(|| text.clone());
+        }
+        fields.add(name, &schema, required || place == "path")?;
     }
     let names = endpoint.path_parameters();
     if let Some(missing) = names.iter().find(|name| !fields.properties.contains_key(**name)) {
@@ -71,6 +75,11 @@ pub(super) fn input(
     let whole = source.resolve(schema)?;
     if plain(whole) {
         let mut object = whole.as_object().cloned().unwrap_or_default();
+        if let Some(name) =
+            schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next())
+        {
+            object.entry("title").or_insert_with(|| json!(name));
+        }
         let required = object.remove("required");
         if let Some(Value::Object(properties)) = object.remove("properties") {
             for (name, schema) in &properties {

@@ -47,7 +47,7 @@ fn problem(status: u16, codes: &BTreeSet<String>, has_key: bool) -> Value {
         "headers": headers::of_problem(status, has_key),
         "content": {
             "application/problem+json": {
-                "schema": { "$ref": "#/components/schemas/Problem", "properties": properties },
+                "schema": { "allOf": [{ "$ref": "#/components/schemas/Problem" }], "properties": properties },
             },
         },
     })
@@ -57,23 +57,32 @@ fn problem(status: u16, codes: &BTreeSet<String>, has_key: bool) -> Value {
 pub(super) fn problem_schema() -> Value {
     json!({
         "type": "object",
-        "description": "RFC 9457",
+        "description": "A refusal (RFC 9457).",
         "required": ["type", "title", "status", "detail", "instance"],
         "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
-            "detail": { "type": "string", "description": "what to change" },
-            "instance": { "type": "string", "description": "the request's id" },
-            "code": { "type": "string", "description": "stable, for programs", "pattern": "^[a-z0-9_]+$" },
+            "type": { "type": "string", "description": "`urn:bank:problem:` and the code." },
+            "title": { "type": "string", "description": "The status in words." },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599, "description": "The status of the answer." },
+            "detail": { "type": "string", "description": "For people: what to change." },
+            "instance": { "type": "string", "description": "The request's id, which is also in `X-Request-Id`." },
+            "code": { "type": "string", "description": "For programs: it does not change.", "pattern": "^[a-z0-9_]+$" },
             "errors": {
                 "type": "array",
+                "description": "The fields at fault.",
                 "items": {
                     "type": "object",
                     "required": ["field", "message"],
-                    "properties": { "field": { "type": "string" }, "message": { "type": "string" } },
+                    "properties": {
+                        "field": { "type": "string", "description": "For example `amount.currency`." },
+                        "message": { "type": "string", "description": "What is wrong with it." },
+                    },
                 },
             },
         },
+        "examples": [{
+            "type": "urn:bank:problem:insufficient_scope", "title": "Forbidden", "status": 403,
+            "detail": "this needs the scope `transfers:write`", "instance": "req_794bpyepcdh7xyjkzvpnbkx2qc",
+            "code": "insufficient_scope",
+        }],
     })
 }

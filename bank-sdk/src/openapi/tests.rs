@@ -49,6 +49,12 @@ struct Rest {
 fn bank() -> Api {
     const PAY: Endpoint<NewTransfer, Transfer> = Endpoint::post("/v1/transfers")
         .summary("Sends money")
+        .description("A transfer that was refused is a success, with `status`.")
+        .example(
+            "rent",
+            r#"{"from":"acc_1","to":"acc_2","amount":{"amount":"1.00","currency":"EUR"}}"#,
+            r#"{"id":"trf_1","amount":{"amount":"1.00","currency":"EUR"},"parts":[]}"#,
+        )
         .operation_id("createTransfer")
         .scope("transfers:write")
         .scope("pay")
@@ -60,6 +66,8 @@ fn bank() -> Api {
         .summary("Shows a statement")
         .scope("accounts:read")
         .also_produces("text/csv")
+        .example("first", r#"{"id":"acc_1","limit":2}"#, r#"{"items":[],"next":null}"#)
+        .example_as("text/csv", "table", r#"{"id":"acc_1"}"#, "id,amount\r\n")
         .timeout(Duration::from_secs(3))
         .whole_timeout(Duration::from_secs(60));
     const CAPTURE: Endpoint<Capture, Empty> =
@@ -73,6 +81,7 @@ fn bank() -> Api {
     const EVENTS: Endpoint<Empty, Transfer> = Endpoint::get("/v1/events")
         .role("teller")
         .stream("text/event-stream")
+        .event::<Transfer>("transfer")
         .idle_timeout(Duration::from_secs(90));
     const LIVE: Endpoint<Empty, Empty> = Endpoint::get("/v1/live").optional().upgrade();
     const NEWS: Endpoint<Empty, Empty> = Endpoint::get("/v1/news").public().long_poll();
@@ -117,6 +126,33 @@ fn assert_same(one: &Value, other: &Value, at: &str) {
     assert_eq!(one, other, "at {at}");
 }
 
+/// What is left of a document when it has been read: examples are for readers.
+fn without_examples(mut document: Value) -> Value {
+    for item in document["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in item.as_object_mut().unwrap().values_mut() {
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
+                parameter.as_object_mut().unwrap().remove("example");
+            }
+            let operation = operation.as_object_mut().unwrap();
+            let mut with_content: Vec<&mut Value> = Vec::new();
+            for (member, value) in operation {
+                match member.as_str() {
+                    "requestBody" => with_content.push(value),
+                    "responses" => with_content.extend(value.as_object_mut().unwrap().values_mut()),
+                    _ => {}
+                }
+            }
+            for content in with_content.into_iter().filter_map(|of| of.get_mut("content")?.as_object_mut()) {
+                for media in content.values_mut() {
+                    media.as_object_mut().unwrap().remove("examples");
+                }
+            }
+        }
+    }
+    document
+}
+
 /// An operation of the bank's document, and the document.
 fn operation_of(method: &str, path: &str) -> (Value, Value) {
     let document = described(&[bank()]);
@@ -138,7 +174,7 @@ fn what_a_document_says_is_read_back_whole() {
     bank().check().unwrap();
     let written = described(&[bank()]);
     let read = Api::from_openapi("bank", &written).unwrap();
-    assert_same(&described(std::slice::from_ref(&read)), &written, "");
+    assert_same(&described(std::slice::from_ref(&read)), &without_examples(written), "");
     for (declared, read) in bank().endpoints.iter().map(|endpoint| {
         let same = |read: &&EndpointDeclaration| read.operation() == endpoint.operation();
         (endpoint, read.endpoints.iter().find(same).unwrap())
@@ -146,7 +182,8 @@ fn what_a_document_says_is_read_back_whole() {
         let policy = |endpoint: &EndpointDeclaration| {
             let mut policy = serde_json::to_value(endpoint).unwrap();
             // The schemas are compared by the document; an id that was not declared has been made.
-            for member in ["input", "output", "operation_id"] {
+            // Examples are for readers.
+            for member in ["input", "output", "events", "operation_id", "examples"] {
                 policy.as_object_mut().unwrap().remove(member);
             }
             policy
@@ -219,10 +256,71 @@ fn parameters_and_media_types_are_described_with_their_constraints() {
     let key = &operation["parameters"][1];
     assert_eq!((&key["name"], &key["schema"]["maxLength"]), (&json!("Idempotency-Key"), &json!(130)));
     let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body["$ref"], "#/components/schemas/Capture");
+    let body = &document["components"]["schemas"]["Capture"];
     assert_eq!(body["required"], json!(["to"]));
     assert!(body["properties"].get("id").is_none());
     let limit = &document["components"]["schemas"]["Limit"];
     assert_eq!((&limit["minimum"], &limit["maximum"]), (&json!(1), &json!(200)));
+}
+
+#[test]
+fn bodies_and_answers_are_schemas_with_names() {
+    let (pay, document) = operation_of("post", "/v1/transfers");
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let names: Vec<&str> = schemas.keys().map(String::as_str).collect();
+    let expected = "Capture Currency Empty Limit Money NewTransfer Problem Transfer TransferList";
+    assert_eq!(names.join(" "), expected);
+    let json = |of: &Value| of["content"]["application/json"]["schema"]["$ref"].clone();
+    assert_eq!(json(&pay["requestBody"]), "#/components/schemas/NewTransfer");
+    assert_eq!(json(&pay["responses"]["201"]), "#/components/schemas/Transfer");
+    // A type is one schema, whether it is an answer, part of one, or part of itself.
+    let parts = "/properties/parts/items/$ref";
+    assert_eq!(schemas["Transfer"].pointer(parts).unwrap(), "#/components/schemas/Transfer");
+    let items = "/properties/items/items/$ref";
+    assert_eq!(schemas["TransferList"].pointer(items).unwrap(), "#/components/schemas/Transfer");
+}
+
+#[test]
+fn examples_stand_at_the_parameters_bodies_and_answers_that_they_are_of() {
+    let (pay, _) = operation_of("post", "/v1/transfers");
+    let body = pay.pointer("/requestBody/content/application~1json/examples/rent/value").unwrap();
+    assert_eq!(body["to"], "acc_2");
+    let answer = pay.pointer("/responses/201/content/application~1json/examples/rent/value").unwrap();
+    assert_eq!(answer["id"], "trf_1");
+    assert!(pay["description"].as_str().unwrap().contains("is a success"));
+
+    let (statement, _) = operation_of("get", "/v1/accounts/{id}/statement");
+    let parameters = statement["parameters"].as_array().unwrap();
+    let example = |name: &str| parameters.iter().find(|p| p["name"] == name).unwrap().get("example").cloned();
+    assert_eq!((example("id"), example("limit")), (Some(json!("acc_1")), Some(json!(2))));
+    assert_eq!(example("after"), None);
+    let answers = &statement["responses"]["200"]["content"];
+    assert_eq!(answers["text/csv"]["examples"]["table"]["value"], "id,amount\r\n");
+    assert_eq!(answers["application/json"]["examples"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn the_events_of_a_stream_are_described_with_their_data() {
+    let (operation, document) = operation_of("get", "/v1/events");
+    let stream = &operation["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    assert_eq!(stream["type"], "string");
+    let event = stream.pointer("/contentSchema/items/oneOf/0").unwrap();
+    assert_eq!(event["properties"]["event"]["const"], "transfer");
+    let data = event.pointer("/properties/data/contentSchema/$ref").unwrap().as_str().unwrap();
+    assert!(document.pointer(&data[1..]).unwrap()["properties"]["amount"].is_object());
+}
+
+#[test]
+fn a_title_page_says_what_it_was_told() {
+    let info = Info::new("Bank", "2").description("# Keys").license("MIT", "MIT");
+    let api = bank().description("Moves money.");
+    let document = info.document(&[&api], &schemes());
+    assert_eq!(document["info"]["description"], "# Keys");
+    assert_eq!(document["tags"], json!([{ "name": "bank", "description": "Moves money." }]));
+    assert_eq!(document["servers"][0]["url"], "/");
+    let elsewhere = info.server("https://bank.example", "The bank").document(&[&api], &schemes());
+    assert_eq!(elsewhere["servers"][0]["url"], "https://bank.example");
 }
 
 #[test]

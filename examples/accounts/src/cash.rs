@@ -16,9 +16,6 @@ use crate::problems::{key_reused, unprocessable};
 use crate::service::Accounts;
 use crate::wire::{Deposit, NewDeposit, NewWithdrawal, Withdrawal};
 
-/// The longest reference, in characters.
-const MAX_REFERENCE: usize = 140;
-
 /// Which way cash goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {

@@ -13,11 +13,8 @@ use crate::counterparties::Counterparties;
 use crate::problems::{key_reused, unprocessable};
 use crate::service::Accounts;
 use crate::wire::{
-    Account, AccountPath, AccountStatus, Balance, BalanceAt, EntriesOf, Entry, NewAccount, PageOf,
+    Account, AccountPath, AccountStatus, Balance, BalanceAt, EntriesOf, Entry, MAX_NAME, NewAccount, PageOf,
 };
-
-/// The longest name that a customer gives to an account, in characters; four bytes each fit the ledger's limit.
-const MAX_NAME: usize = 50;
 
 impl Accounts {
     pub(crate) async fn open(self: Arc<Self>, call: Call<NewAccount>) -> Result<Reply<Account>, Problem> {

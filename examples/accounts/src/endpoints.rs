@@ -5,6 +5,7 @@ use std::time::Duration;
 use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
 use bank_sdk::{Api, Empty, Endpoint, List};
 
+use crate::examples;
 use crate::wire::{
     Account, AccountPath, AccountRecord, Activity, ActivityOf, Balance, BalanceAt, Capture, CustomersOf,
     Decided, Deposit, EntriesOf, Entry, Hold, HoldPath, HoldsOf, NewAccount, NewCapture, NewDeposit, NewHold,
@@ -16,6 +17,7 @@ use crate::wire::{
 #[must_use]
 pub fn api() -> Api {
     Api::new("accounts")
+        .description("Accounts, what is on them, holds and deposits. The ledger is behind this service.")
         .endpoint(OPEN.declare())
         .endpoint(LIST.declare())
         .endpoint(FIND.declare())
@@ -46,18 +48,26 @@ pub fn api() -> Api {
 /// Opens an account for the caller. An `Idempotency-Key` is not required, since opening moves no money.
 pub const OPEN: Endpoint<NewAccount, Account> = Endpoint::post("/v1/accounts")
     .summary("Opens an account")
+    .operation_id("openAccount")
+    .example("everyday", examples::NEW_ACCOUNT, examples::ACCOUNT)
     .scope("accounts:write")
     .created()
     .optional_idempotency_key()
     .problems(&[(422, "invalid_name"), (422, "idempotency_key_reused")]);
 
 /// The caller's accounts, in the order they were opened.
-pub const LIST: Endpoint<PageOf, List<Account>> =
-    Endpoint::get("/v1/accounts").summary("Lists your accounts").scope("accounts:read");
+pub const LIST: Endpoint<PageOf, List<Account>> = Endpoint::get("/v1/accounts")
+    .summary("Lists your accounts")
+    .operation_id("listAccounts")
+    .example("one", "", examples::ACCOUNTS)
+    .scope("accounts:read");
 
 /// One account of the caller.
-pub const FIND: Endpoint<AccountPath, Account> =
-    Endpoint::get("/v1/accounts/{id}").summary("Shows one of your accounts").scope("accounts:read");
+pub const FIND: Endpoint<AccountPath, Account> = Endpoint::get("/v1/accounts/{id}")
+    .summary("Shows one of your accounts")
+    .operation_id("getAccount")
+    .example("everyday", examples::ACCOUNT_PATH, examples::ACCOUNT)
+    .scope("accounts:read");
 
 /// Gives an account of the caller another name.
 pub const RENAME: Endpoint<Rename, Account> = Endpoint::patch("/v1/accounts/{id}")
@@ -76,12 +86,17 @@ pub const CLOSE: Endpoint<AccountPath, Account> = Endpoint::post("/v1/accounts/{
 /// The balance of one account of the caller.
 pub const BALANCE: Endpoint<BalanceAt, Balance> = Endpoint::get("/v1/accounts/{id}/balance")
     .summary("Shows an account's balance, now or as of a time")
+    .operation_id("getBalance")
+    .example("now", examples::ACCOUNT_PATH, examples::BALANCE)
     .scope("accounts:read")
     .problems(&[(422, "invalid_time")]);
 
 /// What was booked on one account of the caller in a period, as JSON or, by `Accept: text/csv`, whole as CSV.
 pub const STATEMENT: Endpoint<StatementOf, Statement> = Endpoint::get("/v1/accounts/{id}/statement")
     .summary("Shows an account's statement; `Accept: text/csv` gives it as a table")
+    .operation_id("getStatement")
+    .example("may", examples::STATEMENT_OF, examples::STATEMENT)
+    .example_as("text/csv", "table", examples::STATEMENT_OF, examples::STATEMENT_TABLE)
     .scope("accounts:read")
     .also_produces("text/csv")
     .problems(&[(422, "invalid_period"), (422, "period_too_long")]);
@@ -100,6 +115,8 @@ pub const HOLDS: Endpoint<HoldsOf, OpenHolds> = Endpoint::get("/v1/accounts/{id}
 /// Keeps money on an account of the caller for a payment to come.
 pub const PLACE_HOLD: Endpoint<NewHold, Hold> = Endpoint::post("/v1/holds")
     .summary("Keeps money for a payment to come")
+    .operation_id("placeHold")
+    .example("week", examples::NEW_HOLD, examples::HOLD)
     .scope("accounts:write")
     .idempotency_key()
     .created()
@@ -112,12 +129,17 @@ pub const PLACE_HOLD: Endpoint<NewHold, Hold> = Endpoint::post("/v1/holds")
     ]);
 
 /// A hold on an account of the caller.
-pub const FIND_HOLD: Endpoint<HoldPath, Hold> =
-    Endpoint::get("/v1/holds/{id}").summary("Shows a hold").scope("accounts:read");
+pub const FIND_HOLD: Endpoint<HoldPath, Hold> = Endpoint::get("/v1/holds/{id}")
+    .summary("Shows a hold")
+    .operation_id("getHold")
+    .example("open", examples::HOLD_PATH, examples::HOLD)
+    .scope("accounts:read");
 
 /// Pays out of a hold on an account of the caller.
 pub const CAPTURE_HOLD: Endpoint<NewCapture, Capture> = Endpoint::post("/v1/holds/{id}/capture")
     .summary("Pays out of a hold, in part or to the end")
+    .operation_id("captureHold")
+    .example("part", examples::NEW_CAPTURE, examples::CAPTURE)
     .scope("accounts:write")
     .idempotency_key()
     .created()
@@ -134,6 +156,8 @@ pub const CAPTURE_HOLD: Endpoint<NewCapture, Capture> = Endpoint::post("/v1/hold
 /// Ends a hold on an account of the caller. Voiding it again is the same, under whichever key.
 pub const VOID_HOLD: Endpoint<HoldPath, Hold> = Endpoint::post("/v1/holds/{id}/void")
     .summary("Ends a hold")
+    .operation_id("voidHold")
+    .example("voided", examples::HOLD_PATH, examples::VOIDED)
     .scope("accounts:write")
     .idempotency_key()
     .problems(&[(422, "hold_ended")]);
@@ -141,11 +165,15 @@ pub const VOID_HOLD: Endpoint<HoldPath, Hold> = Endpoint::post("/v1/holds/{id}/v
 /// The entries of one account of the caller, newest first.
 pub const ENTRIES: Endpoint<EntriesOf, List<Entry>> = Endpoint::get("/v1/accounts/{id}/entries")
     .summary("Lists what moved on an account")
+    .operation_id("listEntries")
+    .example("one", examples::ACCOUNT_PATH, examples::ENTRIES)
     .scope("accounts:read");
 
 /// Cash over the counter into anybody's account.
 pub const DEPOSIT: Endpoint<NewDeposit, Deposit> = Endpoint::post("/v1/deposits")
     .summary("Pays cash into an account")
+    .operation_id("createDeposit")
+    .example("cash", examples::NEW_DEPOSIT, examples::DEPOSIT)
     .role("teller")
     .idempotency_key()
     .created()
@@ -178,8 +206,11 @@ pub const CUSTOMERS: Endpoint<CustomersOf, List<StaffCustomer>> = Endpoint::get(
     .role("teller");
 
 /// The totals of the whole ledger.
-pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> =
-    Endpoint::get("/v1/ledger/trial-balance").summary("Adds up the whole ledger").role("auditor");
+pub const TRIAL_BALANCE: Endpoint<Empty, TrialBalance> = Endpoint::get("/v1/ledger/trial-balance")
+    .summary("Adds up the whole ledger")
+    .operation_id("getTrialBalance")
+    .example("balanced", "", examples::TRIAL_BALANCE)
+    .role("auditor");
 
 /// Moves money for a customer; the caller names the posting, so that asking again is harmless.
 pub const POST: Endpoint<NewPosting, Posted> = Endpoint::post("/internal/v1/postings")

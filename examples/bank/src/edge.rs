@@ -66,7 +66,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .authenticate(sessions)
         .passwords(passwords)
         .policy(Policy::new().front_step(NameCaller))
-        .openapi("Reference Bank", env!("CARGO_PKG_VERSION"))
+        .openapi_info(crate::openapi::info())
         .ready_check("identity's data", readable(ground.items.clone()))
         .metrics_text({
             let calls = ground.calls.clone();

@@ -16,6 +16,7 @@ mod files;
 mod ledger;
 mod logging;
 mod name_caller;
+mod openapi;
 mod parts;
 mod progress;
 mod run;

@@ -2,6 +2,7 @@
 
 use bank_sdk::{Api, Empty, Endpoint, List};
 
+use crate::examples;
 use crate::wire::{
     Credentials, CurrentSession, Customer, CustomerPath, JwkSet, Me, Named, NewCustomer, NewPassword, PageOf,
     Refresh, SessionPath, SessionTokens, SessionView, UsedSessions,
@@ -11,6 +12,7 @@ use crate::wire::{
 #[must_use]
 pub fn api() -> Api {
     Api::new("identity")
+        .description("Customers, their sessions, and the keys of access tokens.")
         .endpoint(REGISTER.declare())
         .endpoint(SIGN_IN.declare())
         .endpoint(REFRESH.declare())
@@ -30,6 +32,8 @@ pub fn api() -> Api {
 /// Registers a customer.
 pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/customers")
     .summary("Registers a customer")
+    .operation_id("registerCustomer")
+    .example("nora", examples::NEW_CUSTOMER, examples::CUSTOMER)
     .public()
     .created()
     .limit_class("registration")
@@ -37,11 +41,23 @@ pub const REGISTER: Endpoint<NewCustomer, Customer> = Endpoint::post("/v1/custom
 
 /// Opens a session for whoever proved name and password at the gateway.
 pub const SIGN_IN: Endpoint<Credentials, SessionTokens> =
-    Endpoint::post("/v1/sessions").summary("Signs in").login().created().limit_class("login");
+    Endpoint::post("/v1/sessions")
+        .summary("Signs in")
+        .operation_id("signIn")
+        .description(
+            "User name and password come in the body or by HTTP Basic. The answer has an access token for programs, and sets \
+             the session cookie for browsers.",
+        )
+        .example("nora", examples::CREDENTIALS, examples::TOKENS)
+        .login()
+        .created()
+        .limit_class("login");
 
 /// New tokens for the refresh token, which can be used once.
 pub const REFRESH: Endpoint<Refresh, SessionTokens> = Endpoint::post("/v1/sessions/refresh")
     .summary("Renews a session's tokens")
+    .operation_id("refreshSession")
+    .example("nora", examples::REFRESH, examples::TOKENS)
     .public()
     .limit_class("login")
     .problems(&[(401, "invalid_refresh_token"), (401, "session_ended")]);
@@ -74,15 +90,25 @@ pub const CHANGE_PASSWORD: Endpoint<NewPassword, Empty> = Endpoint::put("/v1/me/
     .problems(&[(403, "wrong_password"), (422, "invalid_password"), (429, "too_many_failures")]);
 
 /// Ends the caller's session.
-pub const SIGN_OUT: Endpoint<Empty, Empty> =
-    Endpoint::delete("/v1/sessions/current").summary("Signs out").authenticated().no_content();
+pub const SIGN_OUT: Endpoint<Empty, Empty> = Endpoint::delete("/v1/sessions/current")
+    .summary("Signs out")
+    .operation_id("signOut")
+    .authenticated()
+    .no_content();
 
 /// Who the caller is.
-pub const ME: Endpoint<Empty, Me> = Endpoint::get("/v1/me").summary("Shows who you are").scope("profile");
+pub const ME: Endpoint<Empty, Me> = Endpoint::get("/v1/me")
+    .summary("Shows who you are")
+    .operation_id("getMe")
+    .example("nora", "", examples::ME)
+    .scope("profile");
 
 /// The public keys of access tokens.
-pub const JWKS: Endpoint<Empty, JwkSet> =
-    Endpoint::get("/.well-known/jwks.json").summary("The public keys of access tokens").public();
+pub const JWKS: Endpoint<Empty, JwkSet> = Endpoint::get("/.well-known/jwks.json")
+    .summary("The public keys of access tokens")
+    .operation_id("getKeys")
+    .example("one", "", examples::KEYS)
+    .public();
 
 /// A customer by the whole user name.
 pub const BY_USERNAME: Endpoint<Named, Customer> = Endpoint::get("/internal/v1/customers")

@@ -78,7 +78,7 @@ impl Passwords {
 
 /// Whether a password may be taken: 10 to 128 characters in its one spelling, none of them a control character.
 pub(crate) fn is_acceptable(password: &str) -> bool {
-    opaque_string(password).is_some_and(|password| (10..=128).contains(&password.chars().count()))
+    opaque_string(password).is_some_and(|password| PASSWORD_LENGTH.contains(&password.chars().count()))
 }
 
 /// What is said of one that may not.

@@ -13,7 +13,7 @@ use crate::SCOPES;
 use crate::password::{WANTED, is_acceptable};
 use crate::service::Identity;
 use crate::user::{User, customer_key, is_username, staff_key, user_key};
-use crate::wire::{Customer, NewCustomer};
+use crate::wire::{Customer, EMAIL_LENGTH, NAME_LENGTH, NewCustomer};
 
 /// A user to be made.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
         ("password", is_acceptable(user.password), WANTED),
         (
             "name",
-            (1..=80).contains(&user.name.chars().count()) && is_printable(user.name),
+            NAME_LENGTH.contains(&user.name.chars().count()) && is_printable(user.name),
             "must have 1 to 80 printable characters",
         ),
         ("email", is_email(user.email), "must be an email address"),
@@ -117,7 +117,8 @@ pub(crate) fn check_password(password: &str) -> Result<(), Problem> {
 
 /// Whether mail could be sent there at all; whether it arrives, only mail can tell.
 fn is_email(text: &str) -> bool {
-    let plain = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let plain =
+        EMAIL_LENGTH.contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
     plain
         && text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty()

@@ -16,7 +16,7 @@ use bank_stores::{Consistency, Items, ItemsExt, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::session::Session;
-use crate::wire::Customer;
+use crate::wire::{Customer, USERNAME_LENGTH};
 
 /// Somebody who can sign in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ pub(crate) fn staff_key(username: &str) -> Key {
 /// `^[a-z0-9][a-z0-9._-]{2,31}$`
 pub(crate) fn is_username(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (3..=32).contains(&text.len())
+    USERNAME_LENGTH.contains(&text.len())
         && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte))
         && text.bytes().next().is_some_and(plain)
 }

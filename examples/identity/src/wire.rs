@@ -1,11 +1,21 @@
 //! What goes over the wire.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use bank_sdk::Limit;
 use bank_stores::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// How long a user name may be, in characters.
+pub const USERNAME_LENGTH: RangeInclusive<usize> = 3..=32;
+/// How long a password may be, in characters.
+pub const PASSWORD_LENGTH: RangeInclusive<usize> = 10..=128;
+/// How long a customer's name may be, in characters.
+pub const NAME_LENGTH: RangeInclusive<usize> = 1..=80;
+/// How long an email address may be, in bytes.
+pub const EMAIL_LENGTH: RangeInclusive<usize> = 3..=254;
 
 /// Text that never shows in `Debug`: a password, a token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,16 +53,16 @@ impl fmt::Debug for Secret {
 #[schemars(deny_unknown_fields)]
 pub struct NewCustomer {
     /// 3 to 32 of `a-z 0-9 . _ -`, a letter or digit first.
-    #[schemars(length(min = 3, max = 32), regex(pattern = "^[a-z0-9][a-z0-9._-]*$"))]
+    #[schemars(length(min = *USERNAME_LENGTH.start(), max = *USERNAME_LENGTH.end()), regex(pattern = "^[a-z0-9][a-z0-9._-]*$"))]
     pub username: String,
     /// 10 to 128 characters, none of them a control character. How a keyboard composes letters makes no difference.
-    #[schemars(extend("minLength" = 10, "maxLength" = 128))]
+    #[schemars(extend("minLength" = PASSWORD_LENGTH.start(), "maxLength" = PASSWORD_LENGTH.end()))]
     pub password: Secret,
     /// What the customer is called, 1 to 80 characters.
-    #[schemars(length(min = 1, max = 80))]
+    #[schemars(length(min = *NAME_LENGTH.start(), max = *NAME_LENGTH.end()))]
     pub name: String,
     /// Where the customer is reached.
-    #[schemars(length(min = 3, max = 254), extend("format" = "email"))]
+    #[schemars(length(min = *EMAIL_LENGTH.start(), max = *EMAIL_LENGTH.end()), extend("format" = "email"))]
     pub email: String,
 }
 

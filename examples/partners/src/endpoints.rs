@@ -2,12 +2,14 @@
 
 use bank_sdk::{Api, Empty, Endpoint};
 
-use crate::wire::{Inbox, Notification, NotificationPath, PageOf, ReadBefore};
+use crate::examples;
+use crate::wire::{Inbox, Notification, NotificationPath, PageOf, ReadBefore, TransferChange};
 
 /// What the service offers.
 #[must_use]
 pub fn api() -> Api {
     Api::new("partners")
+        .description("What the bank tells its customers: notifications, kept and live.")
         .endpoint(LIST.declare())
         .endpoint(READ.declare())
         .endpoint(READ_BEFORE.declare())
@@ -15,12 +17,17 @@ pub fn api() -> Api {
 }
 
 /// The caller's notifications, newest first, and how many of all are unread.
-pub const LIST: Endpoint<PageOf, Inbox> =
-    Endpoint::get("/v1/notifications").summary("Lists what you were told").scope("notifications:read");
+pub const LIST: Endpoint<PageOf, Inbox> = Endpoint::get("/v1/notifications")
+    .summary("Lists what you were told")
+    .operation_id("listNotifications")
+    .example("one", "", examples::NOTIFICATIONS)
+    .scope("notifications:read");
 
 /// Marks one of them as read; doing it again changes nothing.
 pub const READ: Endpoint<NotificationPath, Notification> = Endpoint::post("/v1/notifications/{id}/read")
     .summary("Marks a notification as read")
+    .operation_id("markNotificationRead")
+    .example("read", examples::NOTIFICATION_PATH, examples::NOTIFICATION)
     .scope("notifications:read")
     .idempotent();
 
@@ -36,6 +43,14 @@ pub const READ_BEFORE: Endpoint<ReadBefore, Empty> = Endpoint::post("/v1/notific
 /// ten seconds, comes an event named `ping`: a reader who hears nothing for longer has lost the connection.
 pub const EVENTS: Endpoint<Empty, Notification> = Endpoint::get("/v1/events")
     .summary("Streams what happens to you")
+    .operation_id("streamEvents")
+    .description(
+        "Server-sent events. A stream ends after ten minutes at the latest; open it again with the last `id` as \
+         `Last-Event-ID`, and nothing is missed.",
+    )
+    .event::<TransferChange>("transfer")
+    .event::<Notification>("notification")
+    .example_as("text/event-stream", "received", "", examples::STREAM)
     .scope("notifications:read")
     .stream("text/event-stream")
     .problems(&[(429, "too_many_streams")]);

@@ -15,12 +15,7 @@ use crate::drive::{Begun, Outcome};
 use crate::resume::ToDo;
 use crate::rows::{ANSWER_KEPT, KeyRow, State, Stored};
 use crate::service::Transactions;
-use crate::wire::{Direction, NewTransfer, Transfer};
-
-/// The longest reference, in characters.
-const MAX_REFERENCE: usize = 140;
-/// What cannot be an account's id is refused from this length on, and not stored.
-const MAX_ACCOUNT: usize = 128;
+use crate::wire::{Direction, MAX_ACCOUNT, MAX_REFERENCE, NewTransfer, Transfer};
 
 impl Transactions {
     pub(crate) async fn create(self: Arc<Self>, call: Call<NewTransfer>) -> Result<Reply<Transfer>, Problem> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bank_sdk::events::{EventList, EventsAfter, POSITION_LOST};
 use bank_sdk::{Api, Endpoint, List};
 
+use crate::examples;
 use crate::wire::{
     Approval, ApprovalsOf, Decision, NewReversalProposal, NewStatusProposal, NewTransfer, Payee, PayeePath,
     PayeesOf, Proposed, Transfer, TransferPath, TransfersOf,
@@ -14,6 +15,7 @@ use crate::wire::{
 #[must_use]
 pub fn api() -> Api {
     Api::new("transactions")
+        .description("Transfers between accounts, and whom to pay.")
         .endpoint(CREATE.declare())
         .endpoint(FIND.declare())
         .endpoint(LIST.declare())
@@ -31,6 +33,14 @@ pub fn api() -> Api {
 /// Sends money.
 pub const CREATE: Endpoint<NewTransfer, Transfer> = Endpoint::post("/v1/transfers")
     .summary("Sends money")
+    .operation_id("createTransfer")
+    .description(
+        "The answer is 201 whenever the bank has taken the transfer on. Look at its `status`: a transfer that the bank did \
+         not make is `rejected`, with a `code` such as `insufficient_funds`. One that is still `pending` after five \
+         seconds ends by itself; `GET /v1/transfers/{id}` and `GET /v1/events` tell how.",
+    )
+    .example("completed", examples::NEW_TRANSFER, examples::TRANSFER)
+    .example("rejected", examples::NEW_TRANSFER, examples::REJECTED)
     .scope("transfers:write")
     .idempotency_key()
     .created()
@@ -44,22 +54,32 @@ pub const CREATE: Endpoint<NewTransfer, Transfer> = Endpoint::post("/v1/transfer
     ]);
 
 /// One transfer, for whoever sent or received it.
-pub const FIND: Endpoint<TransferPath, Transfer> =
-    Endpoint::get("/v1/transfers/{id}").summary("Shows a transfer").scope("transfers:read");
+pub const FIND: Endpoint<TransferPath, Transfer> = Endpoint::get("/v1/transfers/{id}")
+    .summary("Shows a transfer")
+    .operation_id("getTransfer")
+    .example("completed", examples::TRANSFER_PATH, examples::TRANSFER)
+    .scope("transfers:read");
 
 /// The caller's transfers, newest first; those of one account where it is named.
-pub const LIST: Endpoint<TransfersOf, List<Transfer>> =
-    Endpoint::get("/v1/transfers").summary("Lists your transfers").scope("transfers:read");
+pub const LIST: Endpoint<TransfersOf, List<Transfer>> = Endpoint::get("/v1/transfers")
+    .summary("Lists your transfers")
+    .operation_id("listTransfers")
+    .example("one", "", examples::TRANSFERS)
+    .scope("transfers:read");
 
 /// Who would be paid, by user name. Exact matches only.
 pub const PAYEES: Endpoint<PayeesOf, List<Payee>> = Endpoint::get("/v1/payees")
     .summary("Finds whom to pay by user name")
+    .operation_id("findPayees")
+    .example("bob", r#"{"username":"bob"}"#, examples::PAYEES)
     .scope("payees:read")
     .limit_class("lookup");
 
 /// Who would be paid, by account.
 pub const PAYEE: Endpoint<PayeePath, Payee> = Endpoint::get("/v1/payees/{account}")
     .summary("Shows whose account would be paid")
+    .operation_id("getPayee")
+    .example("bob", examples::PAYEE_PATH, examples::PAYEE)
     .scope("payees:read")
     .limit_class("lookup");
 

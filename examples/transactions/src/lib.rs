@@ -22,6 +22,7 @@
 //! Without its default feature `service` the crate is just its endpoints and wire types.
 
 pub mod endpoints;
+mod examples;
 pub mod wire;
 
 #[cfg(feature = "service")]

@@ -6,13 +6,14 @@ export function wireFilter(operations) {
   const words = operations.map(({ id, method, path, operation }) => ({
     id,
     text: [
+      id,
       method,
       path,
       operation.summary,
       operation.description,
       operation.tags,
-      operation['x-bank-scopes'],
       JSON.stringify(operation.security ?? ''),
+      JSON.stringify(operation['x-bank-access'] ?? ''),
     ]
       .join(' ')
       .toLowerCase(),
@@ -29,6 +30,8 @@ export function wireFilter(operations) {
     document
       .querySelectorAll('.group, .toc-group')
       .forEach((group) => (group.hidden = !group.querySelector('article:not([hidden]), li:not([hidden])')));
+    // Who looks for a call does not want to read past the guide.
+    document.querySelectorAll('#guide, #schemas, .toc-guide').forEach((part) => (part.hidden = sought.length > 0));
     byId('filter-count').textContent = sought.length
       ? `${count} of ${words.length} calls`
       : `${words.length} calls. Press / to search.`;
@@ -38,7 +41,8 @@ export function wireFilter(operations) {
 }
 
 addEventListener('keydown', (event) => {
-  if (event.key !== '/' || event.target.matches('input, textarea, select')) return;
+  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches('input, textarea, select')) return;
   event.preventDefault();
   byId('filter').focus();
 });

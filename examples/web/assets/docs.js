@@ -1,226 +1,148 @@
-// Renders /openapi.json (OpenAPI 3.1), grouped by tag.
+// Renders /openapi.json (OpenAPI 3.1): the guide, the calls by tag, and the schemas.
 
-import { csrfToken, get } from '/assets/api.js';
-import { byId, el, failed } from '/assets/dom.js';
+import { wireCredential } from '/assets/docs-credential.js';
 import { wireFilter } from '/assets/docs-filter.js';
+import { inline, sections } from '/assets/docs-markdown.js';
+import { badge, breakable, lazy, operationView } from '/assets/docs-operation.js';
+import { byId, el } from '/assets/dom.js';
 import { resolver, schemaView } from '/assets/schema.js';
-import { tryForm } from '/assets/try.js';
 
 const methods = ['get', 'post', 'put', 'patch', 'delete'];
+/** How to open what a link of the page leads to, by its id. */
+const openers = new Map();
 
 async function start() {
-  showSession();
-  const box = byId('operations');
+  let spec;
   try {
-    const spec = await get('/openapi.json');
-    render(spec);
-    box.removeAttribute('aria-busy');
-    document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+    const response = await fetch('/openapi.json');
+    if (!response.ok) throw new Error(`the answer was ${response.status}`);
+    spec = await response.json();
   } catch (error) {
-    failed(box, error, start);
+    byId('operations').replaceChildren(
+      el(
+        'div',
+        { class: 'notice', role: 'alert' },
+        el('p', {}, `/openapi.json cannot be loaded: ${error.message}.`),
+        el('button', { class: 'button small', type: 'button', onclick: start }, 'Try again'),
+      ),
+    );
+    return;
   }
+  await render(spec);
+  followHash();
 }
 
-function showSession() {
-  byId('credentials-session').textContent = csrfToken()
-    ? 'Calls are made with the session you have in this tab.'
-    : 'You are not signed in in this tab. Sign in to the bank first, or paste an access token below.';
-}
-document.addEventListener('session-changed', showSession);
+/** Lets the browser draw and take input between two parts of the work. */
+const pause = () => new Promise((resolve) => setTimeout(resolve));
 
-function render(spec) {
+function followHash() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  if (openers.has(id)) openers.get(id)();
+  else if (id) document.getElementById(id)?.scrollIntoView();
+}
+
+async function render(spec) {
   const resolve = resolver(spec);
-  byId('docs-title').textContent = spec.info?.title
-    ? `${spec.info.title} API`.replace(/ API API$/i, ' API')
-    : 'API reference';
-  byId('docs-about').replaceChildren(
-    [spec.info?.description ?? spec.info?.summary, spec.info?.version && `Version ${spec.info.version}`]
-      .filter(Boolean)
-      .join(' · '),
+  const { title, version, license } = spec.info;
+  byId('docs-about').textContent = [title, `version ${version}`, license?.name].filter(Boolean).join(' · ');
+  const guide = sections(spec.info.description ?? '');
+  byId('guide').replaceChildren(...guide.map(guideView));
+  const groups = grouped(spec, resolve);
+  const operations = groups.flatMap((group) => group.operations);
+  await pause();
+  byId('toc').replaceChildren(
+    tocGroup('Guide', 'toc-guide', guide.filter(({ id }) => id).map(guideItem)),
+    ...groups.map(({ name, operations }) => tocGroup(capital(name), '', operations.map(tocItem))),
   );
+  byId('operations').replaceChildren();
+  for (const group of groups) {
+    await pause();
+    byId('operations').append(groupView(group));
+  }
+  for (const { id, open } of operations) openers.set(id, open);
+  await pause();
+  byId('schemas').replaceChildren(...schemasView(spec, resolve));
+  wireFilter(operations);
+  byId('operations').removeAttribute('aria-busy');
+}
 
-  const groups = new Map((spec.tags ?? []).map((tag) => [tag.name, { about: tag.description, operations: [] }]));
+function guideView({ id, title, nodes }) {
+  return el('section', { class: 'prose', id: id || null }, title ? el('h2', {}, title) : null, nodes);
+}
+
+/** The calls by their first tag, in the order of the tags. */
+function grouped(spec, resolve) {
+  const groups = new Map((spec.tags ?? []).map(({ name, description }) => [name, { name, description, operations: [] }]));
   for (const [path, rawItem] of Object.entries(spec.paths ?? {})) {
     const item = resolve(rawItem);
     for (const method of methods.filter((name) => item[name])) {
       const operation = item[method];
       const parameters = merge(item.parameters, operation.parameters, resolve);
-      const tag = operation.tags?.[0] ?? operation['x-bank-service'] ?? 'Other';
-      if (!groups.has(tag)) groups.set(tag, { operations: [] });
+      const tag = operation.tags?.[0] ?? 'other';
+      if (!groups.has(tag)) groups.set(tag, { name: tag, operations: [] });
       const id = operation.operationId ?? `${method}${path}`.replace(/[^\w]+/g, '-');
-      groups.get(tag).operations.push({ id, method, path, operation, parameters, spec, resolve });
+      groups.get(tag).operations.push({ id, method, path, operation, parameters, resolve });
     }
   }
-
-  const used = [...groups].filter(([, group]) => group.operations.length);
-  byId('operations').replaceChildren(
-    ...used.map(([name, group]) =>
-      el(
-        'section',
-        { class: 'group', 'aria-label': name },
-        el('h2', { class: 'group-title' }, title(name)),
-        group.about ? el('p', { class: 'muted' }, group.about) : null,
-        group.operations.map(operationView),
-      ),
-    ),
-  );
-  byId('toc').replaceChildren(
-    ...used.map(([name, group]) =>
-      el(
-        'section',
-        { class: 'toc-group' },
-        el('h2', {}, title(name)),
-        el(
-          'ul',
-          {},
-          group.operations.map(({ id, method, path }) =>
-            el(
-              'li',
-              { dataset: { for: id } },
-              el('a', { href: `#${id}` }, badge(method), el('span', { class: 'path' }, breakable(path))),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
-  wireFilter(used.flatMap(([, group]) => group.operations));
+  return [...groups.values()].filter(({ operations }) => operations.length);
 }
-
-const title = (name) => name.charAt(0).toUpperCase() + name.slice(1);
-const badge = (method) => el('span', { class: 'method', dataset: { method } }, method.toUpperCase());
-// A long path breaks after its slashes, not within a word.
-const breakable = (path) => path.split(/(?<=\/)/).flatMap((part) => [part, el('wbr')]);
 
 function merge(shared = [], own = [], resolve) {
   const all = new Map();
-  for (const parameter of [...shared, ...own].map(resolve)) all.set(`${parameter.in} ${parameter.name}`, parameter);
+  for (const parameter of [...shared, ...own].map((each) => resolve(each)))
+    all.set(`${parameter.in} ${parameter.name}`, parameter);
   return [...all.values()];
 }
 
-function operationView(entry) {
-  const { id, method, path, operation, parameters, resolve } = entry;
-  const body = resolve(operation.requestBody);
-  const trial = el('details', { class: 'try' }, el('summary', {}, 'Try it'));
-  trial.addEventListener('toggle', () => trial.children.length === 1 && trial.append(tryForm(entry)));
+const capital = (name) => name.charAt(0).toUpperCase() + name.slice(1);
+
+function groupView({ name, description, operations }) {
   return el(
-    'article',
-    { class: 'panel operation', id, 'aria-labelledby': `${id}-title` },
-    el(
-      'header',
-      { class: 'operation-head' },
-      el('h3', { id: `${id}-title` }, operation.summary || `${method.toUpperCase()} ${path}`),
-      el(
-        'p',
-        { class: 'operation-path' },
-        badge(method),
-        el('code', {}, breakable(path)),
-        el('a', { class: 'anchor', href: `#${id}`, 'aria-label': `Link to ${operation.summary || path}` }, '#'),
-      ),
-    ),
-    operation.deprecated ? el('p', { class: 'notice' }, 'Deprecated.') : null,
-    paragraphs(operation.description),
-    facts(entry),
-    parameters.length
-      ? part(
-          'Parameters',
-          el(
-            'ul',
-            { class: 'properties' },
-            parameters.map((parameter) =>
-              schemaView({
-                name: parameter.name,
-                schema: parameter.schema ?? {},
-                required: parameter.required,
-                note: parameter.in,
-                about: parameter.description,
-                resolve,
-              }),
-            ),
-          ),
-        )
-      : null,
-    body ? part('Request body', ...contents(body, resolve)) : null,
-    part(
-      'Responses',
-      ...Object.entries(operation.responses ?? {}).map(([status, raw]) => response(status, resolve(raw), resolve)),
-    ),
-    trial,
+    'section',
+    { class: 'group', 'aria-labelledby': `group-${name}` },
+    el('h2', { class: 'group-title', id: `group-${name}` }, capital(name)),
+    description ? el('p', { class: 'muted' }, inline(description)) : null,
+    operations.map(operationView),
   );
 }
 
-const part = (name, ...children) => el('section', { class: 'part' }, el('h4', {}, name), ...children);
-
-function paragraphs(text) {
-  if (!text) return null;
-  return el(
-    'div',
-    { class: 'about' },
-    text.split(/\n\s*\n/).map((paragraph) =>
-      el(
-        'p',
-        {},
-        paragraph
-          .split(/(`[^`]+`)/)
-          .map((piece) => (/^`.+`$/.test(piece) ? el('code', {}, piece.slice(1, -1)) : piece)),
-      ),
-    ),
-  );
-}
-
-/** Who may call, and whatever else the bank says of a call in its x-bank-… fields. */
-function facts({ operation, spec }) {
-  const fact = (name, value) => el('div', {}, el('dt', {}, name), el('dd', {}, value));
-  const security = operation.security ?? spec.security;
-  const rows = [];
-  if (security) {
-    const ways = security.map(
-      (way) =>
-        Object.entries(way)
-          .map(([scheme, scopes]) => scheme + (scopes.length ? ` (${scopes.join(', ')})` : ''))
-          .join(' and ') || 'none',
+function schemasView(spec, resolve) {
+  const views = Object.keys(spec.components?.schemas ?? {}).map((name) => {
+    const id = `schema-${name}`;
+    const details = el('details', { class: 'schema', id }, el('summary', { class: 'property-head' }, el('code', {}, name)));
+    const fill = lazy(details, () =>
+      el('ul', { class: 'properties' }, schemaView({ schema: { $ref: `#/components/schemas/${name}` }, resolve })),
     );
-    rows.push(fact('Credentials', security.length ? [...new Set(ways)].join(' or ') : 'none needed'));
-  }
-  for (const [key, value] of Object.entries(operation)) {
-    if (!key.startsWith('x-bank-') || value === null || (Array.isArray(value) && !value.length)) continue;
-    rows.push(fact(title(key.slice(7).replaceAll('-', ' ')), plain(value)));
-  }
-  return rows.length ? el('dl', { class: 'operation-facts' }, rows) : null;
+    openers.set(id, () => {
+      fill();
+      details.open = true;
+      details.scrollIntoView();
+    });
+    return details;
+  });
+  return [el('h2', { class: 'group-title', id: 'schemas-title' }, 'Schemas'), el('div', { class: 'panel schemas' }, views)];
 }
 
-function plain(value) {
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (Array.isArray(value)) return value.map(plain).join(', ');
-  if (value && typeof value === 'object')
-    return Object.entries(value)
-      .map(([key, each]) => `${key.replaceAll('_', ' ')} ${plain(each)}`)
-      .join(', ');
-  return String(value);
+function tocGroup(title, kind, items) {
+  return el('section', { class: `toc-group ${kind}` }, el('h2', {}, title), el('ul', {}, items));
 }
 
-function contents({ content = {}, description }, resolve) {
-  return [
-    description ? el('p', { class: 'muted' }, description) : null,
-    ...Object.entries(content).map(([type, media]) =>
-      el(
-        'div',
-        {},
-        el('p', { class: 'small-print' }, type),
-        media.schema ? el('ul', { class: 'properties' }, schemaView({ schema: media.schema, resolve })) : null,
-      ),
-    ),
-  ].filter(Boolean);
+function guideItem({ id, title }) {
+  return el('li', {}, el('a', { href: `#${id}` }, title));
 }
 
-function response(status, answer, resolve) {
-  const inner = contents({ content: answer.content }, resolve);
-  const head = [
-    el('span', { class: 'status', dataset: { kind: String(status)[0] } }, status),
-    el('span', {}, answer.description ?? ''),
-  ];
-  if (!inner.length) return el('p', { class: 'response' }, head);
-  return el('details', { class: 'response', open: String(status)[0] === '2' }, el('summary', {}, head), inner);
+function tocItem({ id, method, path }) {
+  return el(
+    'li',
+    { dataset: { for: id } },
+    el('a', { href: `#${id}` }, badge(method), el('span', { class: 'path' }, breakable(path))),
+  );
 }
 
+addEventListener('hashchange', followHash);
+// A link to where one already is opens it again.
+document.addEventListener('click', ({ target }) => {
+  if (target.closest?.('a')?.getAttribute('href') === location.hash) followHash();
+});
+wireCredential();
 start();

@@ -1,5 +1,6 @@
 // JSON Schema 2020-12, as a reader wants to see it: name, type, what it means, and what is inside.
 
+import { inline } from '/assets/docs-markdown.js';
 import { el } from '/assets/dom.js';
 
 /** Follows $ref within one document. Siblings of a $ref count too, as 2020-12 has it. */
@@ -31,7 +32,7 @@ export function schemaView({ name, schema, required, note, about, resolve, seen 
   ];
   const limits = constraints(full);
   const description = [
-    text ? el('p', { class: 'property-about' }, text) : null,
+    text ? el('p', { class: 'property-about' }, inline(text)) : null,
     limits ? el('p', { class: 'property-about mono' }, limits) : null,
   ];
   if (!inner.length) return el('li', { class: 'property' }, el('p', { class: 'property-head' }, head), description);
@@ -56,6 +57,9 @@ function children(schema, resolve, seen) {
     rows.push(schemaView({ name, schema: property, required: required.has(name), resolve, seen }));
   if (schema.items && interesting(resolve(schema.items)))
     rows.push(schemaView({ name: 'each', schema: schema.items, resolve, seen }));
+  // A text that has a form of its own, such as JSON or a stream of events.
+  if (schema.contentSchema)
+    rows.push(schemaView({ name: 'content', schema: schema.contentSchema, note: schema.contentMediaType, resolve, seen }));
   for (const [word, variants] of [
     ['one of', schema.oneOf],
     ['any of', schema.anyOf],
@@ -67,7 +71,7 @@ function children(schema, resolve, seen) {
       rows.push(...children(resolve(real[0]), resolve, refName(real[0]) ? [...seen, refName(real[0])] : seen));
     else
       for (const variant of real)
-        rows.push(schemaView({ name: variant.title ?? word, schema: variant, resolve, seen }));
+        rows.push(schemaView({ name: variant.title ?? (variant.const === undefined ? word : String(variant.const)), schema: variant, resolve, seen }));
   }
   if (schema.additionalProperties?.type || schema.additionalProperties?.$ref)
     rows.push(schemaView({ name: '(any name)', schema: schema.additionalProperties, resolve, seen }));
@@ -83,6 +87,7 @@ function typeName(schema, resolve) {
   let text;
   if (full.const !== undefined) text = JSON.stringify(full.const);
   else if (full.enum) text = full.enum.map((value) => JSON.stringify(value)).join(' | ');
+  else if (variants?.every((variant) => variant.title && !variant.$ref)) text = variants.map(({ title }) => title).join(' | ');
   else if (variants) text = variants.map((variant) => typeName(variant, resolve)).join(' | ');
   else if (full.type === 'array') text = `array of ${typeName(full.items ?? {}, resolve)}`;
   else text = [full.type ?? (full.properties ? 'object' : 'any')].flat().join(' | ');
@@ -103,36 +108,7 @@ function constraints(schema) {
     ['default', 'default'],
   ];
   return shown
-    .filter(([key]) => schema[key] !== undefined)
+    .filter(([key]) => schema[key] !== undefined && schema[key] !== null)
     .map(([key, label]) => `${label} ${JSON.stringify(schema[key])}`)
     .join(' · ');
-}
-
-/** A value that fits: the schema's own example where it gives one, else the plainest thing of its type. */
-export function example(schema, resolve, name = '', depth = 0) {
-  const full = resolve(schema) ?? {};
-  if (full.examples?.length) return full.examples[0];
-  for (const key of ['example', 'const', 'default']) if (full[key] !== undefined) return full[key];
-  if (full.enum) return full.enum[0];
-  const variants = full.oneOf ?? full.anyOf ?? (full.allOf?.length === 1 ? full.allOf : null);
-  if (variants)
-    return example(variants.find((variant) => resolve(variant).type !== 'null') ?? {}, resolve, name, depth);
-  const type = [full.type ?? (full.properties ? 'object' : 'string')].flat().find((each) => each !== 'null');
-  if (type === 'object') {
-    if (depth > 5) return {};
-    const required = new Set(full.required ?? []);
-    // An optional field is left out unless the schema says what would go there.
-    const kept = Object.entries(full.properties ?? {}).filter(
-      ([key, property]) => required.has(key) || resolve(property).examples,
-    );
-    return Object.fromEntries(kept.map(([key, property]) => [key, example(property, resolve, key, depth + 1)]));
-  }
-  if (type === 'array') return full.items && depth < 5 ? [example(full.items, resolve, name, depth + 1)] : [];
-  if (type === 'integer' || type === 'number') return full.minimum ?? 1;
-  if (type === 'boolean') return false;
-  return (
-    { 'date-time': new Date().toISOString(), email: 'someone@example.com', uri: 'https://example.com/' }[full.format] ??
-    { amount: '10.00', currency: 'EUR' }[name] ??
-    ''
-  );
 }

@@ -1,8 +1,9 @@
 // "Try it": a real call to this bank, made from the form of one operation.
 
-import { beginSession, csrfToken, endSession } from '/assets/api.js';
-import { byId, el } from '/assets/dom.js';
-import { example } from '/assets/schema.js';
+import { copyButton } from '/assets/docs-copy.js';
+import { accessToken, csrfToken } from '/assets/docs-credential.js';
+import { example, isKey, needsToken, sample } from '/assets/docs-samples.js';
+import { el } from '/assets/dom.js';
 
 let forms = 0;
 
@@ -20,45 +21,55 @@ export function tryForm({ method, path, operation, parameters, resolve }) {
       required: parameter.required,
     });
     inputs.push({ parameter, input });
-    return el(
-      'div',
-      { class: 'field' },
-      el(
-        'label',
-        { for: id },
-        parameter.name,
-        ' ',
-        el('span', { class: 'muted' }, parameter.in + (parameter.required ? ', required' : '')),
-      ),
-      input,
-    );
+    return field(id, parameter.name, parameter.in + (parameter.required ? ', required' : ', optional'), input);
   };
-
-  const isKey = (parameter) => parameter.in === 'header' && parameter.name.toLowerCase() === 'idempotency-key';
-  const key = parameters.find(isKey);
+  // The page itself knows the session's token.
+  const isOwn = (parameter) => parameter.in === 'header' && parameter.name.toLowerCase() === 'x-csrf-token';
   const fields = parameters
-    .filter((parameter) => ['path', 'query', 'header'].includes(parameter.in) && !isKey(parameter))
-    .map((parameter) =>
-      add(parameter, parameter.example ?? (parameter.required ? resolve(parameter.schema)?.examples?.[0] : undefined)),
-    );
-  if (key) fields.push(add(key, `"${crypto.randomUUID()}"`));
+    .filter((parameter) => ['path', 'query'].includes(parameter.in))
+    .map((parameter) => add(parameter));
+  for (const parameter of parameters.filter((each) => each.in === 'header' && !isOwn(each)))
+    fields.push(add(parameter, isKey(parameter) ? `"${crypto.randomUUID()}"` : ''));
 
   const [type, media] = Object.entries(resolve(operation.requestBody)?.content ?? {})[0] ?? [];
   let body = null;
   if (type) {
-    const sample =
-      media.example ?? Object.values(media.examples ?? {})[0]?.value ?? example(media.schema ?? {}, resolve);
+    const value = Object.values(media.examples ?? {})[0]?.value ?? example(media.schema ?? {}, resolve);
     body = el('textarea', { id: `${prefix}-body`, class: 'mono', rows: '7', spellcheck: 'false' });
-    body.value = typeof sample === 'string' ? sample : JSON.stringify(sample, null, 2);
-    fields.push(
-      el('div', { class: 'field' }, el('label', { for: body.id }, 'Body ', el('span', { class: 'muted' }, type)), body),
-    );
+    body.value = JSON.stringify(value, null, 2);
+    fields.push(field(body.id, 'Body', type, body));
   }
+  const types = answerTypes(operation, resolve);
+  let accept = null;
+  if (types.length > 1) {
+    accept = el('select', { id: `${prefix}-accept` }, types.map((each) => el('option', {}, each)));
+    fields.push(field(accept.id, 'Answer as', 'Accept', accept));
+  }
+
+  const build = () => {
+    const request = { method, path, headers: [], body: body?.value, type, bearer: needsToken(operation) };
+    const query = new URLSearchParams();
+    for (const { parameter, input } of inputs) {
+      const value = input.value.trim();
+      if (parameter.in === 'path') request.path = request.path.replace(`{${parameter.name}}`, encodeURIComponent(value));
+      else if (value && parameter.in === 'query') query.append(parameter.name, value);
+      else if (value) request.headers.push([parameter.name, value]);
+    }
+    if (query.size) request.path += `?${query}`;
+    if (accept) request.headers.push(['Accept', accept.value]);
+    return request;
+  };
+  const asCurl = () => {
+    const { body: text, ...request } = build();
+    const url = location.origin + request.path;
+    return sample('curl', { ...request, url, body: text === undefined ? undefined : parsed(text) });
+  };
 
   const send = el('button', { class: 'button primary', type: 'submit' }, 'Send');
   const stop = el('button', { class: 'button', type: 'button', hidden: true }, 'Stop');
   const result = el('div', { class: 'result', role: 'status' });
-  const form = el('form', { class: 'try-form' }, fields, el('div', { class: 'try-actions' }, send, stop), result);
+  const actions = el('div', { class: 'try-actions' }, send, stop, copyButton('Copy as curl', asCurl));
+  const form = el('form', { class: 'try-form' }, fields, actions, result);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const abort = new AbortController();
@@ -66,7 +77,7 @@ export function tryForm({ method, path, operation, parameters, resolve }) {
     send.disabled = true;
     stop.hidden = false;
     try {
-      await run({ method, path, inputs, type, body: body?.value, signal: abort.signal, result });
+      await run(build(), abort.signal, result);
     } finally {
       send.disabled = false;
       stop.hidden = true;
@@ -75,41 +86,43 @@ export function tryForm({ method, path, operation, parameters, resolve }) {
   return form;
 }
 
-async function run({ method, path, inputs, type, body, signal, result }) {
-  let url = path;
-  const query = new URLSearchParams();
-  const headers = new Headers();
-  for (const { parameter, input } of inputs) {
-    const value = input.value.trim();
-    if (parameter.in === 'path') url = url.replace(`{${parameter.name}}`, encodeURIComponent(value));
-    else if (value && parameter.in === 'query') query.append(parameter.name, value);
-    else if (value) headers.set(parameter.name, value);
-  }
-  if (query.size) url += `?${query}`;
-  if (body !== undefined) headers.set('Content-Type', type);
-  // Two credentials in one request would be refused: a pasted token leaves the cookie at home.
-  const bearer = byId('bearer').value.trim();
-  if (bearer) headers.set('Authorization', `Bearer ${bearer}`);
-  else if (method !== 'get' && csrfToken()) headers.set('X-CSRF-Token', csrfToken());
+function field(id, name, note, input) {
+  return el('div', { class: 'field' }, el('label', { for: id }, name, ' ', el('span', { class: 'muted' }, note)), input);
+}
 
+/** The media types of success. */
+function answerTypes(operation, resolve) {
+  const success = Object.entries(operation.responses ?? {}).find(([status]) => status.startsWith('2'));
+  return Object.keys(resolve(success?.[1])?.content ?? {});
+}
+
+async function run({ method, path, headers, body, type, bearer }, signal, result) {
+  const fields = new Headers(headers);
+  if (body !== undefined) fields.set('Content-Type', type);
+  // Two credentials in one request would be refused: a token leaves the cookie at home. So does a call that needs none.
+  const token = bearer ? await accessToken() : null;
+  if (token) fields.set('Authorization', `Bearer ${token}`);
+  else if (bearer && method !== 'get') {
+    const csrf = await csrfToken();
+    if (csrf) fields.set('X-CSRF-Token', csrf);
+  }
   const started = performance.now();
   let response;
   try {
-    response = await fetch(url, {
+    response = await fetch(path, {
       method: method.toUpperCase(),
-      headers,
+      headers: fields,
       body,
-      credentials: bearer ? 'omit' : 'same-origin',
+      credentials: token || !bearer ? 'omit' : 'same-origin',
       cache: 'no-store',
       signal,
     });
   } catch (error) {
-    result.replaceChildren(
-      el('p', { class: 'form-error' }, signal.aborted ? 'Stopped.' : `No answer: ${error.message}`),
-    );
+    const text = signal.aborted ? 'Stopped.' : `No answer: ${error.message}`;
+    result.replaceChildren(el('p', { class: 'form-error' }, text));
     return;
   }
-  const output = el('pre', { class: 'code', tabindex: '0', 'aria-label': 'Response body' });
+  const output = el('pre', { class: 'code', tabindex: '0', role: 'group', 'aria-label': 'Response body' });
   const took = el('span', { class: 'muted' });
   const time = () => (took.textContent = `${Math.round(performance.now() - started)} ms`);
   time();
@@ -127,7 +140,7 @@ async function run({ method, path, inputs, type, body, signal, result }) {
       el('summary', {}, 'Headers'),
       el(
         'pre',
-        { class: 'code', tabindex: '0', 'aria-label': 'Response headers' },
+        { class: 'code', tabindex: '0', role: 'group', 'aria-label': 'Response headers' },
         [...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n'),
       ),
     ),
@@ -146,27 +159,15 @@ async function run({ method, path, inputs, type, body, signal, result }) {
     return; // stopped, or the connection went: what came is on the page
   }
   time();
-  output.textContent = text ? pretty(text) : 'No body.';
-  follow(method, path, response, text);
+  const value = parsed(text);
+  output.textContent = text ? (typeof value === 'string' ? text : JSON.stringify(value, null, 2)) : 'No body.';
 }
 
-function pretty(text) {
+/** JSON as its value, anything else as the text that it is. */
+function parsed(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return JSON.parse(text);
   } catch {
     return text;
   }
-}
-
-/** Signing in or out here changes this tab's session, so the token must go with it. */
-function follow(method, path, response, text) {
-  if (!response.ok || !path.startsWith('/v1/sessions')) return;
-  if (method === 'delete') endSession();
-  else {
-    const token = JSON.parse(text || '{}').csrf_token;
-    if (!token) return;
-    sessionStorage.removeItem('bank.customer');
-    beginSession(token);
-  }
-  document.dispatchEvent(new Event('session-changed'));
 }

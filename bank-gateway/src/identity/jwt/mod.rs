@@ -315,7 +315,7 @@ impl Scheme for Jwt {
     }
 
     fn describe(&self) -> Option<SecurityScheme> {
-        Some(SecurityScheme::bearer("JWT"))
+        Some(SecurityScheme::bearer("JWT").described("An access token."))
     }
 
     fn is_presented(&self, request: &Request<Body>) -> bool {

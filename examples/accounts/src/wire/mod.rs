@@ -1,6 +1,7 @@
 //! What goes over the wire.
 
 use bank_sdk::Limit;
+use bank_stores::ledger::MAX_HOLD;
 use bank_stores::{Currency, Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,11 @@ pub use decided::{Decided, NewReversal, NewStatus, PostingFacts, PostingLeg, Pos
 pub use holds::{HoldsOf, OpenHold, OpenHolds};
 pub use staff::{CustomersOf, StaffCustomer};
 
+/// The longest name of an account, in characters; four bytes each fit the ledger's limit.
+pub const MAX_NAME: usize = 50;
+/// The longest reference, in characters.
+pub const MAX_REFERENCE: usize = 140;
+
 /// An account to be opened.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -26,7 +32,7 @@ pub struct NewAccount {
     pub currency: Currency,
     /// What its owner calls it, 1 to 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 50))]
+    #[schemars(length(min = 1, max = MAX_NAME))]
     pub name: Option<String>,
 }
 
@@ -176,7 +182,7 @@ pub struct NewHold {
     pub amount: Money,
     /// After how many seconds it ends by itself, up to ten years; never where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 316_224_000))]
+    #[schemars(range(min = 1, max = MAX_HOLD.as_secs()))]
     pub expires_in: Option<u64>,
 }
 

@@ -12,6 +12,11 @@ pub use approvals::{
     NewStatusProposal, Proposed, StaffMember,
 };
 
+/// The longest reference, in characters.
+pub const MAX_REFERENCE: usize = 140;
+/// What is longer than this cannot be an account's id.
+pub const MAX_ACCOUNT: usize = 128;
+
 /// Money to be sent.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -19,12 +24,13 @@ pub struct NewTransfer {
     /// From which account of the caller.
     pub from: String,
     /// To which account.
+    #[schemars(length(min = 1, max = MAX_ACCOUNT))]
     pub to: String,
     /// How much, more than nothing.
     pub amount: Money,
     /// What both sides read, at most 140 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 140))]
+    #[schemars(length(max = MAX_REFERENCE))]
     pub reference: Option<String>,
 }
 
