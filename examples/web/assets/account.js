@@ -19,6 +19,7 @@ export async function showAccount(id) {
   byId('account-id').replaceChildren(copyable(id, t('account.number')));
   byId('account-statement').href = `#statement/${id}`;
   byId('account-send').hidden = true;
+  byId('account-statement').hidden = true;
   feed.reset();
   feed.account = id;
   head(ownAccount(id));
@@ -37,6 +38,7 @@ function head(account) {
   byId('account-title').replaceChildren(isolated(accountLabel(account)));
   fit(byId('account-balance'), account.balance);
   byId('account-available').textContent = heldText(account);
+  byId('account-statement').hidden = false;
   byId('account-send').hidden = account.status !== 'open';
 }
 

@@ -32,14 +32,14 @@ function plain(text, currency) {
   return typed
     .trim()
     .replace(/^\+/, '')
-    .replace(/(?<=\d)[\s'\u2019\u066c](?=\d)/gu, '')
+    .replace(/(?<=\d)[\s'\u2019\u066c](?=\d{3}(\D|$))/gu, '')
     .replace(/\u066b/g, DECIMAL === ',' ? ',' : '.')
     .trim();
 }
 
 const grouped = (whole, sign) => (sign === '.' ? /^\d{1,3}(\.\d{2,3})*\.\d{3}$/ : /^\d{1,3}(,\d{2,3})*,\d{3}$/).test(whole);
 
-/** { whole, fraction }, { ambiguous: [without, with] } or null. */
+/** { whole, fraction }, { ambiguous: [before the sign, behind it] } or null. */
 function split(typed, decimals) {
   if (/^\d+$/.test(typed)) return { whole: typed, fraction: '' };
   if (!/^[\d.,]+$/.test(typed) || !/^\d/.test(typed) || !/\d$/.test(typed)) return null;
@@ -58,7 +58,7 @@ function split(typed, decimals) {
   if (tail.length !== 3 || last === DECIMAL) return { whole: head, fraction: tail };
   if (!grouped(typed, last)) return null;
   // 1,234: a thousand by this language's rules, and one and a bit by those of others. Without decimals only the first.
-  return decimals === 0 && last === GROUP ? { whole: head + tail, fraction: '' } : { ambiguous: [head + tail, head] };
+  return decimals === 0 && last === GROUP ? { whole: head + tail, fraction: '' } : { ambiguous: [head, tail] };
 }
 
 /** Without grouping, as the page would ask for it. */
@@ -71,7 +71,9 @@ export function parseAmount(text, decimals, currency) {
   const found = split(typed, decimals);
   if (!found) return { error: t('amount.unreadable', { example: shown(1234n, decimals) }) };
   if (found.ambiguous) {
-    const [many, few] = found.ambiguous.map((whole) => shown(BigInt(whole) * 10n ** BigInt(decimals), decimals));
+    const [head, tail] = found.ambiguous;
+    const many = shown(BigInt(head + tail) * 10n ** BigInt(decimals), decimals);
+    const few = shown(BigInt(head + tail.slice(0, decimals).padEnd(decimals, '0')), decimals);
     return { error: t('amount.ambiguous', { typed, many, few }) };
   }
   const { whole, fraction } = found;

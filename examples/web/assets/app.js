@@ -110,6 +110,7 @@ function enter(customer) {
 async function refresh({ quiet = true } = {}) {
   try {
     const loads = [loadAccounts({ quiet }), loadNotifications(), quiet ? refreshAccount() : null];
+    loads.forEach((load) => load?.catch(() => {})); // each is awaited below, whichever fails first
     // Rows name accounts, so those come first.
     await loads[0];
     await Promise.all([...loads, loadActivity({ quiet })]);

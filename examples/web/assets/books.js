@@ -23,7 +23,7 @@ export async function show() {
       el(
         'li',
         { class: 'book' },
-        el('h3', {}, t('books.chain')),
+        el('h2', {}, t('books.chain')),
         el(
           'dl',
           { class: 'facts' },
@@ -44,7 +44,7 @@ function total({ currency, debits, credits, total: sum, accounts, postings }) {
   return el(
     'li',
     { class: 'book', dataset: { currency } },
-    el('h3', {}, currency),
+    el('h2', {}, currency),
     el(
       'dl',
       { class: 'facts' },

@@ -34,7 +34,7 @@ function card(customer) {
   return el(
     'li',
     { class: 'customer', dataset: { customer: customer.id } },
-    el('h3', {}, isolated(customer.name || customer.username), ' ', el('span', { class: 'muted' }, isolated(customer.username))),
+    el('h2', {}, isolated(customer.name || customer.username), ' ', el('span', { class: 'muted' }, isolated(customer.username))),
     el('ul', {}, (customer.accounts ?? []).map((account) => accountRow(customer, account))),
   );
 }

@@ -66,9 +66,9 @@ export function failed(list, error, retry) {
   fill(list, [
     el(
       'li',
-      { class: 'empty', role: 'alert' },
+      { class: 'empty' },
       el('span', { class: 'medal warn' }, icon('alert')),
-      ...problemNodes(error),
+      el('div', { role: 'alert' }, ...problemNodes(error)),
       el('button', { class: 'button small', type: 'button', onclick: retry }, t('try_again')),
     ),
   ]);

@@ -200,7 +200,6 @@ export const german = {
 
   /* Sending */
   'payee.label': 'Wem senden Sie Geld?',
-  'payee.placeholder': 'Benutzername oder Kontonummer',
   'payee.hint': 'Ein genauer Benutzername oder eine Nummer, die mit acc_ beginnt.',
   'payee.find': 'Finden',
   'payee.choose': 'Wählen Sie das Konto',

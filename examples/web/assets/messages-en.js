@@ -196,7 +196,6 @@ export const english = {
 
   /* Sending */
   'payee.label': 'Who do you pay?',
-  'payee.placeholder': 'Username or account number',
   'payee.hint': 'An exact username, or a number that starts with acc_.',
   'payee.find': 'Find',
   'payee.choose': 'Choose the account to pay',
