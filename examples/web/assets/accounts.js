@@ -14,7 +14,7 @@ export async function loadAccounts({ quiet = false } = {}) {
   const list = byId('accounts');
   if (!quiet) skeleton(list, 2);
   try {
-    state.accounts = await all('/v1/accounts'); // the totals depend on all of them
+    state.accounts = await all('/v1/accounts', { limit: 200 }); // the totals depend on all of them
   } catch (error) {
     if (error instanceof SignedOut) throw error;
     if (!quiet) {

@@ -9,7 +9,7 @@ const unsafe = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 /** The bank answered, and said no: an RFC 9457 problem document. What the page says about it is in problems.js. */
 export class Problem extends Error {
   constructor(status, document, headers) {
-    super(document.detail || document.title || `status ${status}`);
+    super(document.detail || document.title || `status ${status}`); // for programs, and for the console
     this.status = status;
     this.code = document.code;
     this.instance = document.instance || headers.get('X-Request-Id') || '';
@@ -152,10 +152,10 @@ export const get = (path, options) => call('GET', path, options).then((answer) =
 export const post = (path, body, options) => call('POST', path, { body, ...options }).then((answer) => answer.data);
 
 /** A page of a list: { items, next, … }. What is empty in `query` is left out. */
-export async function page(path, after, { limit = 25, ...query } = {}) {
-  const parameters = new URLSearchParams({ limit: String(limit) });
+export async function page(path, after, query = {}) {
+  const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...query, after })) if (value) parameters.set(name, value);
-  const data = await get(`${path}?${parameters}`);
+  const data = await get(parameters.size ? `${path}?${parameters}` : path);
   return { ...data, items: data?.items ?? [], next: data?.next ?? null };
 }
 
@@ -164,7 +164,7 @@ export async function all(path, query) {
   let items = [];
   let after = null;
   do {
-    const part = await page(path, after, { limit: 200, ...query });
+    const part = await page(path, after, query);
     items = items.concat(part.items);
     after = part.next;
   } while (after);

@@ -4,10 +4,11 @@ import { SignedOut, all, page } from '/assets/api.js';
 import { openDetails } from '/assets/details.js';
 import { busy, byId, complain, el, empty, failed, fill, skeleton } from '/assets/dom.js';
 import { t } from '/assets/i18n.js';
-import { activityRow } from '/assets/row.js';
+import { activityRow, isWaiting } from '/assets/row.js';
 import { byDay } from '/assets/times.js';
 
 const PATH = '/v1/activity';
+const PAGE = 25;
 
 export class Feed {
   items = [];
@@ -49,6 +50,7 @@ export class Feed {
       return new Date(year, month - 1, date + more).toISOString();
     };
     return {
+      limit: PAGE,
       account: this.account,
       q: q.value.trim(),
       direction: direction.value,
@@ -58,7 +60,7 @@ export class Feed {
   }
 
   get isFiltered() {
-    const { account, ...rest } = this.query;
+    const { limit, account, ...rest } = this.query;
     return Object.values(rest).some(Boolean);
   }
 
@@ -105,7 +107,7 @@ export class Feed {
 
   /** When open reservations end, where the list does not say it. */
   async addEnds(items) {
-    const open = items.filter((item) => item.kind === 'hold' && item.status !== 'completed' && !item.expires_at);
+    const open = items.filter((item) => item.kind === 'hold' && isWaiting(item) && !item.expires_at);
     for (const account of new Set(open.map((item) => item.account))) {
       const holds = await all(`/v1/accounts/${encodeURIComponent(account)}/holds`).catch((error) => {
         if (error instanceof SignedOut) throw error;

@@ -10,25 +10,25 @@ import { t } from '/assets/i18n.js';
 // The bank sends a `ping` every 15 seconds. Two may be late.
 const SILENCE = 40_000;
 const kinds = ['notification', 'transfer', 'message'];
-let feed = null;
+let stream = null;
 
 /** `changed(kind, data)` for each event, and with kind "reconnected" when some may have been missed. */
 export function connect(customer, changed) {
   disconnect();
-  feed = new Feed(customer, changed);
+  stream = new LiveStream(customer, changed);
 }
 
 export function disconnect() {
-  feed?.end();
-  feed = null;
+  stream?.end();
+  stream = null;
   byId('live').hidden = true;
 }
 
-addEventListener('offline', () => feed?.show('offline'));
-addEventListener('online', () => feed?.wake());
-document.addEventListener('visibilitychange', () => feed?.seen());
+addEventListener('offline', () => stream?.show('offline'));
+addEventListener('online', () => stream?.wake());
+document.addEventListener('visibilitychange', () => stream?.seen());
 
-class Feed {
+class LiveStream {
   source = null;
   leads = false;
   missed = false;

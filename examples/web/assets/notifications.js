@@ -10,6 +10,7 @@ import { openSheet } from '/assets/sheets.js';
 import { momentOf } from '/assets/times.js';
 
 const PATH = '/v1/notifications';
+const PAGE = 25;
 let items = [];
 let next = null;
 let unread = 0;
@@ -19,7 +20,7 @@ let announced = null;
 
 export async function loadNotifications() {
   try {
-    const first = await page(PATH);
+    const first = await page(PATH, null, { limit: PAGE });
     const fresh = new Set(first.items.map((item) => item.id));
     const older = items.length > first.items.length ? items.filter((item) => !fresh.has(item.id)) : [];
     items = first.items.concat(older);
@@ -128,7 +129,7 @@ export function wireNotifications() {
   byId('notifications-more').addEventListener('click', (event) =>
     busy(event.target, async () => {
       try {
-        const more = await page(PATH, next);
+        const more = await page(PATH, next, { limit: PAGE });
         items = items.concat(more.items);
         next = more.next;
         render();

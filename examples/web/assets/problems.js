@@ -6,7 +6,8 @@ import { wait } from '/assets/times.js';
 
 export function wordsOf(error) {
   if (error instanceof Unreachable) return t('problem.unreachable');
-  if (!(error instanceof Problem)) return error?.message || t('problem.other');
+  // What the page itself threw is in its own words; what broke is not.
+  if (!(error instanceof Problem)) return error.constructor === Error ? error.message : t('problem.other');
   const time = wait(error.retryAfter);
   const { code, status } = error;
   const key = [`problem.${code}`, `problem.${status}`, status >= 500 ? 'problem.500' : 'problem.other'].find(has);

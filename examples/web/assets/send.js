@@ -17,6 +17,8 @@ import { submit } from '/assets/transfer.js';
 let payees = [];
 let searched = '';
 let review = null;
+// The account to pay from, which may be asked for before the accounts are there.
+let preferred = null;
 
 const form = byId('send-form');
 const dialog = byId('send-dialog');
@@ -42,6 +44,7 @@ function take({ payee: to, query = '', from, amount = '', reference = '' }) {
   byId('amount').value = amount;
   byId('reference').value = reference;
   setPayees(to ? [to] : [], query, to?.account);
+  preferred = from ?? null;
   if (ownAccount(from)) byId('send-from').value = from;
   showCurrency();
 }
@@ -53,6 +56,7 @@ function keep() {
     from: byId('send-from').value,
     amount: byId('amount').value,
     reference: byId('reference').value,
+    open: dialog.open,
   });
 }
 
@@ -77,7 +81,7 @@ function pick(each) {
 
 function fillFrom() {
   const select = byId('send-from');
-  const kept = select.value;
+  const kept = preferred ?? select.value;
   select.replaceChildren(
     ...state.accounts
       .filter((account) => account.status === 'open')
@@ -85,7 +89,8 @@ function fillFrom() {
         el(
           'option',
           { value: account.id },
-          `${accountLabel(account)} (${account.id.slice(-4)}): ${format(account.available)}`,
+          // An option takes no elements, so the name is isolated by characters.
+          `\u2068${accountLabel(account)}\u2069 (${account.id.slice(-4)}): ${format(account.available)}`,
         ),
       ),
   );
@@ -210,12 +215,13 @@ export function resetSend({ keepDraft = false } = {}) {
   form.reset();
   setPayees([], '');
   review = null;
+  preferred = null;
   if (dialog.open) dialog.close();
 }
 
-/** Goes on with the payment that the last session was left with. */
+/** Goes on with the payment that was open when the last session ended, or when the page was loaded anew. */
 export function resumeDraft() {
-  if (draft()) openDialog();
+  if (draft()?.open) openDialog();
 }
 
 export function wireSend() {
@@ -228,7 +234,14 @@ export function wireSend() {
   });
   form.addEventListener('input', keep);
   byId('amount').addEventListener('input', showRest);
-  byId('send-from').addEventListener('change', showCurrency);
+  byId('send-from').addEventListener('change', () => {
+    preferred = null;
+    showCurrency();
+  });
+  dialog.addEventListener('close', () => {
+    const kept = draft();
+    if (kept) saveDraft({ ...kept, open: false });
+  });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     toReview();
@@ -244,7 +257,10 @@ export function wireSend() {
     submit(request, details);
   });
   on('accounts', () => {
-    if (dialog.open && !form.hidden) fillFrom();
+    if (!dialog.open || form.hidden) return;
+    fillFrom();
+    if (payee()) matchCurrency(payee());
+    suggest();
   });
   on('send-from', (from) => openDialog({ from }));
   on('send-again', ({ account, counterparty, amount, reference }) =>

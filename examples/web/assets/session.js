@@ -26,13 +26,16 @@ export async function resume() {
 }
 
 async function identify() {
-  const session = await currentSession();
-  show(session.customer);
+  const [session, me] = await Promise.all([
+    currentSession(),
+    get('/v1/me').catch((error) => {
+      if (error instanceof SignedOut) throw error;
+      return {}; // that a name is missing keeps nobody from their money
+    }),
+  ]);
   const { username, name, customer } = session;
-  const me = await get('/v1/me').catch((error) => {
-    if (error instanceof SignedOut) throw error;
-    return {}; // that a name is missing keeps nobody from their money
-  });
+  if (me.id && customer && me.id !== customer) return identify(); // somebody signed in between the two answers
+  show(customer ?? me.id);
   return { username, name, roles: [], ...me, id: customer ?? me.id };
 }
 

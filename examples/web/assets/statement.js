@@ -47,7 +47,7 @@ async function load() {
     const account = ownAccount(mine.id) ?? (await get(`/v1/accounts/${encodeURIComponent(mine.id)}`));
     const head = await get(`${path(mine)}?${new URLSearchParams({ ...query, limit: '1' })}`);
     // The end of what was counted, so that a payment in between does not make the pages differ.
-    const entries = await all(path(mine), { from: query.from, to: head.to });
+    const entries = await all(path(mine), { from: query.from, to: head.to, limit: 200 });
     if (shown !== mine) return;
     byId('statement-head').replaceChildren(
       el('p', { class: 'strong' }, isolated(accountLabel(account))),

@@ -1,7 +1,7 @@
 // The views by the address's hash, so that Back, bookmarks and reloads work. What few people need is loaded when they do.
 
 import { leaveAccount, showAccount } from '/assets/account.js';
-import { SignedOut } from '/assets/api.js';
+import { SignedOut, Unreachable } from '/assets/api.js';
 import { byId, complain, el } from '/assets/dom.js';
 import { t } from '/assets/i18n.js';
 import { leaveOutcome } from '/assets/outcome.js';
@@ -51,7 +51,7 @@ export async function route() {
     // Somebody may have gone on while it was loading.
     if (current === name) await module.show?.(...rest);
   } catch (error) {
-    if (!(error instanceof SignedOut)) complain(error instanceof TypeError ? new Error(t('problem.unreachable')) : error);
+    if (!(error instanceof SignedOut)) complain(error instanceof TypeError ? new Unreachable('a part of the page') : error);
   }
 }
 
