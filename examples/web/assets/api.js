@@ -72,9 +72,10 @@ export function csrfToken() {
 let asking = null;
 export function currentSession(options) {
   asking ??= call('GET', CURRENT, options)
-    .then(({ data, headers }) => {
+    .then(({ data }) => {
+      if (!options?.anyone) checkCustomer(data.customer);
       beginSession(data.csrf_token);
-      return { ...data, customer: headers.get('Bank-Customer') ?? data.customer };
+      return data;
     })
     .finally(() => (asking = null));
   return asking;
@@ -117,7 +118,7 @@ async function attempt(method, path, { body, headers = {}, anonymous, anyone, ac
       cache: 'no-store',
       signal: AbortSignal.any([session, AbortSignal.timeout(timeout)]),
     });
-    if (!anonymous && !anyone) checkCustomer(response);
+    if (!anonymous && !anyone) checkCustomer(response.headers.get('Bank-Customer'));
     text = await response.text();
   } catch (cause) {
     if (session.aborted || cause instanceof SignedOut) throw new SignedOut();
@@ -140,8 +141,7 @@ async function attempt(method, path, { body, headers = {}, anonymous, anyone, ac
   throw problem;
 }
 
-function checkCustomer(response) {
-  const customer = response.headers.get('Bank-Customer');
+function checkCustomer(customer) {
   if (!shown || !customer || customer === shown) return;
   lifetime.abort();
   onOtherCustomer();

@@ -104,6 +104,7 @@ impl Browser {
     #[track_caller]
     pub fn switch_to(&self, tab: &str) {
         self.session.post("/window", &json!({ "handle": tab }));
+        self.command("Page.bringToFront", &json!({}));
     }
 
     /// Closes the tab in front. Another one has to be brought there before anything else.
