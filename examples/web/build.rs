@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = read(&source)?;
     let version = version_of(&files);
 
-    let mut table = format!("pub(crate) const VERSION: &str = {version:?};\npub(crate) const FILES: &[File] = &[\n");
+    let mut table =
+        format!("pub(crate) const VERSION: &str = {version:?};\npub(crate) const FILES: &[File] = &[\n");
     for (name, text) in &files {
         let text = match name.ends_with(".html") {
             true => text.replace("</head>", &(preloads(text, &files) + "</head>")),

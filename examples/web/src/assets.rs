@@ -123,7 +123,9 @@ mod tests {
             for address in text(file).split("/assets/").skip(1) {
                 let rest = address.strip_prefix(&format!("{VERSION}/"));
                 let rest = rest.unwrap_or_else(|| panic!("{} names a file without its version", file.name));
-                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !".-_".contains(c)).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !c.is_ascii_alphanumeric() && !".-_".contains(c))
+                    .unwrap_or(rest.len());
                 let name = rest[..end].trim_end_matches('.');
                 assert!(name.is_empty() || assets.0.contains_key(name), "{} names {name}", file.name);
             }

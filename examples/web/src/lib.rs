@@ -156,7 +156,8 @@ mod tests {
         assert_eq!(brotli.headers()[VARY], "accept-encoding");
         assert_eq!(brotli.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         assert_ne!(plain.headers()[ETAG], brotli.headers()[ETAG]);
-        let sizes = (plain.into_body().read(1 << 20).await.unwrap(), brotli.into_body().read(1 << 20).await.unwrap());
+        let sizes =
+            (plain.into_body().read(1 << 20).await.unwrap(), brotli.into_body().read(1 << 20).await.unwrap());
         assert!(sizes.1.len() * 2 < sizes.0.len());
         assert_eq!(ask("/", &[(ACCEPT_ENCODING, "gzip")]).await.headers()[CONTENT_ENCODING], "gzip");
     }

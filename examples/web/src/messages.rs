@@ -16,7 +16,8 @@ fn catalogue(name: &str) -> Catalogue {
     let text = file(name).replace(":\n    '", ": '");
     let mut found = Catalogue::new();
     for line in text.lines() {
-        let Some((key, value)) = line.trim().strip_prefix('\'').and_then(|rest| rest.split_once("': '")) else {
+        let Some((key, value)) = line.trim().strip_prefix('\'').and_then(|rest| rest.split_once("': '"))
+        else {
             continue;
         };
         let value = value.strip_suffix("',").unwrap_or_else(|| panic!("{name}: {line}")).replace("\\'", "'");
@@ -39,7 +40,10 @@ fn quoted<'a>(text: &'a str, start: &'a str, end: char) -> impl Iterator<Item = 
 fn scripts() -> Vec<(String, String)> {
     let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".js") && !name.starts_with("messages-")).map(|name| (name.clone(), file(&name))).collect()
+    names
+        .filter(|name| name.ends_with(".js") && !name.starts_with("messages-"))
+        .map(|name| (name.clone(), file(&name)))
+        .collect()
 }
 
 #[test]

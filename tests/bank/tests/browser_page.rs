@@ -90,10 +90,14 @@ fn activity_says_who_and_which_way_and_cash_is_there_too() {
     let sent = ann.transfer(&from, &to, 12_50);
     let got = bea.transfer(&to, &from, 3_00);
     sign_in(&browser, &ann);
-    let row = |transfer: &serde_json::Value| format!("#activity [data-transfer='{}']", transfer["id"].as_str().unwrap());
+    let row = |transfer: &serde_json::Value| {
+        format!("#activity [data-transfer='{}']", transfer["id"].as_str().unwrap())
+    };
     browser.read(&row(&sent), |text| text.contains("Test Customer") && text.contains("\u{2212}€12.50"));
     browser.read(&row(&got), |text| text.contains("Test Customer") && text.contains("+€3.00"));
-    browser.read("#activity [data-kind='deposit']", |text| text.contains("Cash deposit") && text.contains("+€50.00"));
+    browser.read("#activity [data-kind='deposit']", |text| {
+        text.contains("Cash deposit") && text.contains("+€50.00")
+    });
     // The same on the account's own page.
     browser.see("#accounts a").click();
     browser.read("#entries [data-kind='deposit']", |text| text.contains("+€50.00"));
@@ -133,7 +137,9 @@ fn a_row_opens_its_details_and_back_closes_them_and_leaves_the_view() {
     browser.gone("#detail-dialog");
     browser.see("#account-view");
     browser.see("#entries [data-status='rejected'] button").click();
-    browser.read("#detail", |text| text.contains("Not sent") && text.contains("There is not enough money in the account."));
+    browser.read("#detail", |text| {
+        text.contains("Not sent") && text.contains("There is not enough money in the account.")
+    });
     browser.back();
     browser.gone("#detail-dialog");
     browser.back();
@@ -174,7 +180,10 @@ fn a_refused_payment_is_said_once_with_its_reason_and_without_a_tick() {
     browser.read("#send-status[data-status='rejected']", |text| {
         text.contains("Not sent: €5,000.00 to Test Customer") && text.contains("not enough money")
     });
-    assert_eq!(browser.script("return document.querySelector('#send-status use').getAttribute('href')"), "#i-alert");
+    assert_eq!(
+        browser.script("return document.querySelector('#send-status use').getAttribute('href')"),
+        "#i-alert"
+    );
     // The notification has come, in the same words as everywhere, and nothing else was said of it.
     browser.read("#notifications-badge", |text| !text.trim().is_empty());
     assert_eq!(count(&browser, "#toasts .toast"), 0);
@@ -195,7 +204,8 @@ fn good_news_goes_by_itself() {
     sign_in(&browser, &ann);
     ask_to_send(&browser, &to, "1.00");
     browser.see("#send-confirm").click();
-    browser.read("#send-status[data-status='completed']", |text| text.contains("Sent: €1.00 to Test Customer"));
+    browser
+        .read("#send-status[data-status='completed']", |text| text.contains("Sent: €1.00 to Test Customer"));
     browser.gone("#send-status");
 }
 
@@ -314,7 +324,10 @@ fn all_notifications_are_marked_read_however_many_there_are() {
     browser.gone("#notifications-badge");
     browser.reload();
     browser.see("#accounts [data-balance]");
-    browser.wait_for("the inbox", "return document.querySelector('#notifications [data-notification]') !== null");
+    browser.wait_for(
+        "the inbox",
+        "return document.querySelector('#notifications [data-notification]') !== null",
+    );
     browser.gone("#notifications-badge");
     assert!(ann.all("/v1/notifications").iter().all(|each| each["read"] == true));
 }
@@ -345,7 +358,9 @@ fn a_statement_is_one_click_away_and_prints_without_the_page_around_it() {
     browser.see("#accounts a").click();
     browser.see("#account-statement").click();
     browser.read("#statement", |text| {
-        ["Opening balance", "€50.00", "€12.50", "€37.50", "Closing balance"].iter().all(|part| text.contains(part))
+        ["Opening balance", "€50.00", "€12.50", "€37.50", "Closing balance"]
+            .iter()
+            .all(|part| text.contains(part))
     });
     browser.see("#statement-csv");
     browser.set_printing(true);
@@ -378,14 +393,17 @@ fn the_page_speaks_german_to_whom_chooses_it_and_keeps_to_it() {
     browser.see("#username").fill(&ann.username);
     browser.see("#password").fill("ein falsches Passwort");
     browser.see("#sign-in").click();
-    browser.read("#sign-in-form .form-error", |text| text == "Benutzername und Passwort gehören nicht zusammen.");
+    browser.read("#sign-in-form .form-error", |text| {
+        text == "Benutzername und Passwort gehören nicht zusammen."
+    });
 }
 
 #[test]
 fn what_people_wrote_does_not_reorder_what_stands_around_it() {
     let Some(browser) = Browser::start("bidi") else { return };
     let ann = bank().customer();
-    let account = ann.post("/v1/accounts", &json!({ "currency": "EUR", "name": "חשבון יומיומי" })).expect(201);
+    let account =
+        ann.post("/v1/accounts", &json!({ "currency": "EUR", "name": "חשבון יומיומי" })).expect(201);
     bank().deposit(account["id"].as_str().unwrap(), 1_00);
     sign_in(&browser, &ann);
     browser.see("#activity [data-kind='deposit']");
@@ -434,7 +452,9 @@ fn a_teller_finds_a_customer_pays_cash_in_and_out_and_proposes_a_freeze() {
     browser.see("#counter-submit").click();
     browser.read("#toasts", |text| text.contains("Another member of staff has to approve it"));
     browser.see("#tabs a[href='#approvals']").click();
-    browser.read("#approvals", |text| text.contains("The card was stolen") && text.contains("somebody else decides"));
+    browser.read("#approvals", |text| {
+        text.contains("The card was stolen") && text.contains("somebody else decides")
+    });
     assert_eq!(count(&browser, "#approvals .actions button"), 0, "one's own proposal is not offered");
 }
 

@@ -38,7 +38,9 @@ fn sign_in_behind_the_page(browser: &Browser, username: &str, password: &str) {
 
 /// The status of a call that the page's script makes by itself.
 fn status(browser: &Browser, path: &str) -> i64 {
-    browser.script(&format!("window.answered = null; fetch('{path}').then((answer) => (window.answered = answer.status))"));
+    browser.script(&format!(
+        "window.answered = null; fetch('{path}').then((answer) => (window.answered = answer.status))"
+    ));
     until("an answer", || browser.script("return window.answered").as_i64())
 }
 
@@ -178,13 +180,20 @@ fn the_security_page_lists_where_one_is_signed_in_and_ends_the_others() {
     sign_in(&browser, &ann.username, &ann.password);
     browser.see("#security-open").click();
     browser.see("#sessions [data-current='true']");
-    browser.wait_for("three sessions", "return document.querySelectorAll('#sessions [data-session]').length === 3");
+    browser.wait_for(
+        "three sessions",
+        "return document.querySelectorAll('#sessions [data-session]').length === 3",
+    );
     let own = browser.text("#sessions [data-current='true']").unwrap();
     assert!(own.contains("Chrome on") && own.contains("This browser"), "{own}");
     browser.see("#sessions [data-current='false'] button").click();
-    browser.wait_for("two sessions", "return document.querySelectorAll('#sessions [data-session]').length === 2");
+    browser.wait_for(
+        "two sessions",
+        "return document.querySelectorAll('#sessions [data-session]').length === 2",
+    );
     browser.see("#sessions-end").click();
-    browser.wait_for("one session", "return document.querySelectorAll('#sessions [data-session]').length === 1");
+    browser
+        .wait_for("one session", "return document.querySelectorAll('#sessions [data-session]').length === 1");
     browser.read("#toasts", |text| text.contains("All other sessions have ended"));
     for gone in [&ann, &third] {
         let ask = Request::get("/v1/me").bearer(&gone.access_token);
