@@ -136,10 +136,10 @@ mod tests {
     fn a_page_names_the_modules_that_it_will_need_so_that_they_load_side_by_side() {
         let page = FILES.iter().find(|file| file.name == "index.html").map(text).unwrap();
         let link = |name: &str| format!("<link rel=\"modulepreload\" href=\"/assets/{VERSION}/{name}\">");
-        for name in ["api.js", "dom.js", "i18n.js", "money.js"] {
+        for name in ["api.js", "dom.js", "i18n.js", "sign-in.js"] {
             assert!(page.contains(&link(name)), "{name}");
         }
-        assert!(!page.contains(&link("staff.js")), "what few people need is loaded when they do");
+        assert!(!page.contains(&link("bank.js")), "whoever is signed out needs little");
     }
 
     #[test]
