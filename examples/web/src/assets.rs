@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bank_sdk::http::{Body, is_known};
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
@@ -60,7 +61,8 @@ impl Assets {
         let (coding, bytes) = file.form(preferred(asked, |coding| file.bytes(coding).is_some()));
         let tag = tag(file.tag, coding);
         let known = is_known(asked, &tag);
-        let mut response = Response::new(if known { Body::empty() } else { Body::from(bytes) });
+        let mut response =
+            Response::new(if known { Body::empty() } else { Body::from(Bytes::from_static(bytes)) });
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
