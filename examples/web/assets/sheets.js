@@ -1,11 +1,14 @@
 // Sheets are modal dialogs. Each has an entry in the history while it is open, so that Back closes it and leaves the view.
 
+// A closed sheet's entry is being left, which takes a moment.
+let returning = false;
+
 const isOpen = () => document.querySelector('dialog[open]') !== null;
 
 export function openSheet(dialog) {
   if (dialog.open) return;
   dialog.showModal();
-  if (!history.state?.sheet) history.pushState({ sheet: true }, '');
+  if (!returning && !history.state?.sheet) history.pushState({ sheet: true }, '');
 }
 
 /** For a view that is about to be left: what is open has no entry any more. */
@@ -22,10 +25,15 @@ export function wireSheets() {
     });
     // The entry goes with the sheet. One that opens in the same moment takes it over.
     dialog.addEventListener('close', () => {
-      if (!isOpen() && history.state?.sheet) history.back();
+      if (isOpen() || returning || !history.state?.sheet) return;
+      returning = true;
+      history.back();
     });
   }
   addEventListener('popstate', (event) => {
-    if (!event.state?.sheet) closeSheets();
+    const opened = returning && isOpen(); // another one, meanwhile: it gets an entry of its own
+    if (opened) history.pushState({ sheet: true }, '');
+    else if (!event.state?.sheet) closeSheets();
+    returning = false;
   });
 }
