@@ -14,7 +14,7 @@ use bank_stores::{Currency, Error, ErrorKind, LedgerExt, Money};
 use crate::customer::marked;
 use crate::problems::{key_reused, unprocessable};
 use crate::service::Accounts;
-use crate::wire::{Deposit, NewDeposit, NewWithdrawal, Withdrawal};
+use crate::wire::{Deposit, MAX_REFERENCE, NewDeposit, NewWithdrawal, Withdrawal};
 
 /// Which way cash goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

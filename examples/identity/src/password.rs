@@ -10,6 +10,8 @@ use bank_sdk::{Problem, opaque_string, password_spellings};
 use bank_stores::Random;
 use tokio::sync::Semaphore;
 
+use crate::wire::PASSWORD_LENGTH;
+
 /// Each takes 19 MiB and a core for some tens of milliseconds.
 const AT_ONCE: usize = 2;
 

@@ -1,9 +1,12 @@
 // Balances, the account list, and opening another account.
 
-import { SignedOut, page, post } from '/assets/api.js';
-import { busy, byId, clearErrors, el, empty, failed, fill, icon, showErrors, skeleton, toast } from '/assets/dom.js';
-import { format, totals } from '/assets/money.js';
-import { accountLabel, emit, moneyOf, shortId, state } from '/assets/state.js';
+import { Problem, SignedOut, all } from '/assets/api.js';
+import { busy, byId, clearErrors, el, empty, failed, fill, icon, refuse, showErrors, skeleton, toast } from '/assets/dom.js';
+import { has, isolated, language, t } from '/assets/i18n.js';
+import { fit, format, money, totals } from '/assets/money.js';
+import { once, unanswered } from '/assets/once.js';
+import { openSheet } from '/assets/sheets.js';
+import { accountLabel, emit, shortId, state } from '/assets/state.js';
 
 const currencies = ['EUR', 'USD', 'GBP', 'CHF', 'JPY', 'SEK', 'NOK', 'DKK', 'PLN', 'CZK', 'CAD', 'AUD'];
 
@@ -11,19 +14,7 @@ export async function loadAccounts({ quiet = false } = {}) {
   const list = byId('accounts');
   if (!quiet) skeleton(list, 2);
   try {
-    // Everything, since the totals and the direction of a transfer depend on all of them.
-    let accounts = [];
-    let after = null;
-    do {
-      const { items, next } = await page('/v1/accounts', after, 200);
-      accounts = accounts.concat(items);
-      after = next;
-    } while (after);
-    state.accounts = accounts.map((account) => ({
-      ...account,
-      balance: moneyOf(account.balance, account.currency),
-      available: moneyOf(account.available ?? account.balance, account.currency),
-    }));
+    state.accounts = await all('/v1/accounts', { limit: 200 }); // the totals depend on all of them
   } catch (error) {
     if (error instanceof SignedOut) throw error;
     if (!quiet) {
@@ -40,27 +31,25 @@ function render() {
   const total = byId('balance-total');
   const [main, ...others] = totals(state.accounts.map((account) => account.balance));
   total.removeAttribute('aria-busy');
-  total.replaceChildren(main ? format(main) : '\u2014');
-  byId('balance-others').replaceChildren(...others.map((sum) => el('li', {}, format(sum))));
+  if (main) fit(total, main);
+  else total.replaceChildren('\u2014');
+  byId('balance-others').replaceChildren(...others.map((sum) => el('li', {}, money(sum))));
+  byId('send-open').hidden = state.accounts.length === 0;
+  byId('hero-open').hidden = state.accounts.length > 0;
   byId('send-open').disabled = state.accounts.length === 0;
 
-  const open = () => byId('account-open').click();
   fill(
     byId('accounts'),
     state.accounts.length
       ? state.accounts.map(card)
-      : [
-          empty(
-            'wallet',
-            'No account yet',
-            'Open one to hold money and be paid.',
-            el('button', { class: 'button primary', type: 'button', onclick: open }, 'Open an account'),
-          ),
-        ],
+      : [empty('wallet', t('accounts.none'), t('accounts.none_text'))],
   );
 }
 
+const statusOf = ({ status }) => (has(`account.${status}`) ? t(`account.${status}`) : '');
+
 function card(account) {
+  const status = statusOf(account);
   return el(
     'li',
     {},
@@ -71,18 +60,20 @@ function card(account) {
       el(
         'span',
         { class: 'grow' },
-        el('span', { class: 'row-title' }, accountLabel(account)),
+        el('span', { class: 'row-title' }, isolated(accountLabel(account))),
         el('span', { class: 'row-note mono' }, shortId(account.id)),
-        account.status && account.status !== 'open' && account.status !== 'active'
-          ? el('span', { class: 'tag' }, account.status)
-          : null,
+        status ? el('span', { class: 'tag', dataset: { status: account.status } }, status) : null,
       ),
       el(
         'span',
-        { class: 'figure', dataset: { balance: account.balance.amount, currency: account.currency } },
-        format(account.balance),
+        { class: 'figures beside' },
+        el(
+          'span',
+          { class: 'figure', dataset: { balance: account.balance.amount, currency: account.currency } },
+          money(account.balance),
+        ),
+        icon('next'),
       ),
-      icon('next'),
     ),
   );
 }
@@ -90,17 +81,25 @@ function card(account) {
 export function wireAccounts() {
   const dialog = byId('account-dialog');
   const form = byId('account-form');
-  const names = new Intl.DisplayNames(undefined, { type: 'currency' });
+  const names = new Intl.DisplayNames([language], { type: 'currency' });
   byId('account-currency').replaceChildren(
     ...currencies.map((code) => el('option', { value: code }, `${code}: ${names.of(code)}`)),
   );
 
-  byId('account-open').addEventListener('click', () => {
+  function open() {
     form.reset();
     clearErrors(form);
-    dialog.showModal();
+    const last = unanswered('account');
+    if (last) {
+      form.elements.currency.value = last.body.currency;
+      form.elements.name.value = last.body.name ?? '';
+      showErrors(form, { error: new Error(t('accounts.unanswered')) });
+    }
+    openSheet(dialog);
     byId('account-currency').focus();
-  });
+  }
+  for (const id of ['account-open', 'hero-open']) byId(id).addEventListener('click', open);
+
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     clearErrors(form);
@@ -108,14 +107,23 @@ export function wireAccounts() {
     const name = form.elements.name.value.trim();
     busy(byId('account-create'), async () => {
       try {
-        await post('/v1/accounts', name ? { currency, name } : { currency });
+        await once('account', '/v1/accounts', name ? { currency, name } : { currency });
         dialog.close();
-        toast(`Your ${currency} account is open`);
+        toast(t('accounts.opened', { currency }));
         await loadAccounts({ quiet: true });
         byId('send-open').focus();
       } catch (error) {
-        if (!(error instanceof SignedOut)) showErrors(form, { errors: error.errors, error });
+        if (error instanceof SignedOut) return;
+        const known = error instanceof Problem && error.status < 500;
+        if (known) refuse(form, error);
+        else showErrors(form, { error: new Error(t('accounts.unanswered')) });
       }
     });
   });
 }
+
+/** What may be spent, where it is less than the balance. */
+export const heldText = (account) =>
+  account.available && account.available.amount !== account.balance.amount
+    ? t('account.available', { amount: format(account.available) })
+    : '';

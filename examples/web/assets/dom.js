@@ -1,6 +1,8 @@
 // Building the page. Text only ever enters as text nodes, which is also what Trusted Types asks for.
 
-import { SignedOut } from '/assets/api.js';
+import { Problem, SignedOut } from '/assets/api.js';
+import { t } from '/assets/i18n.js';
+import { fieldWords, requestOf, wordsOf } from '/assets/problems.js';
 
 export const byId = (id) => document.getElementById(id);
 
@@ -64,20 +66,26 @@ export function failed(list, error, retry) {
   fill(list, [
     el(
       'li',
-      { class: 'empty', role: 'alert' },
+      { class: 'empty' },
       el('span', { class: 'medal warn' }, icon('alert')),
-      ...problemNodes(error),
-      el('button', { class: 'button small', type: 'button', onclick: retry }, 'Try again'),
+      el('div', { role: 'alert' }, ...problemNodes(error)),
+      el('button', { class: 'button small', type: 'button', onclick: retry }, t('try_again')),
     ),
   ]);
 }
 
 /** What went wrong, and in small print what support would ask for. */
 export function problemNodes(error) {
+  const request = requestOf(error);
   return [
-    el('p', { class: 'strong' }, error.message),
-    error.instance ? el('p', { class: 'small-print' }, 'Request ', el('code', {}, error.instance)) : null,
+    el('p', { class: 'strong' }, wordsOf(error)),
+    request ? el('p', { class: 'small-print' }, t('request'), ' ', el('code', {}, request)) : null,
   ].filter(Boolean);
+}
+
+/** Says that something asked for did not work; nothing where the session has ended, which is said by itself. */
+export function complain(error) {
+  if (!(error instanceof SignedOut)) toast(wordsOf(error), 'error');
 }
 
 /** Shows messages at the fields they are about; the rest goes to the form's alert. Focuses the first wrong field. */
@@ -88,7 +96,7 @@ export function showErrors(form, { errors = [], error = null }) {
   for (const { field, message } of errors) {
     const input = form.elements.namedItem(field);
     if (!(input instanceof HTMLElement)) {
-      rest.push(field ? `${field}: ${message}` : message);
+      rest.push(message);
       continue;
     }
     const id = `${input.id}-error`;
@@ -103,6 +111,19 @@ export function showErrors(form, { errors = [], error = null }) {
   for (const message of rest) alert.append(el('p', {}, message));
   first?.focus();
 }
+
+/** Shows what the bank said to a form, in the page's words. */
+export function refuse(form, error) {
+  if (error instanceof SignedOut) return;
+  const errors = error instanceof Problem ? error.errors : [];
+  showErrors(form, { errors: errors.map(({ field, message }) => ({ field, message: fieldWords(field, message) })), error });
+}
+
+/** Messages for the fields that are empty. */
+export const required = (form, messages) =>
+  Object.entries(messages)
+    .filter(([field]) => !form.elements.namedItem(field).value.trim())
+    .map(([field, message]) => ({ field, message }));
 
 export function clearErrors(form) {
   form.querySelectorAll('.field-error').forEach((node) => node.remove());
@@ -133,22 +154,19 @@ export function announce(text) {
   byId('announcer').textContent = text;
 }
 
+const toastIcons = { in: 'in', out: 'out', error: 'alert', info: 'check' };
+
 /** A message that comes and goes, and is read out. As a popover it lies above an open dialog. */
-export function toast(text, kind = 'info') {
-  announce(text);
+export function toast(content, kind = 'info') {
   const region = byId('toasts');
   const close = el(
     'button',
-    { class: 'icon-button', type: 'button', 'aria-label': 'Dismiss', onclick: () => node.remove() },
+    { class: 'icon-button', type: 'button', 'aria-label': t('dismiss'), onclick: () => node.remove() },
     icon('close'),
   );
-  const node = el(
-    'div',
-    { class: 'toast', dataset: { kind } },
-    icon(kind === 'in' ? 'in' : kind === 'error' ? 'alert' : 'check'),
-    el('p', {}, text),
-    close,
-  );
+  const text = el('p', {}, content);
+  const node = el('div', { class: 'toast', dataset: { kind } }, icon(toastIcons[kind] ?? 'check'), text, close);
+  announce(text.textContent);
   if (region.matches(':popover-open')) region.hidePopover();
   region.showPopover?.();
   region.append(node);
@@ -156,13 +174,19 @@ export function toast(text, kind = 'info') {
   setTimeout(() => node.remove(), 8000);
 }
 
-/** An id to hand to others, with a button that copies it. */
+/** An id to hand to others, in groups of four for the eye, with a button that copies it as it is. */
 export function copyable(text, label) {
-  const code = el('code', {}, text);
+  const [, prefix, rest] = /^([a-z]+_)?(.*)$/.exec(text);
+  const groups = rest.match(/.{1,4}/g) ?? [];
+  const code = el(
+    'code',
+    { class: 'groups', dataset: { id: text } },
+    groups.map((group, index) => el('span', {}, (index === 0 ? (prefix ?? '') : '') + group)),
+  );
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      toast(`${label} copied`);
+      toast(t('copied', { what: label }));
     } catch {
       getSelection().selectAllChildren(code); // no clipboard here: select it, so that Ctrl+C does
     }
@@ -173,17 +197,11 @@ export function copyable(text, label) {
     code,
     el(
       'button',
-      { class: 'icon-button', type: 'button', 'aria-label': `Copy ${label.toLowerCase()}`, onclick: copy },
+      { class: 'icon-button', type: 'button', 'aria-label': t('copy', { what: label }), onclick: copy },
       icon('copy'),
     ),
   );
 }
 
-/** Closes by its buttons and by a click beside it; Escape and the return of focus are the browser's own. */
-export function wireDialogs() {
-  for (const dialog of document.querySelectorAll('dialog')) {
-    dialog.addEventListener('click', (event) => {
-      if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();
-    });
-  }
-}
+/** A name and its value in a `<dl class="facts">`. */
+export const fact = (name, ...value) => el('div', {}, el('dt', {}, name), el('dd', {}, ...value));

@@ -1,62 +1,217 @@
-// Events from the bank as they happen. EventSource reconnects by itself after a lost connection; only where the bank
-// answered with an error does it give up, and then this file starts a new one.
+// Events from the bank as they happen: one stream for all tabs of a browser.
+//
+// The tab that holds the lock reads the stream and passes on what comes; when it closes, the lock goes to the next. Without
+// locks each tab that can be seen reads a stream of its own.
 
-import { SignedOut, get } from '/assets/api.js';
+import { SignedOut, currentSession } from '/assets/api.js';
 import { byId } from '/assets/dom.js';
+import { t } from '/assets/i18n.js';
 
-const labels = { connecting: 'Connecting', live: 'Live', offline: 'Offline' };
-let source = null;
-let retry = null;
+// The bank sends a `ping` every 15 seconds. Two may be late.
+const SILENCE = 40_000;
+const kinds = ['notification', 'transfer', 'message'];
+let stream = null;
 
-function show(state) {
-  const indicator = byId('live');
-  indicator.hidden = false;
-  indicator.dataset.state = state;
-  indicator.firstElementChild.textContent = labels[state];
-  indicator.title =
-    state === 'live' ? 'Updates arrive as they happen' : 'Updates will arrive once the connection is back';
-}
-
-/** `changed(kind, data)` for each event, and once with kind "reconnected" when some may have been missed. */
-export function connect(changed) {
+/** `changed(kind, data)` for each event, and with kind "reconnected" when some may have been missed. */
+export function connect(customer, changed) {
   disconnect();
-  show('connecting');
-  open(changed, 1000);
-}
-
-function open(changed, pause) {
-  let lost = pause > 1000;
-  const mine = (source = new EventSource('/v1/events'));
-  mine.onopen = () => {
-    show('live');
-    if (lost) changed('reconnected', {});
-    lost = false;
-    pause = 1000;
-  };
-  mine.onerror = () => {
-    if (source !== mine) return;
-    lost = true;
-    show(mine.readyState === EventSource.CLOSED || !navigator.onLine ? 'offline' : 'connecting');
-    if (mine.readyState !== EventSource.CLOSED) return;
-    retry = setTimeout(async () => {
-      try {
-        await get('/v1/me'); // a session that has ended shows here, and takes the page to sign-in
-      } catch (error) {
-        if (error instanceof SignedOut) return;
-      }
-      if (source === mine) open(changed, Math.min(pause * 2, 30_000));
-    }, pause);
-  };
-  for (const kind of ['notification', 'transfer', 'message']) {
-    mine.addEventListener(kind, (event) => changed(kind, parse(event.data)));
-  }
+  stream = new LiveStream(customer, changed);
 }
 
 export function disconnect() {
-  clearTimeout(retry);
-  source?.close();
-  source = null;
+  stream?.end();
+  stream = null;
   byId('live').hidden = true;
+}
+
+addEventListener('offline', () => stream?.show('offline'));
+addEventListener('online', () => stream?.wake());
+document.addEventListener('visibilitychange', () => stream?.seen());
+
+class LiveStream {
+  source = null;
+  leads = false;
+  missed = false;
+  heard = Date.now();
+  pause = 1000;
+  stop = new AbortController();
+
+  constructor(customer, changed) {
+    this.changed = changed;
+    this.show('connecting');
+    this.watch = setInterval(() => this.check(), 5000);
+    const name = `bank-live-${customer}`;
+    this.shared = Boolean(navigator.locks) && 'BroadcastChannel' in globalThis;
+    if (!this.shared) return this.lead();
+    this.channel = new BroadcastChannel(name);
+    this.channel.onmessage = ({ data }) => this.told(data);
+    navigator.locks
+      .request(name, { signal: this.stop.signal }, () => {
+        this.lead();
+        return new Promise((resolve) => this.stop.signal.addEventListener('abort', resolve));
+      })
+      .catch(() => {}); // this tab ended before its turn came
+    this.tell({ kind: 'who' });
+  }
+
+  end() {
+    this.stop.abort();
+    clearInterval(this.watch);
+    clearTimeout(this.retry);
+    this.source?.close();
+    this.channel?.close();
+  }
+
+  get ended() {
+    return this.stop.signal.aborted;
+  }
+
+  show(state) {
+    this.state = state;
+    const indicator = byId('live');
+    indicator.hidden = false;
+    indicator.dataset.state = state;
+    indicator.firstElementChild.textContent = t(`live.${state}`);
+    indicator.title = t(state === 'live' ? 'live.on' : 'live.off');
+  }
+
+  tell(message) {
+    if (!this.ended) this.channel?.postMessage(message);
+  }
+
+  /** What another tab says. */
+  told({ kind, state, event, data }) {
+    if (kind === 'who') {
+      if (this.leads) this.tell({ kind: 'state', state: this.state });
+      return;
+    }
+    if (this.leads) return;
+    this.heard = Date.now();
+    if (kind === 'state') {
+      // Between two leaders, or between two streams of one, something may have been missed.
+      if (state !== 'live') this.missed = true;
+      else if (this.missed) this.changed('reconnected', {});
+      if (state === 'live') this.missed = false;
+      this.show(navigator.onLine ? state : 'offline');
+    } else if (kind === 'event') {
+      this.pass(event, data);
+    }
+  }
+
+  /** What the stream says, to this tab and all others. */
+  spread(state) {
+    this.show(state);
+    this.tell({ kind: 'state', state });
+  }
+
+  pass(event, data) {
+    if (event === 'ping') {
+      if (this.state !== 'live' && navigator.onLine) this.show('live');
+    } else {
+      this.changed(event, data);
+    }
+  }
+
+  lead() {
+    // Whoever had the lock before may have gone in the middle of something.
+    this.missed ||= Date.now() - this.heard > 1000;
+    this.leads = true;
+    this.open();
+  }
+
+  open() {
+    clearTimeout(this.retry);
+    this.source?.close();
+    this.heard = Date.now();
+    const source = (this.source = new EventSource('/v1/events'));
+    // The cookie may have become another customer's since the last stream; nothing is passed on before that is known.
+    let ready = null;
+    const mine = () => this.source === source && !this.ended;
+    source.onopen = () => {
+      this.heard = Date.now();
+      ready = currentSession()
+        .catch((error) => {
+          if (error instanceof SignedOut) throw error; // all else says nothing about whose it is: the next call will
+        })
+        .then(() => {
+          if (!mine()) return;
+          this.pause = 1000;
+          this.spread('live');
+          if (this.missed) this.report('reconnected', {});
+          this.missed = false;
+        });
+      ready.catch(() => source.close());
+    };
+    source.onerror = () => {
+      if (!mine()) return;
+      this.missed = true;
+      const closed = source.readyState === EventSource.CLOSED;
+      this.spread(closed || !navigator.onLine ? 'offline' : 'connecting');
+      if (closed) this.again();
+    };
+    for (const kind of ['ping', ...kinds]) {
+      source.addEventListener(kind, async (event) => {
+        this.heard = Date.now();
+        await ready?.catch(() => {});
+        if (mine()) this.report(kind, parse(event.data));
+      });
+    }
+  }
+
+  report(event, data) {
+    this.pass(event, data);
+    this.tell({ kind: 'event', event, data });
+  }
+
+  /** The bank refused the stream: later once more, if there is still a session. */
+  again() {
+    this.retry = setTimeout(async () => {
+      try {
+        await currentSession();
+      } catch (error) {
+        if (error instanceof SignedOut) return;
+      }
+      if (this.ended) return;
+      this.pause = Math.min(this.pause * 2, 30_000);
+      this.open();
+    }, this.pause);
+  }
+
+  /** A connection that broke without a word shows by its silence. */
+  check() {
+    if (this.state === 'offline' && !navigator.onLine) return;
+    if (Date.now() - this.heard < SILENCE) return;
+    if (this.leads && this.source) {
+      this.missed = true;
+      this.spread('offline');
+      this.open();
+    } else {
+      this.missed = true;
+      this.show('offline');
+      this.tell({ kind: 'who' });
+    }
+  }
+
+  /** The network is back. */
+  wake() {
+    this.missed = true;
+    this.show('connecting');
+    if (this.leads) this.open();
+    else this.tell({ kind: 'who' });
+  }
+
+  /** Without locks, a hidden tab reads nothing, so that it takes no connection from the tabs that can be seen. */
+  seen() {
+    if (this.shared) return;
+    if (document.hidden) {
+      this.source?.close();
+      this.source = null;
+      this.missed = true;
+      this.show('connecting');
+    } else if (!this.source) {
+      this.open();
+    }
+  }
 }
 
 function parse(text) {

@@ -1,5 +1,7 @@
 // Money stays a decimal string or a BigInt of minor units. No value ever passes through a float.
 
+import { locale } from '/assets/i18n.js';
+
 const pattern = /^(-?)(\d+)(?:\.(\d+))?$/;
 
 /** "12.30" → { minor: 1230n, decimals: 2 }. The server's own text says how many decimals a currency has. */
@@ -31,26 +33,7 @@ export function totals(amounts) {
   return [...sums].map(([currency, sum]) => ({ currency, amount: write(sum.minor, sum.decimals) }));
 }
 
-/** What a person typed → { amount } in the wire form, or { error } to show. */
-export function parseInput(text, decimals) {
-  let typed = text.trim().replace(/[\s\u00a0\u202f]/g, '');
-  if (!typed) return { error: 'Enter an amount.' };
-  // A comma is how much of Europe writes the decimal point. With three decimals "1,000" could mean either, so not there.
-  if (decimals < 3 && !typed.includes('.')) typed = typed.replace(',', '.');
-  if (!/^\d+(\.\d+)?$/.test(typed))
-    return { error: 'Write the amount in digits, such as ' + write(1234n, decimals) + '.' };
-  const [whole, fraction = ''] = typed.split('.');
-  if (fraction.length > decimals) {
-    return {
-      error: decimals === 0 ? 'This currency has no decimals.' : `At most ${decimals} digits after the decimal point.`,
-    };
-  }
-  const minor = BigInt(whole + fraction.padEnd(decimals, '0'));
-  if (minor === 0n) return { error: 'The amount must be more than zero.' };
-  return { amount: write(minor, decimals) };
-}
-
-/** For reading only: the locale's grouping and symbol around the exact digits. */
+/** The locale's grouping and symbol around the exact digits. This is the only place that writes money for people. */
 export function format({ amount, currency }, { sign = 'auto' } = {}) {
   const value = read(amount);
   if (!value) return `${amount} ${currency}`;
@@ -58,7 +41,7 @@ export function format({ amount, currency }, { sign = 'auto' } = {}) {
   const [whole, fraction] = digits.split('.');
   let text;
   try {
-    const formatter = new Intl.NumberFormat(undefined, {
+    const formatter = new Intl.NumberFormat(locale, {
       style: 'currency',
       currency,
       numberingSystem: 'latn',
@@ -76,13 +59,40 @@ export function format({ amount, currency }, { sign = 'auto' } = {}) {
   return sign === 'always' && value.minor > 0n ? '+' + text : text;
 }
 
-export function isNegative({ amount }) {
-  return String(amount).startsWith('-');
+/** Money on the page: it never breaks inside the number. */
+export function money(value, options) {
+  const node = document.createElement('bdi');
+  node.className = 'money';
+  node.textContent = format(value, options);
+  return node;
 }
+
+/** As a heading that shrinks until the whole number fits its box; the style sheet does the sum. */
+export function fit(node, value, options) {
+  const text = format(value, options);
+  node.style.setProperty('--length', String(text.length));
+  node.replaceChildren(money(value, options));
+}
+
+export const isNegative = ({ amount }) => String(amount).startsWith('-');
+export const isZero = ({ amount }) => read(amount)?.minor === 0n;
 
 export function negate({ amount, currency }) {
   const value = read(amount);
   return value ? { amount: write(-value.minor, value.decimals), currency } : { amount, currency };
+}
+
+/** With the sign that the direction gives it, whichever sign it came with. */
+export function directed(money, direction) {
+  const positive = isNegative(money) ? negate(money) : money;
+  return direction === 'out' ? negate(positive) : positive;
+}
+
+export function subtract(from, amount) {
+  const [a, b] = [read(from.amount), read(amount)];
+  return a && b && a.decimals === b.decimals
+    ? { amount: write(a.minor - b.minor, a.decimals), currency: from.currency }
+    : null;
 }
 
 export function exceeds(amount, limit) {

@@ -1,22 +1,31 @@
 // The inbox, its unread badge, and the message for what has just arrived.
 
 import { SignedOut, page, post } from '/assets/api.js';
-import { busy, byId, el, empty, failed, fill, skeleton, toast } from '/assets/dom.js';
-import { format } from '/assets/money.js';
-import { showTransfer } from '/assets/activity.js';
-import { dayOf, timeOf } from '/assets/times.js';
+import { openTransfer } from '/assets/details.js';
+import { busy, byId, complain, el, empty, failed, fill, icon, skeleton, toast } from '/assets/dom.js';
+import { t } from '/assets/i18n.js';
+import { noteOf, titleOf, toneOf } from '/assets/notices.js';
+import { isShown } from '/assets/outcome.js';
+import { openSheet } from '/assets/sheets.js';
+import { momentOf } from '/assets/times.js';
 
+const PATH = '/v1/notifications';
+const PAGE = 25;
 let items = [];
 let next = null;
+let unread = 0;
 let loaded = false;
 // A reconnect may bring an event again; each is announced once. Null until the first load has said what is old.
 let announced = null;
 
 export async function loadNotifications() {
   try {
-    const first = await page('/v1/notifications');
-    items = first.items;
-    next = first.next;
+    const first = await page(PATH, null, { limit: PAGE });
+    const fresh = new Set(first.items.map((item) => item.id));
+    const older = items.length > first.items.length ? items.filter((item) => !fresh.has(item.id)) : [];
+    items = first.items.concat(older);
+    if (!older.length) next = first.next;
+    unread = first.unread ?? items.filter((item) => !item.read).length;
     announced ??= new Set(items.map((item) => item.id));
     loaded = true;
     render();
@@ -29,111 +38,104 @@ export async function loadNotifications() {
 export function resetNotifications() {
   items = [];
   next = null;
+  unread = 0;
   loaded = false;
   announced = null;
   render();
   skeleton(byId('notifications'), 3);
 }
 
-/** Says what an event is about, once. */
-export function announceEvent(kind, data) {
-  if (kind === 'transfer' || !(data.title || data.body)) return;
-  if (data.id && announced?.has(data.id)) return;
-  announced?.add(data.id);
-  // The payment just made from here has its own card.
-  if (/sent/i.test(`${data.kind} ${data.title}`) && !byId('send-status').hidden) return;
-  toast(headline(data), /receiv|incoming|_in$/i.test(`${data.kind} ${data.title}`) ? 'in' : 'info');
-}
-
-// "You received" alone says too little: the amount is added where the words leave it out.
-function headline({ title, body, amount }) {
-  const text = title || body;
-  if (!amount?.amount || /\d/.test(text)) return text;
-  return body && body !== text && /\d/.test(body) ? body : `${text}: ${format(amount)}`;
+/** Says what an event is about, once, unless the card of the payment made here says it already. */
+export function announceEvent(kind, notice) {
+  if (kind !== 'notification' || !notice.kind || !notice.id || !announced || announced.has(notice.id)) return;
+  announced.add(notice.id);
+  if (document.hidden || isShown(notice)) return;
+  toast(titleOf(notice), toneOf(notice));
 }
 
 function render() {
-  const unread = items.filter((item) => !item.read).length;
   const badge = byId('notifications-badge');
   badge.hidden = unread === 0;
-  badge.textContent = unread > 9 ? '9+' : String(unread);
-  byId('notifications-label').textContent = unread ? `Notifications, ${unread} unread` : 'Notifications';
+  badge.textContent = unread > 99 ? '99+' : String(unread);
+  byId('notifications-label').textContent = unread
+    ? t('notifications.unread', { count: unread })
+    : t('notifications.title');
   byId('notifications-all').hidden = unread === 0;
   byId('notifications-more').hidden = !next;
   fill(
     byId('notifications'),
-    items.length ? items.map(row) : [empty('bell', 'All quiet', 'You will be told here when money arrives or leaves.')],
+    items.length ? items.map(row) : [empty('bell', t('notifications.none'), t('notifications.none_text'))],
   );
 }
+
+const icons = { in: 'in', out: 'out', error: 'alert', info: 'bell' };
 
 function row(item) {
-  const text = headline(item);
+  const tone = toneOf(item);
+  const note = noteOf(item);
   return el(
     'li',
-    { class: item.read ? 'note' : 'note unread', dataset: { notification: item.id, read: String(Boolean(item.read)) } },
+    { class: item.read ? '' : 'unread', dataset: { notification: item.id, read: String(Boolean(item.read)), tone } },
     el(
-      'div',
-      { class: 'grow' },
-      el('p', { class: 'row-title' }, item.read ? null : el('span', { class: 'sr' }, 'Unread: '), text),
-      item.body && item.body !== text ? el('p', { class: 'row-note' }, item.body) : null,
-      el('p', { class: 'row-note' }, el('time', { datetime: item.at }, `${dayOf(item.at)}, ${timeOf(item.at)}`)),
-    ),
-    el(
-      'div',
-      { class: 'note-actions' },
-      item.transfer
-        ? el(
-            'button',
-            {
-              class: 'link',
-              type: 'button',
-              onclick: () => showTransfer(typeof item.transfer === 'string' ? item.transfer : item.transfer.id),
-            },
-            'Details',
-          )
-        : null,
-      item.read
-        ? null
-        : el(
-            'button',
-            { class: 'link', type: 'button', onclick: (event) => busy(event.target, () => markRead([item])) },
-            'Mark read',
-          ),
+      'button',
+      { class: 'row note', type: 'button', onclick: () => open(item) },
+      el('span', { class: `medal ${tone === 'error' ? 'warn' : tone}` }, icon(icons[tone])),
+      el(
+        'span',
+        { class: 'grow' },
+        el('span', { class: 'row-title' }, item.read ? null : el('span', { class: 'sr' }, t('notifications.new'), ' '), titleOf(item)),
+        note.length ? el('span', { class: 'row-note' }, note) : null,
+        el('time', { class: 'row-note', datetime: item.at }, momentOf(item.at)),
+      ),
     ),
   );
 }
 
-async function markRead(unread) {
+/** What is opened is read. */
+async function open(item) {
+  if (item.transfer) await openTransfer(item.transfer, item);
+  if (item.read) return;
   try {
-    for (const item of unread) {
-      await post(`/v1/notifications/${encodeURIComponent(item.id)}/read`);
-      item.read = true;
-    }
+    await post(`${PATH}/${encodeURIComponent(item.id)}/read`);
+    if (!item.read) unread = Math.max(0, unread - 1);
+    item.read = true;
+    render();
+    if (!byId('detail-dialog').open) byId('notifications').querySelector(`[data-notification="${CSS.escape(item.id)}"] button`)?.focus();
   } catch (error) {
-    if (error instanceof SignedOut) return;
-    toast(error.message, 'error');
+    complain(error);
   }
-  render();
-  byId('notifications-title').focus(); // the button that had the focus is gone
+}
+
+async function markAll() {
+  const newest = items[0];
+  if (!newest) return;
+  try {
+    await post(`${PATH}/read`, { before: newest.id });
+    items.forEach((item) => (item.read = true));
+    unread = 0;
+    render();
+    byId('notifications-title').focus(); // the button that had the focus is gone
+  } catch (error) {
+    complain(error);
+  }
 }
 
 export function wireNotifications() {
   byId('notifications-open').addEventListener('click', () => {
-    byId('notifications-dialog').showModal();
+    openSheet(byId('notifications-dialog'));
     byId('notifications-title').focus();
   });
-  byId('notifications-all').addEventListener('click', (event) =>
-    busy(event.target, () => markRead(items.filter((item) => !item.read))),
-  );
+  byId('notifications-all').addEventListener('click', (event) => busy(event.target, markAll));
   byId('notifications-more').addEventListener('click', (event) =>
     busy(event.target, async () => {
       try {
-        const more = await page('/v1/notifications', next);
+        const more = await page(PATH, next, { limit: PAGE });
         items = items.concat(more.items);
         next = more.next;
         render();
+        byId('notifications').children[items.length - more.items.length]?.querySelector('button')?.focus();
       } catch (error) {
-        if (!(error instanceof SignedOut)) toast(error.message, 'error');
+        complain(error);
       }
     }),
   );

@@ -1,20 +1,14 @@
 // The card that says what became of the payment just sent.
 
 import { byId, el, icon, problemNodes, showErrors } from '/assets/dom.js';
-import { format } from '/assets/money.js';
+import { has, sentence, t } from '/assets/i18n.js';
+import { money } from '/assets/money.js';
+import { fieldWords, reasonText } from '/assets/problems.js';
+import { shortId } from '/assets/state.js';
 import { stored } from '/assets/transfer.js';
 
-const reasons = {
-  insufficient_funds: 'There is not enough money in the account.',
-  unknown_account: 'The account to be paid does not exist, or is closed.',
-  currency_mismatch: 'The two accounts are in different currencies.',
-};
-
-export const reasonText = (code) =>
-  reasons[code] ?? (code ? `The bank's reason: ${code.replaceAll('_', ' ')}.` : 'The bank gave no reason.');
-
 /** What a test, a style and a reader see: completed, pending, rejected or failed. */
-const shown = {
+const kinds = {
   sending: 'pending',
   unknown: 'pending',
   pending: 'pending',
@@ -23,27 +17,28 @@ const shown = {
   rejected: 'rejected',
   refused: 'failed',
 };
+const settled = new Set(['completed', 'rejected', 'refused', 'scheduled']);
+// Good news needs no answer.
+const GOOD_NEWS = 10_000;
 
 let last = '';
+let current = null;
+let timer = null;
 
-export function showOutcome({ entry, status, transfer, id, error }) {
+/** Whether the card says what this notification says. */
+export function isShown({ kind, transfer, amount }) {
+  if (!current || !/_(sent|rejected)$/.test(kind)) return false;
+  if (current.id) return current.id === transfer;
+  return current.entry.request.amount.amount === amount?.amount;
+}
+
+export function showOutcome(outcome) {
+  const { entry, status, transfer, id, error } = outcome;
   const card = byId('send-status');
-  const kind = shown[status] ?? 'pending';
-  const amount = format(entry.request.amount);
-  const to = entry.details?.name || entry.request.to;
-  const texts = {
-    sending: [`Sending ${amount} to ${to}`, 'This takes a moment.'],
-    unknown: [
-      `Checking: ${amount} to ${to}`,
-      'We do not know the outcome yet, checking… We ask with the same key each time, so it cannot be paid twice.',
-    ],
-    pending: [`On its way: ${amount} to ${to}`, 'The bank has the payment and is working on it.'],
-    scheduled: [`Scheduled: ${amount} to ${to}`, 'The bank has the payment and will make it when it is due.'],
-    completed: [`Sent: ${amount} to ${to}`, 'The payment is complete.'],
-    rejected: [`Not sent: ${amount} to ${to}`, reasonText(transfer?.code)],
-    refused: [`Not sent: ${amount} to ${to}`, null],
-  };
-  const [title, text] = texts[status] ?? [`${status}: ${amount} to ${to}`, ''];
+  const kind = kinds[status] ?? 'pending';
+  const values = { amount: money(entry.request.amount), name: entry.details?.name || shortId(entry.request.to) };
+  const title = sentence(has(`outcome.${status}`) ? `outcome.${status}` : 'outcome.pending', values);
+  current = outcome;
 
   card.dataset.status = kind;
   card.dataset.phase = status;
@@ -57,6 +52,7 @@ export function showOutcome({ entry, status, transfer, id, error }) {
   const first = card.hidden || !last.startsWith(entry.key);
   last = signature;
 
+  const text = status === 'rejected' ? reasonText(transfer?.code) : t(`outcome.${status}.text`);
   card.replaceChildren(
     el(
       'span',
@@ -69,44 +65,50 @@ export function showOutcome({ entry, status, transfer, id, error }) {
       'div',
       { class: 'grow' },
       el('p', { class: 'strong' }, title),
-      ...(text ? [el('p', { class: 'muted' }, text)] : problemNodes(error)),
-      ...(error?.errors ?? []).map((each) => el('p', { class: 'muted' }, `${each.field}: ${each.message}`)),
+      ...(status === 'refused' ? problemNodes(error) : [el('p', { class: 'muted' }, text)]),
+      ...(error?.errors ?? []).map(({ field, message }) => el('p', { class: 'muted' }, fieldWords(field, message))),
     ),
-    kind === 'pending' && status !== 'scheduled'
-      ? ''
-      : el(
+    settled.has(status)
+      ? el(
           'button',
-          { class: 'icon-button', type: 'button', 'aria-label': 'Dismiss', onclick: dismiss },
+          { class: 'icon-button', type: 'button', 'aria-label': t('dismiss'), onclick: dismiss },
           icon('close'),
-        ),
+        )
+      : '',
   );
   card.hidden = false;
   if (first) card.focus();
+  clearTimeout(timer);
+  if (status === 'completed') timer = setTimeout(dismiss, GOOD_NEWS);
 }
 
 /** While one outcome is unknown no other payment starts: that is how people pay twice. */
 export function lockSending() {
   const entry = stored();
   const locked = Boolean(entry && !entry.id);
-  const button = byId('send-confirm');
-  button.disabled = locked;
-  if (locked)
-    showErrors(byId('send-form'), {
-      error: new Error('Your last payment is still being checked. The next one can go out once its outcome is known.'),
-    });
-  else byId('send-form').querySelector('.form-error').replaceChildren();
+  byId('send-confirm').disabled = locked;
   byId('send-continue').disabled = locked;
+  if (locked) showErrors(byId('send-form'), { error: new Error(t('outcome.locked')) });
+  else byId('send-form').querySelector('.form-error').replaceChildren();
 }
 
 export function clearOutcome() {
   const card = byId('send-status');
+  clearTimeout(timer);
   card.hidden = true;
   card.replaceChildren();
   delete card.dataset.status;
   last = '';
+  current = null;
+}
+
+/** Another view: what is settled was said. What is not yet stays in sight. */
+export function leaveOutcome() {
+  if (current && settled.has(current.status)) clearOutcome();
 }
 
 function dismiss() {
+  const held = byId('send-status').contains(document.activeElement);
   clearOutcome();
-  byId('main').focus();
+  if (held) byId('main').focus({ preventScroll: true });
 }

@@ -1,19 +1,9 @@
-// Who would be paid, and the names of those one has dealt with.
+// Who can be paid: by search, among those paid lately, and one's own accounts.
 
-import { Problem, SignedOut, get } from '/assets/api.js';
+import { Problem, get, page } from '/assets/api.js';
+import { t } from '/assets/i18n.js';
+import { accountLabel, ownAccount, state } from '/assets/state.js';
 import { wait } from '/assets/times.js';
-
-const NAMES = 'bank.names';
-// Lookups are tightly limited, and the person's own searches come first: the page spends only a few on its own account.
-let spare = 3;
-
-const names = () => JSON.parse(sessionStorage.getItem(NAMES) ?? '{}');
-
-export const nameOf = (account) => names()[account] || null;
-
-export function rememberName(account, name) {
-  sessionStorage.setItem(NAMES, JSON.stringify({ ...names(), [account]: name }));
-}
 
 /** Exact matches for a username or an account number; [] where there is none. */
 export async function findPayees(query) {
@@ -27,30 +17,29 @@ export async function findPayees(query) {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.status === 404) return [];
-    if (error.status === 429) error.message = `Too many searches. Wait ${wait(error.retryAfter)}, then try again.`;
+    if (error.status === 429) throw new Error(t('payee.too_many', { time: wait(error.retryAfter) }));
     throw error;
   }
-  const payees = (Array.isArray(data) ? data : (data?.items ?? (data?.account ? [data] : []))).filter(
-    (payee) => payee.account,
-  );
-  for (const payee of payees) rememberName(payee.account, payee.name ?? '');
-  return payees;
+  const found = byAccount ? [data] : (data?.items ?? []);
+  return found.filter((payee) => payee?.account);
 }
 
-/** Learns a few of the names that are missing; true if any was new. Failing is fine: an account number is shown instead. */
-export async function learnNames(accounts) {
-  let learned = false;
-  for (const account of new Set(accounts)) {
-    if (spare === 0) break;
-    if (account in names()) continue;
-    spare -= 1;
-    try {
-      learned = (await findPayees(account)).length > 0 || learned;
-      if (!(account in names())) rememberName(account, '');
-    } catch (error) {
-      if (error instanceof SignedOut) return false;
-      spare = 0;
-    }
+/** Those whom one has paid lately, newest first, each once. It needs no search, and says nothing that one did not know. */
+export async function recentPayees() {
+  const { items } = await page('/v1/activity', null, { direction: 'out', limit: 50 });
+  const recent = new Map();
+  for (const { kind, counterparty, amount, status } of items) {
+    const account = counterparty?.account;
+    if (kind !== 'transfer' || status === 'rejected' || !account || ownAccount(account) || recent.has(account)) continue;
+    recent.set(account, { account, name: counterparty.name ?? '', currency: amount.currency });
   }
-  return learned;
+  return [...recent.values()].slice(0, 4);
+}
+
+/** One's own accounts that money can be moved to: another of the same currency exists. */
+export function ownPayees() {
+  const open = state.accounts.filter((account) => account.status === 'open');
+  return open
+    .filter((account) => open.some((other) => other.id !== account.id && other.currency === account.currency))
+    .map((account) => ({ account: account.id, name: accountLabel(account), currency: account.currency, own: true }));
 }

@@ -1,38 +1,98 @@
-// Send money: find the payee, say how much, look at it once more, send.
+// Send money: choose the payee, say how much, look at it once more, send.
 
-import { SignedOut } from '/assets/api.js';
-import { busy, byId, clearErrors, el, showErrors } from '/assets/dom.js';
-import { exceeds, format, parseInput, read } from '/assets/money.js';
-import { findPayees } from '/assets/payees.js';
-import { accountLabel, on, ownAccount, shortId, state } from '/assets/state.js';
+import { Problem, SignedOut } from '/assets/api.js';
+import { parseAmount } from '/assets/amount.js';
+import { choices, groups } from '/assets/choices.js';
+import { busy, byId, clearErrors, el, fact, showErrors } from '/assets/dom.js';
+import { draft, dropDraft, saveDraft } from '/assets/draft.js';
+import { isolated, sentence, t } from '/assets/i18n.js';
+import { exceeds, format, isNegative, money, read, subtract } from '/assets/money.js';
 import { lockSending } from '/assets/outcome.js';
+import { findPayees, ownPayees, recentPayees } from '/assets/payees.js';
+import { wordsOf } from '/assets/problems.js';
+import { openSheet } from '/assets/sheets.js';
+import { accountLabel, on, ownAccount, shortId, state } from '/assets/state.js';
 import { submit } from '/assets/transfer.js';
 
 let payees = [];
 let searched = '';
 let review = null;
+// The account to pay from, which may be asked for before the accounts are there.
+let preferred = null;
 
 const form = byId('send-form');
+const dialog = byId('send-dialog');
 const fromAccount = () => ownAccount(byId('send-from').value);
-const payee = () => payees.find((each) => each.account === chosen());
 const chosen = () => form.querySelector('input[name="payee"]:checked')?.value;
+const payee = () => payees.find((each) => each.account === chosen());
 
-function openDialog() {
+/** `wish` fills in what is known already: { payee, from, amount, reference }. */
+function openDialog(wish = null) {
   step('form');
   clearErrors(form);
   fillFrom();
+  const kept = wish ?? draft();
+  if (kept) take(kept);
   lockSending();
-  byId('send-dialog').showModal();
+  suggest();
+  openSheet(dialog);
   byId(payee() ? 'amount' : 'payee-query').focus();
+}
+
+function take({ payee: to, query = '', from, amount = '', reference = '' }) {
+  byId('payee-query').value = query;
+  byId('amount').value = amount;
+  byId('reference').value = reference;
+  setPayees(to ? [to] : [], query, to?.account);
+  preferred = from ?? null;
+  if (ownAccount(from)) byId('send-from').value = from;
+  showCurrency();
+}
+
+function keep() {
+  saveDraft({
+    payee: payee() ?? null,
+    query: byId('payee-query').value,
+    from: byId('send-from').value,
+    amount: byId('amount').value,
+    reference: byId('reference').value,
+    open: dialog.open,
+  });
+}
+
+/** Those paid lately and one's own accounts, to choose from without a search. */
+async function suggest() {
+  const own = ownPayees();
+  groups(byId('payee-suggestions'), { own }, pick);
+  try {
+    groups(byId('payee-suggestions'), { recent: await recentPayees(), own }, pick);
+  } catch {
+    // Nothing is missing that a search would not find.
+  }
+}
+
+function pick(each) {
+  byId('payee-query').value = '';
+  clearErrors(form);
+  setPayees([each], '', each.account);
+  keep();
+  byId('amount').focus();
 }
 
 function fillFrom() {
   const select = byId('send-from');
-  const kept = select.value;
+  const kept = preferred ?? select.value;
   select.replaceChildren(
-    ...state.accounts.map((account) =>
-      el('option', { value: account.id }, `${accountLabel(account)}: ${format(account.available)}`),
-    ),
+    ...state.accounts
+      .filter((account) => account.status === 'open')
+      .map((account) =>
+        el(
+          'option',
+          { value: account.id },
+          // An option takes no elements, so the name is isolated by characters.
+          `\u2068${accountLabel(account)}\u2069 (${account.id.slice(-4)}): ${format(account.available)}`,
+        ),
+      ),
   );
   if (ownAccount(kept)) select.value = kept;
   showCurrency();
@@ -40,79 +100,60 @@ function fillFrom() {
 
 function showCurrency() {
   byId('amount-currency').textContent = fromAccount()?.currency ?? '';
+  showRest();
+}
+
+const decimals = (account) => read(account.balance.amount)?.decimals ?? 2;
+
+/** What would be left, while one types. */
+function showRest() {
+  const from = fromAccount();
+  const typed = byId('amount').value;
+  const { amount } = from && typed ? parseAmount(typed, decimals(from), from.currency) : {};
+  const rest = amount ? subtract(from.available, amount) : null;
+  byId('amount-rest').replaceChildren(...(rest && !isNegative(rest) ? sentence('send.rest', { amount: money(rest) }) : []));
 }
 
 async function find() {
   const query = byId('payee-query').value.trim();
   clearErrors(form);
   setPayees([], '');
-  if (!query) return showErrors(form, { errors: [{ field: 'to', message: 'Enter a username or an account number.' }] });
+  if (!query) return showErrors(form, { errors: [{ field: 'to', message: t('payee.missing') }] });
   await busy(byId('payee-find'), async () => {
     try {
       const found = await findPayees(query);
       if (byId('payee-query').value.trim() !== query) return; // typed on meanwhile
-      setPayees(found, query);
+      setPayees(found, query, found.length === 1 ? found[0].account : null);
       if (!found.length) {
-        showErrors(form, {
-          errors: [
-            {
-              field: 'to',
-              message: query.startsWith('acc_')
-                ? 'No open account has this number.'
-                : `No one here is called “${query}”.`,
-            },
-          ],
-        });
+        const key = query.startsWith('acc_') ? 'payee.no_account' : 'payee.no_user';
+        showErrors(form, { errors: [{ field: 'to', message: t(key, { query }) }] });
       } else {
         (form.querySelector('input[name="payee"]:checked') ?? form.querySelector('input[name="payee"]')).focus();
       }
     } catch (error) {
-      if (!(error instanceof SignedOut))
-        showErrors(form, {
-          errors: error.errors?.length
-            ? [{ field: 'to', message: error.errors[0].message }]
-            : [{ field: 'to', message: error.message }],
-        });
+      if (error instanceof SignedOut) return;
+      const wrong = error instanceof Problem && [400, 422].includes(error.status);
+      showErrors(form, { errors: [{ field: 'to', message: wrong ? t('payee.unreadable') : wordsOf(error) }] });
     }
   });
 }
 
-function setPayees(found, query) {
+function setPayees(found, query, selected) {
   payees = found;
   searched = query;
-  const box = byId('payee-results');
-  box.querySelectorAll('label').forEach((node) => node.remove());
-  box.hidden = !found.length;
-  for (const each of found) {
-    box.append(
-      el(
-        'label',
-        { class: 'choice' },
-        el('input', {
-          type: 'radio',
-          name: 'payee',
-          value: each.account,
-          dataset: { account: each.account },
-          onchange: () => matchCurrency(each),
-          checked: found.length === 1,
-        }),
-        el(
-          'span',
-          { class: 'grow' },
-          el('span', { class: 'row-title' }, each.name || 'Account'),
-          el('span', { class: 'row-note mono' }, shortId(each.account)),
-        ),
-        el('span', { class: 'tag' }, each.currency),
-      ),
-    );
-  }
-  if (found.length === 1) matchCurrency(found[0]);
+  choices(byId('payee-results'), found, selected, (each) => {
+    matchCurrency(each);
+    keep();
+  });
+  const only = found.find((each) => each.account === selected);
+  if (only) matchCurrency(only);
 }
 
 /** Pays from an account in the payee's currency where there is one. */
 function matchCurrency({ account, currency }) {
-  if (fromAccount()?.currency === currency && fromAccount().id !== account) return;
-  const fitting = state.accounts.find((own) => own.currency === currency && own.id !== account);
+  const from = fromAccount();
+  if (!currency || (from?.currency === currency && from.id !== account)) return;
+  const fitting = state.accounts.find((own) => own.currency === currency && own.id !== account && own.status === 'open');
   if (fitting) byId('send-from').value = fitting.id;
   showCurrency();
 }
@@ -128,13 +169,10 @@ async function toReview() {
   const errors = [];
   const from = fromAccount();
   const to = payee();
-  if (to.account === from.id) errors.push({ field: 'to', message: 'This is the account the money would come from.' });
+  if (to.account === from.id) errors.push({ field: 'to', message: t('payee.same') });
   else if (to.currency && to.currency !== from.currency)
-    errors.push({
-      field: 'from',
-      message: `The payee's account is in ${to.currency}. Choose one of yours in ${to.currency}.`,
-    });
-  const parsed = parseInput(byId('amount').value, read(from.balance.amount)?.decimals ?? 2);
+    errors.push({ field: 'from', message: t('send.currency', { currency: to.currency }) });
+  const parsed = parseAmount(byId('amount').value, decimals(from), from.currency);
   if (parsed.error) errors.push({ field: 'amount', message: parsed.error });
   if (errors.length) return showErrors(form, { errors });
 
@@ -148,17 +186,18 @@ async function toReview() {
     },
     details: { name: to.name },
   };
-  const fact = (name, ...value) => el('div', {}, el('dt', {}, name), el('dd', {}, ...value));
-  byId('review-amount').textContent = format(review.request.amount);
-  byId('review-payee').replaceChildren('to ', el('strong', {}, to.name || 'account'));
+  byId('review-amount').replaceChildren(money(review.request.amount));
+  byId('review-payee').replaceChildren(
+    ...sentence('send.to', { name: el('strong', {}, isolated(to.name || shortId(to.account))) }),
+  );
   byId('review-facts').replaceChildren(
-    fact('To account', el('code', {}, to.account)),
-    fact('From', accountLabel(from)),
-    fact('Reference', reference || '\u2014'),
+    fact(t('send.to_account'), el('code', {}, to.account)),
+    fact(t('send.from'), isolated(accountLabel(from))),
+    fact(t('detail.reference'), reference ? isolated(reference) : '\u2014'),
   );
   const warning = byId('review-warning');
   warning.hidden = !exceeds(parsed.amount, from.available.amount);
-  warning.textContent = `This is more than the ${format(from.available)} you have there. The bank will most likely not send it.`;
+  warning.replaceChildren(...sentence('send.too_much', { amount: money(from.available) }));
   step('review');
   byId('send-title').focus();
 }
@@ -166,25 +205,43 @@ async function toReview() {
 function step(name) {
   form.hidden = name !== 'form';
   byId('send-review').hidden = name !== 'review';
-  byId('send-title').textContent = name === 'form' ? 'Send money' : 'Check and send';
+  byId('send-title').textContent = t(name === 'form' ? 'send.title' : 'send.check');
 }
 
-export function resetSend() {
+/** A session that ended keeps its draft for the next; everything else starts afresh. */
+export function resetSend({ keepDraft = false } = {}) {
+  if (!keepDraft) dropDraft();
+  else if (dialog.open) keep();
   form.reset();
   setPayees([], '');
   review = null;
-  if (byId('send-dialog').open) byId('send-dialog').close();
+  preferred = null;
+  if (dialog.open) dialog.close();
+}
+
+/** Goes on with the payment that was open when the last session ended, or when the page was loaded anew. */
+export function resumeDraft() {
+  if (draft()?.open) openDialog();
 }
 
 export function wireSend() {
-  byId('send-open').addEventListener('click', openDialog);
+  byId('send-open').addEventListener('click', () => openDialog());
   byId('payee-find').addEventListener('click', find);
   byId('payee-query').addEventListener('keydown', (event) => {
     if (event.key !== 'Enter') return;
     event.preventDefault(); // Enter in the search field searches
     find();
   });
-  byId('send-from').addEventListener('change', showCurrency);
+  form.addEventListener('input', keep);
+  byId('amount').addEventListener('input', showRest);
+  byId('send-from').addEventListener('change', () => {
+    preferred = null;
+    showCurrency();
+  });
+  dialog.addEventListener('close', () => {
+    const kept = draft();
+    if (kept) saveDraft({ ...kept, open: false });
+  });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     toReview();
@@ -200,6 +257,17 @@ export function wireSend() {
     submit(request, details);
   });
   on('accounts', () => {
-    if (byId('send-dialog').open) fillFrom();
+    if (!dialog.open || form.hidden) return;
+    fillFrom();
+    if (payee()) matchCurrency(payee());
+    suggest();
   });
+  on('send-from', (from) => openDialog({ from }));
+  on('send-again', ({ account, counterparty, amount, reference }) =>
+    openDialog({
+      payee: { account: counterparty.account, name: counterparty.name ?? '', currency: amount.currency },
+      from: account,
+      reference: reference ?? '',
+    }),
+  );
 }

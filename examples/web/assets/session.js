@@ -1,155 +1,92 @@
-// Sign in, register, sign out.
+// Who is signed in: one session for all tabs of a browser. Tabs tell each other when it begins and when it ends.
 
-import { Problem, SignedOut, beginSession, call, csrfToken, endSession, get, post } from '/assets/api.js';
-import { busy, byId, clearErrors, showErrors } from '/assets/dom.js';
-import { wait } from '/assets/times.js';
+import {
+  SignedOut,
+  beginSession,
+  call,
+  currentSession,
+  endSession,
+  get,
+  mayHaveSession,
+  post,
+  secondsSinceAnswer,
+  show,
+} from '/assets/api.js';
 import { state } from '/assets/state.js';
+import { tab } from '/assets/store.js';
 
-const CUSTOMER = 'bank.customer';
+const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('bank-session') : null;
 
-/** The customer, if this tab has a session it may also write with. */
+/** After a sign-in that the bank accepted the browser sent no cookie: it did not keep it. */
+export class CookieNotKept extends Error {}
+
+/** The customer whom the cookie is of: { id, username, name, roles }; null where nobody is signed in in this browser. */
 export async function resume() {
-  // Without the CSRF token a cookie alone can only read, so such a tab signs in again; no need to ask the bank.
-  if (!csrfToken()) return null;
-  const customer = await get('/v1/me');
-  // Another tab may have signed in as somebody else: the cookie is theirs now, the token here is not.
-  const known = sessionStorage.getItem(CUSTOMER);
-  if (known && known !== customer.id) {
-    endSession();
-    return null;
-  }
-  sessionStorage.setItem(CUSTOMER, customer.id);
-  return customer;
+  return mayHaveSession() ? identify() : null;
 }
 
+async function identify() {
+  const [session, me] = await Promise.all([
+    currentSession(),
+    get('/v1/me').catch((error) => {
+      if (error instanceof SignedOut) throw error;
+      return {}; // that a name is missing keeps nobody from their money
+    }),
+  ]);
+  const { username, name, customer } = session;
+  if (me.id && customer && me.id !== customer) return identify(); // somebody signed in between the two answers
+  show(customer ?? me.id);
+  return { username, name, roles: [], ...me, id: customer ?? me.id };
+}
+
+export async function signIn(username, password) {
+  const session = await post('/v1/sessions', { username, password }, { anonymous: true });
+  beginSession(session.csrf_token);
+  try {
+    const customer = await identify();
+    channel?.postMessage({ kind: 'signed-in', customer: customer.id });
+    return customer;
+  } catch (error) {
+    if (!(error instanceof SignedOut)) throw error;
+    endSession();
+    throw new CookieNotKept();
+  }
+}
+
+/** Ends what the cookie holds, whoever signed in last in this browser, and with it every tab's session. */
 export async function signOut() {
   try {
-    await call('DELETE', '/v1/sessions/current');
+    await call('DELETE', '/v1/sessions/current', { anyone: true });
   } catch (error) {
     if (!(error instanceof SignedOut)) throw error; // it had ended already, which is as good
   } finally {
-    endSession();
-    sessionStorage.clear();
-    state.customer = null;
-    state.accounts = [];
+    forget();
+    channel?.postMessage({ kind: 'signed-out' });
   }
 }
 
-/** Shows the sign-in page; `reason` says why one is back here. */
-export function showSignIn(reason = '') {
-  toggle(false);
-  const note = byId('sign-in-reason');
-  note.textContent = reason;
-  note.hidden = !reason;
-  byId('password').value = '';
+/** This tab lets go of everything it has of a customer. */
+export function forget() {
+  endSession();
+  tab.clear();
+  state.customer = null;
+  state.accounts = [];
 }
 
-function toggle(registering) {
-  byId('sign-in-view').hidden = registering;
-  byId('register-view').hidden = !registering;
-  clearErrors(byId(registering ? 'register-form' : 'sign-in-form'));
-}
-
-export function wireSession({ signedIn }) {
-  byId('show-register').addEventListener('click', () => {
-    toggle(true);
-    byId('register-name').focus();
+/** `appeared` when another tab signed in while nobody is shown here; `ended` when another tab signed out. */
+export function watchSession({ appeared, ended }) {
+  channel?.addEventListener('message', ({ data }) => {
+    const shown = state.customer?.id;
+    if (data.kind === 'signed-out' && shown) ended();
+    if (data.kind !== 'signed-in') return;
+    if (!shown) appeared();
+    else if (shown !== data.customer) location.reload();
   });
-  byId('show-sign-in').addEventListener('click', () => {
-    showSignIn();
-    byId('username').focus();
-  });
-
-  async function open(username, password) {
-    const session = await post('/v1/sessions', { username, password }, { anonymous: true });
-    beginSession(session.csrf_token);
-    sessionStorage.removeItem(CUSTOMER);
-    const customer = await resume();
-    for (const id of ['sign-in-form', 'register-form']) byId(id).reset();
-    signedIn(customer);
-  }
-
-  byId('sign-in-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    const form = event.target;
-    const { username, password } = form.elements;
-    const errors = required(form, { username: 'Enter your username.', password: 'Enter your password.' });
-    byId('sign-in-reason').hidden = true;
-    if (errors.length) return showErrors(form, { errors });
-    clearErrors(form);
-    busy(byId('sign-in'), async () => {
-      try {
-        await open(username.value.trim(), password.value);
-      } catch (error) {
-        refuse(form, error);
-      }
-    });
-  });
-
-  byId('register-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    const form = event.target;
-    const { name, username, email, password } = form.elements;
-    const errors = required(form, {
-      name: 'Enter your name.',
-      username: 'Choose a username.',
-      email: 'Enter your email address.',
-      password: 'Choose a password.',
-    });
-    if (email.value && !/^\S+@\S+$/.test(email.value))
-      errors.push({ field: 'email', message: 'This does not look like an email address.' });
-    if (errors.length) return showErrors(form, { errors });
-    clearErrors(form);
-    busy(byId('register'), async () => {
-      const body = {
-        username: username.value.trim(),
-        password: password.value,
-        name: name.value.trim(),
-        email: email.value.trim(),
-      };
-      try {
-        await post('/v1/customers', body, { anonymous: true });
-      } catch (error) {
-        if (error.status === 409)
-          showErrors(form, { errors: [{ field: 'username', message: 'This username is taken. Choose another.' }] });
-        else refuse(form, error);
-        return;
-      }
-      try {
-        await open(body.username, body.password);
-      } catch {
-        showSignIn('Your profile is ready. Sign in to go on.');
-        byId('username').value = body.username;
-        byId('password').focus();
-      }
-    });
-  });
-}
-
-function required(form, messages) {
-  return Object.entries(messages)
-    .filter(([field]) => !form.elements.namedItem(field).value.trim())
-    .map(([field, message]) => ({ field, message }));
-}
-
-function refuse(form, error) {
-  if (!(error instanceof Problem)) return showErrors(form, { error });
-  if (error.status === 401) {
-    showErrors(form, {
-      error: Object.assign(new Error('This username and password do not belong together.'), {
-        instance: error.instance,
-      }),
-    });
-    const password = form.elements.namedItem('password');
-    password.select();
-    password.focus();
-  } else if (error.status === 429) {
-    showErrors(form, {
-      error: Object.assign(new Error(`Too many tries. Wait ${wait(error.retryAfter)}, then try again.`), {
-        instance: error.instance,
-      }),
-    });
-  } else {
-    showErrors(form, { errors: error.errors, error });
-  }
+  // A tab that slept may have missed it. The answer says whose the cookie is now.
+  const look = () => {
+    if (document.hidden || !state.customer || secondsSinceAnswer() < 10) return;
+    currentSession().catch(() => {});
+  };
+  document.addEventListener('visibilitychange', look);
+  addEventListener('pageshow', (event) => event.persisted && location.reload());
 }

@@ -1,26 +1,37 @@
-// Times for people, in their own zone and language.
+// Times for people, in their own zone and in the language of the page.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
-const dayAndYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'long', timeStyle: 'medium' });
+import { locale, t } from '/assets/i18n.js';
+
+const format = (options) => new Intl.DateTimeFormat(locale, options);
+const clock = format({ hour: '2-digit', minute: '2-digit' });
+const day = format({ weekday: 'long', day: 'numeric', month: 'long' });
+const dayAndYear = format({ day: 'numeric', month: 'long', year: 'numeric' });
+const full = format({ dateStyle: 'long', timeStyle: 'medium' });
+const short = format({ day: 'numeric', month: 'short', year: 'numeric' });
+const month = format({ month: 'long', year: 'numeric' });
 
 const valid = (at) => !Number.isNaN(new Date(at ?? NaN).getTime());
+const written = (formatter) => (at) => (valid(at) ? formatter.format(new Date(at)) : '');
 
-export const timeOf = (at) => (valid(at) ? clock.format(new Date(at)) : '');
-export const fullTime = (at) => (valid(at) ? full.format(new Date(at)) : '');
+export const timeOf = written(clock);
+export const fullTime = written(full);
+export const dateOf = written(short);
+export const monthOf = written(month);
 export const today = () => day.format(new Date());
 
 export function dayOf(at) {
-  if (!valid(at)) return 'Earlier';
+  if (!valid(at)) return t('day.earlier');
   const date = new Date(at);
   const now = new Date();
   const midnight = (moment) => new Date(moment.getFullYear(), moment.getMonth(), moment.getDate());
   const days = Math.round((midnight(now) - midnight(date)) / 86_400_000);
-  if (days === 0) return 'Today';
-  if (days === 1) return 'Yesterday';
+  if (days === 0) return t('day.today');
+  if (days === 1) return t('day.yesterday');
   return (date.getFullYear() === now.getFullYear() ? day : dayAndYear).format(date);
 }
+
+/** "Today, 08:57" */
+export const momentOf = (at) => `${dayOf(at)}, ${timeOf(at)}`;
 
 /** [[label, items], …] in the order given. */
 export function byDay(items, at) {
@@ -33,8 +44,7 @@ export function byDay(items, at) {
 }
 
 export function wait(seconds) {
-  if (seconds === null || seconds === undefined) return 'a little while';
-  if (seconds < 60) return seconds === 1 ? '1 second' : `${seconds} seconds`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes === 1 ? 'a minute' : `${minutes} minutes`;
+  if (seconds === null || seconds === undefined) return t('wait.some');
+  if (seconds < 60) return t('wait.seconds', { count: seconds });
+  return t('wait.minutes', { count: Math.ceil(seconds / 60) });
 }

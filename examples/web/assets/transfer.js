@@ -9,18 +9,19 @@
 
 import { Problem, SignedOut, Unreachable, call, get } from '/assets/api.js';
 import { emit, state } from '/assets/state.js';
+import { tab } from '/assets/store.js';
 
 const STORE = 'bank.transfer';
 const open = new Set(['pending', 'scheduled']);
 let running = 0;
 
 export function stored() {
-  const entry = JSON.parse(sessionStorage.getItem(STORE) ?? 'null');
+  const entry = tab.get(STORE);
   return entry && entry.customer === state.customer?.id ? entry : null;
 }
 
-const save = (entry) => sessionStorage.setItem(STORE, JSON.stringify(entry));
-export const forget = () => sessionStorage.removeItem(STORE);
+const save = (entry) => tab.set(STORE, entry);
+const forget = () => tab.remove(STORE);
 
 /** `details` (the payee's name) is for the page; `request` is sent as it stands at every try. */
 export function submit(request, details) {
@@ -72,7 +73,7 @@ async function send(entry, current) {
         headers: { 'Idempotency-Key': `"${entry.key}"` },
         timeout: 15_000,
       });
-      if (!data?.status) throw new Unreachable(new Error('The answer does not say what became of it'));
+      if (!data?.status) throw new Unreachable('the answer does not say what became of it');
       return data;
     } catch (error) {
       if (error instanceof SignedOut) throw error;

@@ -156,7 +156,7 @@ fn a_wrong_password_is_said_and_the_page_stays_usable() {
     browser.see("#username").write(&customer.username);
     browser.see("#password").write("a wrong password");
     browser.see("#sign-in").click();
-    browser.read("#sign-in-form .form-error", |text| !text.trim().is_empty());
+    browser.read("#sign-in-form .form-error", |text| text.contains("do not belong together"));
     let password = browser.see("#password");
     password.clear();
     password.write(&customer.password);

@@ -31,6 +31,19 @@ impl Browser {
     /// See above.
     #[must_use]
     pub fn start(test: &str) -> Option<Self> {
+        Self::with_preferences(test, &json!({}))
+    }
+
+    /// A browser that keeps no cookies.
+    ///
+    /// # Panics
+    /// As `start` does.
+    #[must_use]
+    pub fn without_cookies(test: &str) -> Option<Self> {
+        Self::with_preferences(test, &json!({ "profile.default_content_setting_values.cookies": 2 }))
+    }
+
+    fn with_preferences(test: &str, preferences: &Value) -> Option<Self> {
         let driver = find_program("CHROMEDRIVER", &["chromedriver"]);
         let chromium = find_program("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]);
         let (driver, chromium) = match (driver, chromium) {
@@ -58,7 +71,7 @@ impl Browser {
         let capabilities = json!({
             "browserName": "chrome",
             "goog:loggingPrefs": { "browser": "ALL" },
-            "goog:chromeOptions": { "binary": chromium, "args": arguments },
+            "goog:chromeOptions": { "binary": chromium, "args": arguments, "prefs": preferences },
         });
         let session = Session::start(&driver, &capabilities, directory.path());
         Some(Self { session, _directory: directory })
@@ -70,12 +83,91 @@ impl Browser {
         self.session.post("/url", &json!({ "url": url }));
     }
 
+    /// Opens another tab, which is in front from now on, and returns its name.
+    #[must_use]
+    #[track_caller]
+    pub fn new_tab(&self) -> String {
+        let tab = self.session.post("/window/new", &json!({ "type": "tab" }));
+        let tab = tab["handle"].as_str().unwrap().to_owned();
+        self.switch_to(&tab);
+        tab
+    }
+
+    /// The name of the tab in front.
+    #[must_use]
+    #[track_caller]
+    pub fn tab(&self) -> String {
+        self.session.get("/window").as_str().unwrap().to_owned()
+    }
+
+    /// Brings a tab to the front.
+    #[track_caller]
+    pub fn switch_to(&self, tab: &str) {
+        self.session.post("/window", &json!({ "handle": tab }));
+        self.command("Page.bringToFront", &json!({}));
+    }
+
+    /// Closes the tab in front. Another one has to be brought there before anything else.
+    #[track_caller]
+    pub fn close_tab(&self) {
+        self.session.delete("/window");
+    }
+
+    /// Goes back in the history, as the button does.
+    #[track_caller]
+    pub fn back(&self) {
+        self.session.post("/back", &json!({}));
+    }
+
+    /// Loads the page again.
+    #[track_caller]
+    pub fn reload(&self) {
+        self.session.post("/refresh", &json!({}));
+    }
+
+    /// Takes the network away, or gives it back.
+    #[track_caller]
+    pub fn set_offline(&self, offline: bool) {
+        let conditions =
+            json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.command("Network.enable", &json!({}));
+        self.command("Network.emulateNetworkConditions", &conditions);
+    }
+
+    /// Shows the page as it would be printed, or as on a screen again.
+    #[track_caller]
+    pub fn set_printing(&self, printing: bool) {
+        let media = if printing { "print" } else { "" };
+        self.command("Emulation.setEmulatedMedia", &json!({ "media": media }));
+    }
+
+    /// A command of the DevTools protocol.
+    #[track_caller]
+    fn command(&self, name: &str, parameters: &Value) {
+        self.session.post("/goog/cdp/execute", &json!({ "cmd": name, "params": parameters }));
+    }
+
+    /// Waits until a script returns `true`.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, script: &str) {
+        until(what, || (self.script(script) == true).then_some(()));
+    }
+
+    /// Waits until nothing can be seen of what a CSS selector finds.
+    #[track_caller]
+    pub fn gone(&self, selector: &str) {
+        let hidden = format!(
+            "const e = document.querySelector({}); return !(e && e.checkVisibility())",
+            Value::from(selector)
+        );
+        self.wait_for(&format!("`{selector}` to go"), &hidden);
+    }
+
     /// Sets the size of the page, as that of a phone.
     #[track_caller]
     pub fn resize(&self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": true });
-        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
-        self.session.post("/goog/cdp/execute", &command);
+        self.command("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
     /// What a script returns.
@@ -173,6 +265,13 @@ impl Element<'_> {
     #[track_caller]
     pub fn write(&self, text: &str) {
         self.tell("value", &json!({ "text": text }));
+    }
+
+    /// Has this text and nothing else from now on.
+    #[track_caller]
+    pub fn fill(&self, text: &str) {
+        self.clear();
+        self.write(text);
     }
 
     /// Empties it.

@@ -54,6 +54,11 @@ impl Session {
         self.client.send(Request::get(format!("{}{call}", self.path))).expect(200)["value"].take()
     }
 
+    #[track_caller]
+    pub(crate) fn delete(&self, call: &str) {
+        let _ = self.client.send(Request::delete(format!("{}{call}", self.path))).expect(200);
+    }
+
     /// The id of the first element that a CSS selector finds.
     pub(crate) fn find(&self, selector: &str) -> Result<String, String> {
         let found = self.try_post("/element", &json!({ "using": "css selector", "value": selector }))?;
