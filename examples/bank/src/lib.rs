@@ -6,6 +6,7 @@
 mod about;
 mod args;
 mod audit_command;
+mod backup;
 mod banner;
 mod config;
 mod credentials;

@@ -21,7 +21,8 @@ use crate::files::Files;
 use crate::parts::{self, Around, LateGateway, Running};
 use crate::seal::{self, Seal};
 use crate::store_calls::StoreCalls;
-use crate::{Fatal, logging, stores};
+use crate::progress::Progress;
+use crate::{Fatal, backup, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
 const IDLE: Duration = Duration::from_millis(1_200);
@@ -58,6 +59,14 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             let config = Config::read_beside(options)?;
             alone(crate::doctor::run(&config, as_json))?
         }
+        Command::Backup { directory, without, options } => {
+            let config = Config::read_beside(options)?;
+            alone(backup::backup(&config, &directory, &without, &mut bars()))?
+        }
+        Command::Restore { directory, what, options } => {
+            let config = Config::read_beside(options)?;
+            alone(backup::restore(&config, &directory, &what, &mut bars()))?
+        }
         Command::Seed(seed, options) => {
             let config = Config::read_beside(options)?;
             alone(crate::seed::run(seed, &config))?
@@ -67,6 +76,19 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
         print(answer.trim_end());
     }
     Ok(())
+}
+
+/// A bar for each step of a longer piece of work.
+fn bars() -> impl FnMut(&'static str, u64, u64) + Send {
+    let mut current: Option<(&'static str, Progress)> = None;
+    move |step, done, of| {
+        if current.as_ref().is_none_or(|(name, _)| *name != step) {
+            current = Some((step, Progress::new(step, "done")));
+        }
+        if let Some((_, bar)) = &mut current {
+            bar.at(done, of);
+        }
+    }
 }
 
 /// A command beside the bank, on one thread.
@@ -79,6 +101,7 @@ fn alone<T>(work: impl Future<Output = Result<T, Fatal>>) -> Result<T, Fatal> {
 /// The bank, or a part of it.
 fn serve_until_stopped(options: Options) -> Result<(), Fatal> {
     let config = Config::read(options)?;
+    backup::check_finished(&config.data)?;
     logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

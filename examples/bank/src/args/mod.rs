@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::Fatal;
+use crate::backup::Restore;
 
 mod options;
 mod part;
@@ -16,6 +17,7 @@ mod texts;
 
 pub(crate) use options::{Options, TlsChoice};
 use options::{PlaceOptions, RunOptions, repeated};
+use part::ServiceName;
 pub(crate) use part::{Part, Started};
 
 #[derive(Debug, Parser)]
@@ -75,6 +77,27 @@ enum Verb {
     /// Fills a bank with customers who have lived with it for a while
     #[command(after_help = texts::SEED)]
     Seed(Seed),
+    /// Copies the whole bank into a new directory, beside a bank that runs
+    #[command(after_help = texts::BACKUP)]
+    Backup {
+        /// The directory, which is not there yet
+        directory: PathBuf,
+        /// A part that is left out, since the server that has its data copies it; may be given several times
+        #[arg(long, value_name = "PART")]
+        without: Vec<ServiceName>,
+    },
+    /// Puts a backup into the data directory, while no bank runs
+    #[command(after_help = texts::RESTORE)]
+    Restore {
+        /// The backup
+        directory: PathBuf,
+        /// This part alone; may be given several times
+        #[arg(long = "part", value_name = "PART")]
+        parts: Vec<ServiceName>,
+        /// Also where there is data already, which is kept as FILE.replaced-…
+        #[arg(long)]
+        replace: bool,
+    },
     /// Checks the audit
     #[command(subcommand)]
     Audit(AuditVerb),
@@ -262,7 +285,7 @@ enum SealVerb {
         /// The customer's id, `cus_…`
         customer: String,
     },
-    /// Seals notifications that were written before, while no bank runs
+    /// Seals what was written in the clear before, while no bank runs
     Reseal,
 }
 
@@ -277,6 +300,8 @@ pub(crate) enum Command {
     Doctor { options: Options, as_json: bool },
     User(UserCommand, Options),
     Seed(Seed, Options),
+    Backup { directory: PathBuf, without: Vec<Part>, options: Options },
+    Restore { directory: PathBuf, what: Restore, options: Options },
     VerifyAudit { file: PathBuf, head: Option<String>, as_json: bool },
     Ledger { what: Ledger, options: Options, as_json: bool },
     Seal { what: SealCommand, options: Options, as_json: bool },
@@ -379,6 +404,16 @@ fn command(Cli { place, run, verb }: Cli) -> Result<Command, Fatal> {
         Verb::Seed(seed) => {
             only(&[])?;
             Command::Seed(seed, options())
+        }
+        Verb::Backup { directory, without } => {
+            only(&[])?;
+            let without = without.into_iter().map(ServiceName::part).collect();
+            Command::Backup { directory, without, options: options() }
+        }
+        Verb::Restore { directory, parts, replace } => {
+            only(&[])?;
+            let what = Restore { only: parts.into_iter().map(ServiceName::part).collect(), replace };
+            Command::Restore { directory, what, options: options() }
         }
         Verb::Audit(AuditVerb::Verify { file, head, output }) => {
             only(&[])?;

@@ -27,6 +27,30 @@ impl Part {
     }
 }
 
+/// A service, as it is named on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceName {
+    /// The ledger
+    Accounts,
+    /// Transfers
+    Transactions,
+    /// Users and sessions
+    Identity,
+    /// Notifications
+    Partners,
+}
+
+impl ServiceName {
+    pub(crate) const fn part(self) -> Part {
+        match self {
+            Self::Accounts => Part::Accounts,
+            Self::Transactions => Part::Transactions,
+            Self::Identity => Part::Identity,
+            Self::Partners => Part::Partners,
+        }
+    }
+}
+
 /// The whole bank, or a part of it, as it would be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Started {

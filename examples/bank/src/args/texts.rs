@@ -29,7 +29,7 @@ Examples:
   bank check --config /etc/bank.toml       what is wrong with the file
   bank user add tilda --role teller        the first member of staff
   bank status                              how the bank on this machine is
-  bank ledger backup /backups/monday.db    a verified copy, beside a bank that runs
+  bank backup /backups/monday              a verified copy of everything, beside a bank that runs
 
 Environment:
   Each key of the configuration file has a variable, which wins over the file: BANK_, its sections and its
@@ -86,6 +86,19 @@ Examples:
 
 Stop the bank first. Salaries, rents, coffee and transfers stand at the days on which they were made. Repeated with
 the same numbers, nothing is made twice.";
+
+pub(super) const BACKUP: &str = "\
+Examples:
+  bank backup /backups/monday --data /var/lib/bank
+  bank backup /backups/monday --config servers.toml --without transactions --without identity --without partners";
+
+pub(super) const RESTORE: &str = "\
+Examples:
+  bank restore /backups/monday --data /mnt/new-disk
+  bank restore /backups/monday --part partners
+  bank restore /backups/monday --replace
+
+Every file is checked before anything is changed. What to do when is in docs/operating.md, Runbook.";
 
 pub(super) const LEDGER: &str = "\
 Examples:
