@@ -380,7 +380,7 @@ mod tests {
             faults([endpoint.example(shown("one").input(input).output(output))])
         };
         let fits = serde_json::json!({ "a": 1 });
-        assert_eq!(told(fits.clone(), fits.clone()), "");
+        assert_eq!(told(fits.clone(), fits), "");
         let text = told(serde_json::json!({ "b": 1, "c": 1 }), "{".into());
         for wanted in ["has the field `c`", "has no field `a`", "has an answer that is no JSON object"] {
             assert!(text.contains(wanted), "no `{wanted}` in: {text}");

@@ -12,16 +12,16 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::banner::Welcome;
 use crate::args::{Command, Options, Part, TlsChoice};
+use crate::banner::Welcome;
 use crate::config::{self, Config};
 use crate::demo::DemoUsers;
 use crate::edge::{Ground, Services, gateway};
 use crate::files::Files;
 use crate::parts::{self, Around, LateGateway, Running};
+use crate::progress::Progress;
 use crate::seal::{self, Seal};
 use crate::store_calls::StoreCalls;
-use crate::progress::Progress;
 use crate::{Fatal, backup, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.

@@ -103,7 +103,7 @@ impl SealSection {
 
     /// The master keys; a file that is missing is made by a bank that starts, and by nothing else.
     async fn provider(&self, files: &Files, starts: bool) -> Result<Arc<dyn KeyProvider>, Fatal> {
-        let Some(file) = self.file(files) else { return self.kms().await };
+        let Some(file) = self.file(files) else { return Box::pin(self.kms()).await };
         let load = move || if starts { Keyring::load_or_create(file) } else { Keyring::load(file) };
         let loaded = tokio::task::spawn_blocking(load).await.map_err(Fatal::new)?;
         Ok(Arc::new(loaded.map_err(wrong)?))

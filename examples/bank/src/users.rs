@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteOptions};
-use bank_stores::{Cache, Items, SystemClock, SystemRandom};
+use bank_stores::{Cache, Items, ItemsScan, SystemClock, SystemRandom};
 use console::Term;
 use identity::{Identity, SigningKey, User, Users};
 use serde_json::json;
@@ -86,15 +86,15 @@ impl Opened {
                 let path = files.path(IDENTITY);
                 let items = SqliteItems::open(SqliteOptions::new(&path)).await;
                 let items = Arc::new(items.map_err(|error| in_use(&path, &error))?);
-                stores::Opened { role: items.clone() as Arc<dyn Items>, close: items }
+                stores::Opened { role: items.clone() as Arc<dyn ItemsScan>, close: items }
             }
         };
         // A bank that never ran has no master key yet.
         let is_new = at.is_none() && !files.path("keys/seal.json").exists();
         let seal = Seal::open(&config.seal, files, is_new).await?;
-        let keys = seal.keys_in(opened.role.clone());
+        let keys = seal.keys_in(Part::Identity, opened.role.clone());
         seal::ready(&keys).await?;
-        let items = seal::items(opened.role, &keys, Part::Identity);
+        let items: Arc<dyn Items> = Arc::new(seal::items(opened.role, &keys, Part::Identity));
         let key = SigningKey::load_or_create(files.path("keys/signing.key"))
             .map_err(|error| Fatal::caused("identity", &error))?;
         // Gateways look at the user itself whenever they look at a session: nobody has to be told.
@@ -134,8 +134,8 @@ async fn list(config: &Config, files: &Files, as_json: bool) -> Result<String, F
             Arc::new(items.map_err(|error| Fatal::caused(path.display(), &error))?)
         }
     };
-    let keys = Seal::open(&config.seal, files, false).await?.keys_in(items.clone());
-    let items = seal::items(items, &keys, Part::Identity);
+    let keys = Seal::open(&config.seal, files, false).await?.keys_in(Part::Identity, items.clone());
+    let items: Arc<dyn Items> = Arc::new(seal::items(items, &keys, Part::Identity));
     let staff = Users::new(items).staff().await.map_err(|error| Fatal::caused("identity", &error))?;
     if as_json {
         let list = staff.iter().map(|user| {
@@ -153,7 +153,9 @@ async fn list(config: &Config, files: &Files, as_json: bool) -> Result<String, F
     if staff.is_empty() {
         return Ok("there is no staff; add some with `bank user add NAME --role teller`".to_owned());
     }
-    let row = |username: &str, roles: &str, state: &str, name: &str| format!("{username:<20}{roles:<26}{state:<12}{name}");
+    let row = |username: &str, roles: &str, state: &str, name: &str| {
+        format!("{username:<20}{roles:<26}{state:<12}{name}")
+    };
     let mut lines = vec![row("USER", "ROLES", "STATE", "NAME")];
     lines.extend(staff.iter().map(|user| {
         let state = if user.disabled { "locked out" } else { "active" };

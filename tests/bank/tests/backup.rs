@@ -127,14 +127,21 @@ fn a_bank_that_lost_its_disk_is_put_back_from_a_copy_taken_while_it_paid() {
             let ended = pair.alice.ended(transfer.clone());
             assert_eq!(ended["status"], "completed");
             let amount = cents(&ended["amount"]);
-            assert_eq!(pair.received().get(&amount), Some(&1), "{ended} says completed, and the money did not move");
+            assert_eq!(
+                pair.received().get(&amount),
+                Some(&1),
+                "{ended} says completed, and the money did not move"
+            );
         }
         // What came behind the copy is lost, and paid again under its key; what is there is not paid twice.
         for amount in 1..=paid {
             assert_eq!(pair.pay(amount)["status"], "completed");
         }
         let received = pair.received();
-        assert!(received.values().all(|count| *count == 1) && received.len() == paid as usize, "{received:?}");
+        assert!(
+            received.values().all(|count| *count == 1) && received.len() == paid as usize,
+            "{received:?}"
+        );
         assert_eq!(pair.bob.balance(&pair.his), received.keys().sum::<i64>());
         until_ok("everybody to be told once", || {
             let told = pair.told();
@@ -190,7 +197,8 @@ fn a_whole_bank_that_is_put_back_over_another_keeps_that_one_beside_it() {
     pair.pay(2_00);
     drop(bank.stop());
     done(&bank.data(), &["restore", copy, "--replace"]);
-    let names = std::fs::read_dir(bank.data().join("accounts")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names =
+        std::fs::read_dir(bank.data().join("accounts")).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().any(|name| name.to_str().unwrap().contains(".replaced-")));
     bank.start_missing();
     let pair = pair.at(&bank);
@@ -227,7 +235,9 @@ fn a_copy_that_is_not_as_it_was_written_changes_nothing() {
     }
     refuses("partners/documents.db", &|bytes| bytes.truncate(4_096), "not as it was written");
     let text = |from: &'static str, to: &'static str| {
-        move |bytes: &mut Vec<u8>| *bytes = String::from_utf8(bytes.clone()).unwrap().replace(from, to).into_bytes()
+        move |bytes: &mut Vec<u8>| {
+            *bytes = String::from_utf8(bytes.clone()).unwrap().replace(from, to).into_bytes()
+        }
     };
     refuses("manifest.json", &text("\"format\": 1", "\"format\": 2"), "does not know its format 2");
     refuses("manifest.json", &text("identity/items.db", "../items.db"), "leads out of the backup");
@@ -254,7 +264,9 @@ fn a_restore_that_was_killed_is_run_again_before_the_bank_starts() {
     // As a kill in the middle leaves it: one store is missing, and the mark is there.
     std::fs::remove_dir_all(bank.data().join("identity")).unwrap();
     std::fs::write(bank.data().join("restore-unfinished"), copy).unwrap();
-    for words in [&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"][..], &["accounts", "--listen", "127.0.0.1:0"]] {
+    for words in
+        [&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"][..], &["accounts", "--listen", "127.0.0.1:0"]]
+    {
         let (status, _, errors) = run(&bank.data(), words);
         assert!(status == Some(1) && line_of(&errors).contains("was not finished"), "{errors}");
     }

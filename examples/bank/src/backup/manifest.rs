@@ -51,7 +51,8 @@ pub(super) struct Entry {
 impl Entry {
     /// Describes the file `path` of a backup.
     pub(super) fn of(backup: &Path, path: &str) -> Result<Self, Fatal> {
-        let (bytes, sha256) = digest(&backup.join(path)).map_err(|error| unreadable(&backup.join(path), &error))?;
+        let (bytes, sha256) =
+            digest(&backup.join(path)).map_err(|error| unreadable(&backup.join(path), &error))?;
         Ok(Self { path: path.to_owned(), bytes, sha256 })
     }
 

@@ -35,7 +35,10 @@ pub(super) fn restore(at: &Place, from: &Path, replace: bool) -> Result<(), Fata
         let used = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bank-stores' AND datname = current_database()";
         let used = query(at, used)?;
         if used != "0" {
-            return Err(Fatal::new(format!("{}: the ledger is in use by {used} connections: stop the bank first", at.name)));
+            return Err(Fatal::new(format!(
+                "{}: the ledger is in use by {used} connections: stop the bank first",
+                at.name
+            )));
         }
         let aside = format!("{SCHEMA}_replaced_{}", SystemClock::new().now().micros() / 1_000_000);
         query(at, &format!("ALTER SCHEMA {SCHEMA} RENAME TO {aside}"))?;
@@ -47,7 +50,15 @@ pub(super) fn restore(at: &Place, from: &Path, replace: bool) -> Result<(), Fata
 
 fn query(at: &Place, sql: &str) -> Result<String, Fatal> {
     let mut command = program("psql", at)?;
-    command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--command", sql]);
+    command.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--set=ON_ERROR_STOP=1",
+        "--command",
+        sql,
+    ]);
     output(at, command).map(|said| said.trim().to_owned())
 }
 
@@ -55,7 +66,9 @@ fn query(at: &Place, sql: &str) -> Result<String, Fatal> {
 fn program(name: &str, at: &Place) -> Result<Command, Fatal> {
     let wrong = || Fatal::new(format!("{}: no address of the form postgres://user@host/database", at.name));
     let mut url = Url::parse(&at.url).map_err(|_| wrong())?;
-    let in_address = url.password().map(|text| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned());
+    let in_address = url
+        .password()
+        .map(|text| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned());
     url.set_password(None).map_err(|()| wrong())?;
     let local = url.host_str().is_none_or(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"));
     let mut command = Command::new(name);
@@ -75,7 +88,10 @@ fn program(name: &str, at: &Place) -> Result<Command, Fatal> {
 fn output(at: &Place, mut command: Command) -> Result<String, Fatal> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| {
-        Fatal::caused(format!("{}: {program} cannot be run; install PostgreSQL's client programs", at.name), &error)
+        Fatal::caused(
+            format!("{}: {program} cannot be run; install PostgreSQL's client programs", at.name),
+            &error,
+        )
     })?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', " ");
     if output.status.success() {

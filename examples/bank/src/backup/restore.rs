@@ -55,7 +55,7 @@ pub(crate) async fn restore(
     let name = fs::canonicalize(from).unwrap_or_else(|_| from.to_owned());
     replace(&marker, name.display().to_string().as_bytes()).map_err(written)?;
     let mut restoring = Restoring { config, data: &config.data, from, replace: what.replace, changed: false };
-    let head = match restoring.parts(&parts, &manifest, progress).await {
+    let head = match Box::pin(restoring.parts(&parts, &manifest, progress)).await {
         Ok(head) => head,
         Err(error) => {
             if !restoring.changed {
@@ -67,7 +67,7 @@ pub(crate) async fn restore(
     restoring.other_files(&manifest, what)?;
     fs::remove_file(&marker).map_err(written)?;
     // Last: with the right keys in their place nothing has to be done again.
-    check_master_keys(config, &manifest, &parts).await?;
+    Box::pin(check_master_keys(config, &manifest, &parts)).await?;
     let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
     let mut line = format!("{} of {} are in {}", names.join(", "), manifest.taken_at, config.data.display());
     if let Some(head) = head {
@@ -84,12 +84,16 @@ fn chosen(config: &Config, from: &Path, manifest: &Manifest, what: &Restore) -> 
         return Err(Fatal::new(format!("{}: {} is not in it, only {parts}", from.display(), part.name())));
     }
     let parts: Vec<_> = ORDER.into_iter().map(|(part, _)| part).filter(|part| held(*part)).collect();
-    if what.only.contains(&Part::Accounts) && held(Part::Transactions) && !what.only.contains(&Part::Transactions) {
+    if what.only.contains(&Part::Accounts)
+        && held(Part::Transactions)
+        && !what.only.contains(&Part::Transactions)
+    {
         return Err(Fatal::new(
             "an older ledger beside newer transactions would tell customers of payments that it does not have: restore both, with --part accounts --part transactions",
         ));
     }
-    let parts: Vec<_> = parts.into_iter().filter(|part| what.only.is_empty() || what.only.contains(part)).collect();
+    let parts: Vec<_> =
+        parts.into_iter().filter(|part| what.only.is_empty() || what.only.contains(part)).collect();
     for part in &parts {
         let is_dump = *part == Part::Accounts && manifest.files.iter().any(|entry| entry.path == DUMP);
         let name = part.name();
@@ -147,7 +151,7 @@ impl Restoring<'_> {
             let (from, to) = (self.from.join(file), self.data.join(file));
             match part {
                 Part::Accounts if self.config.place(part).is_some() => {
-                    head = Some(self.server(progress).await?);
+                    head = Some(Box::pin(self.server(progress)).await?);
                 }
                 Part::Accounts => {
                     let mut verifying = |at: bank_stores::ledger::Progress| {
@@ -190,7 +194,9 @@ impl Restoring<'_> {
         opened.close.close().await;
         let verified = verified.map_err(|error| Fatal::caused(&at.name, &error))?;
         match verified.breach {
-            Some(breach) => Err(Fatal::new(format!("{}: the ledger is not as it was written, {breach}", at.name))),
+            Some(breach) => {
+                Err(Fatal::new(format!("{}: the ledger is not as it was written, {breach}", at.name)))
+            }
             None => Ok(verified.head.to_string()),
         }
     }
@@ -235,7 +241,9 @@ async fn check_master_keys(config: &Config, manifest: &Manifest, parts: &[Part])
         )
     };
     let files = Files::open(&config.data)?;
-    let seal = Seal::open(&config.seal, &files, false).await.map_err(|error| Fatal::new(format!("{}: {error}", wanted())))?;
+    let seal = Seal::open(&config.seal, &files, false)
+        .await
+        .map_err(|error| Fatal::new(format!("{}: {error}", wanted())))?;
     for part in parts {
         if let Some(keys) = seal.keys_to_read(*part, config.place(*part)).await? {
             keys.ready().await.map_err(|error| Fatal::caused(wanted(), &error))?;

@@ -49,7 +49,8 @@ pub(crate) async fn backup(
         )));
     }
     let draft = Draft::beside(into)?;
-    let mut taking = Taking { config, files: Files::open(&config.data)?, into: draft.0.clone(), taken: Vec::new() };
+    let mut taking =
+        Taking { config, files: Files::open(&config.data)?, into: draft.0.clone(), taken: Vec::new() };
     let manifest = taking.all(&parts, progress).await?;
     let text = serde_json::to_vec_pretty(&manifest).map_err(Fatal::new)?;
     write_private(&draft.0.join(MANIFEST), &text)?;
@@ -96,7 +97,9 @@ impl Taking<'_> {
         }
         if held.is_empty() {
             let data = self.config.data.display();
-            return Err(Fatal::new(format!("{data}: there is no part's data in it; say where with --data DIR")));
+            return Err(Fatal::new(format!(
+                "{data}: there is no part's data in it; say where with --data DIR"
+            )));
         }
         let master_keys = self.master_keys(parts).await?;
         self.keys_and_audit()?;
@@ -112,14 +115,20 @@ impl Taking<'_> {
     }
 
     /// Copies a part's data; tells the head of the ledger's chain.
-    async fn part(&mut self, part: Part, file: &str, progress: Progress<'_>) -> Result<Option<String>, Fatal> {
+    async fn part(
+        &mut self,
+        part: Part,
+        file: &str,
+        progress: Progress<'_>,
+    ) -> Result<Option<String>, Fatal> {
         let failed = |error| Fatal::caused(part.name(), &error);
         let (from, to) = (SqliteOptions::new(self.config.data.join(file)).read_only(), self.into.join(file));
         match part {
             Part::Accounts => {
                 let ledger = SqliteLedger::open(from).await.map_err(failed)?;
-                let mut verifying =
-                    |at: bank_stores::ledger::Progress| progress("commands of the ledger verified", at.checked, at.of);
+                let mut verifying = |at: bank_stores::ledger::Progress| {
+                    progress("commands of the ledger verified", at.checked, at.of)
+                };
                 let verified = ledger.backup(&to, &mut verifying).await.map_err(failed)?;
                 ledger.close().await;
                 if let Some(breach) = verified.breach {

@@ -102,7 +102,11 @@ pub(crate) async fn ledger(
 }
 
 /// Items in a file, or in a table of DynamoDB.
-pub(crate) async fn items(files: &Files, file: &str, at: Option<&Place>) -> Result<Opened<dyn ItemsScan>, Fatal> {
+pub(crate) async fn items(
+    files: &Files,
+    file: &str,
+    at: Option<&Place>,
+) -> Result<Opened<dyn ItemsScan>, Fatal> {
     items_by(files, file, at, &(Arc::new(SystemClock::new()) as Arc<dyn Clock>)).await
 }
 
