@@ -3,6 +3,8 @@
 #![cfg(all(feature = "redis", feature = "conformance"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "server/between.rs"]
+mod between;
 #[path = "redis/server.rs"]
 mod server;
 
@@ -15,6 +17,7 @@ use bank_stores::cache::{Message, Subscription};
 use bank_stores::limit::{NamedCharge, Rate};
 use bank_stores::redis::{RedisCache, RedisLimits, RedisOnce, RedisOptions};
 use bank_stores::{Cache, ErrorKind, Limits, Once};
+use between::Between;
 use server::{Server, cluster, fresh, shared};
 use tokio::time::{Instant, timeout};
 
@@ -94,6 +97,28 @@ async fn a_server_that_is_away_is_told_of_at_once_and_used_when_it_is_back() {
     server.restart();
     // It knows no script yet.
     until_it_answers(&limits).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_breaks_off_is_a_lost_one_and_no_damage() {
+    let Some(server) = shared() else { return };
+    let between = Between::before(server.port).await;
+    let options = RedisOptions::new(&format!("redis://127.0.0.1:{}", between.port)).unwrap();
+    let options = options.prefix("broken_off").unwrap().pause(Duration::from_millis(20));
+    let once = RedisOnce::open(options.response_timeout(Duration::from_secs(20))).await.unwrap();
+    assert_eq!(once.claim("k", "somebody else".into(), MINUTE).await.unwrap(), None);
+    between.cut_replies("broken_off", 1);
+    let error = once.claim("k", "me".into(), MINUTE).await.unwrap_err();
+    assert_eq!((error.kind(), between.left()), (ErrorKind::Indeterminate, 0), "{error:?}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let held = loop {
+        match once.claim("k", "me".into(), MINUTE).await {
+            Ok(held) => break held,
+            Err(error) => assert!(Instant::now() < deadline, "it does not come back: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(held.as_deref(), Some(&b"somebody else"[..]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,13 +16,13 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     Client, Cmd, ConnectionAddr, FromRedisValue, ProtocolVersion, RedisError, RedisFuture, TlsCertificates,
-    TlsMode,
+    TlsMode, Value,
 };
 use redis::{ErrorKind as Kind, ServerErrorKind};
 use tokio::time::Instant;
 
 use super::RedisOptions;
-use super::error::{Effect, after_retries, from_redis, is_away};
+use super::error::{Effect, after_retries, from_redis, from_value, is_away};
 use crate::breaker::{Away, Breaker};
 use crate::{Error, Result};
 
@@ -143,18 +143,18 @@ impl Connection {
             Wire::Cluster(mut cluster) => {
                 let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
                 let told = cluster.route_command(command.clone(), all).await.map_err(opening)?;
-                let told = HashMap::<String, String>::from_redis_value(told)
-                    .map_err(|error| opening(error.into()))?;
+                let told = HashMap::<String, String>::from_redis_value(told).map_err(from_value)?;
                 Ok(told.into_values().collect())
             }
         }
     }
 
-    /// The same as `call`, with what the driver says of an error; the outer one is that the server is known to be away.
+    /// The same as `call`, with what the driver says of an error; the outer one is that the server is known to be away, or that its answer
+    /// has another form.
     pub(super) async fn try_call<T: FromRedisValue>(&self, command: &Cmd) -> Result<Result<T, RedisError>> {
         let replace = || self.replace();
         let mut attempt = self.breaker.enter().map_err(Away::into_error)?.when_dropped(&replace);
-        let answer = match self.wire() {
+        let answer: Result<Value, RedisError> = match self.wire() {
             Wire::One(mut manager) => command.query_async(&mut manager).await,
             Wire::Cluster(mut cluster) => command.query_async(&mut cluster).await,
         };
@@ -167,7 +167,10 @@ impl Connection {
             }
             _ => attempt.answered(),
         }
-        Ok(answer)
+        match answer {
+            Ok(value) => T::from_redis_value(value).map(Ok).map_err(from_value),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }
 

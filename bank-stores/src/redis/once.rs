@@ -66,9 +66,17 @@ impl Once for RedisOnce {
 
     async fn release(&self, key: &str, value: &[u8]) -> Result<bool> {
         check(key, value)?;
-        let released: i64 =
-            RELEASE.run(&self.connection, &[self.options.key('o', key)], &[value.to_vec()]).await?;
-        Ok(released == 1)
+        let (key, arguments) = (self.options.key('o', key), [value.to_vec()]);
+        if !self.connection.is_cluster() {
+            return Ok(RELEASE.run::<i64>(&self.connection, &[key], &arguments).await? == 1);
+        }
+        // Where a reply is lost, a cluster's driver sends the script again, which then finds nothing: so who holds the key is asked before.
+        let holder: Option<Bytes> = self.connection.call(redis::cmd("GET").arg(&key), Effect::None).await?;
+        if holder.as_deref() != Some(value) {
+            return Ok(false);
+        }
+        RELEASE.run::<i64>(&self.connection, &[key], &arguments).await?;
+        Ok(true)
     }
 
     fn strength(&self) -> Strength {

@@ -190,6 +190,15 @@ impl Account {
         effective
     }
 
+    /// How many deletions come after this write, directly or behind others.
+    fn deletions_after<'a>(&self, id: &'a str, children: impl Fn(&str) -> Vec<&'a str>) -> usize {
+        let (mut open, mut after) = (vec![id], BTreeSet::new());
+        while let Some(id) = open.pop() {
+            open.extend(children(id).into_iter().filter(|next| after.insert(*next)));
+        }
+        after.into_iter().filter(|next| self.orders[*next].kind == "delete").count()
+    }
+
     fn judge(&self, there: &[Document]) {
         let effective = self.effective();
         let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -211,10 +220,11 @@ impl Account {
                 })
                 .chain(self.seen.get(id).into_iter().flatten().copied())
                 .collect();
-            // A deletion takes what is known of an insertion with it: sent again afterwards, that inserts anew.
-            let deletions = children(id).into_iter().filter(|next| self.orders[*next].kind == "delete");
+            // A deletion, here or behind other writes, takes what is known of an insertion with it: what is sent again or arrives twice
+            // afterwards inserts anew.
             let is_sent_again = order.sent > 1 || self.is_sent_again;
-            let anew = if order.kind == "insert" && is_sent_again { deletions.count() } else { 0 };
+            let anew =
+                if order.kind == "insert" && is_sent_again { self.deletions_after(id, &children) } else { 0 };
             assert!(
                 versions.len() <= 1 + anew,
                 "{id} has several outcomes: {order:?}, and was seen as {versions:?}"
@@ -225,7 +235,14 @@ impl Account {
                 assert!(order.may_have_happened(), "{id} was refused, and took effect: {order:?}");
                 let next: Vec<&str> =
                     children(id).into_iter().filter(|next| effective.contains(next)).collect();
-                assert!(next.len() <= 1 + anew, "{next:?} all come after {id}");
+                assert!(
+                    next.len() <= 1 + anew,
+                    "{next:?} all come after {id}: {:#?}",
+                    self.orders
+                        .iter()
+                        .filter(|(_, other)| other.document == order.document)
+                        .collect::<Vec<_>>()
+                );
                 // What is not there any more was replaced or deleted by some write.
                 let gone = order.kind == "delete" || !children(id).is_empty();
                 assert!(gone || last.contains(&**id), "{id} is lost: {order:?}");

@@ -63,6 +63,8 @@ enum Meets {
     LostRequest,
     /// The connection ends in the middle of it.
     Cut,
+    /// The server executes it, and the connection ends in the middle of the reply.
+    CutReply,
     /// It arrives so much later.
     Late(Duration),
 }
@@ -127,6 +129,11 @@ impl Between {
         self.set(text, times, Meets::LostRequest);
     }
 
+    /// The next so many requests that contain this text are executed, and their connections end in the middle of the reply.
+    pub(crate) fn cut_replies(&self, text: &str, times: u32) {
+        self.set(text, times, Meets::CutReply);
+    }
+
     /// Nothing is lost from now on.
     pub(crate) fn heal(&self) {
         self.set("", 0, Meets::Nothing);
@@ -148,14 +155,14 @@ impl Between {
 
     async fn pass(&self, mut client: TcpStream, mut server: TcpStream) {
         let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
-        let mut is_lost = false;
+        let mut reply = Meets::Nothing;
         loop {
             tokio::select! {
                 read = client.read(&mut asked) => {
                     let Ok(read @ 1..) = read else { return };
                     match self.meets(&asked[..read]) {
                         Meets::LostRequest => return,
-                        Meets::LostReply => is_lost = true,
+                        meets @ (Meets::LostReply | Meets::CutReply) => reply = meets,
                         Meets::Cut => return drop(server.write_all(&asked[..read / 2]).await),
                         Meets::Late(time) => tokio::time::sleep(time).await,
                         Meets::Nothing => {}
@@ -169,14 +176,15 @@ impl Between {
                 }
                 read = server.read(&mut answered) => {
                     let Ok(read @ 1..) = read else { return };
-                    match self.by_chance() {
-                        Meets::LostRequest | Meets::LostReply => is_lost = true,
-                        Meets::Cut => return drop(client.write_all(&answered[..read / 2]).await),
+                    // It was executed: nobody is told, or half of it.
+                    let meets = if reply == Meets::Nothing { self.by_chance() } else { reply };
+                    match meets {
+                        Meets::LostRequest | Meets::LostReply => return,
+                        Meets::Cut | Meets::CutReply => return drop(client.write_all(&answered[..read / 2]).await),
                         Meets::Late(time) => tokio::time::sleep(time).await,
                         Meets::Nothing => {}
                     }
-                    // It was executed: nobody is told.
-                    if is_lost || client.write_all(&answered[..read]).await.is_err() {
+                    if client.write_all(&answered[..read]).await.is_err() {
                         return;
                     }
                 }

@@ -33,13 +33,13 @@ pub(super) async fn ledger(at: &Place) -> Result<Opened<dyn Ledger>, Fatal> {
     if let Some(password) = at.password()? {
         options = options.password(Arc::new(FixedPassword::new(password)));
     }
-    let ledger = Arc::new(open(at, || AuroraLedger::open(options.clone())).await?);
+    let ledger = Arc::new(Box::pin(open(at, || AuroraLedger::open(options.clone()))).await?);
     Ok(Opened { role: ledger.clone(), close: ledger })
 }
 
 pub(super) async fn items(at: &Place) -> Result<Opened<dyn ItemsScan>, Fatal> {
     let options = DynamoOptions::at(&at.url).map_err(|error| at.wrong(&error))?;
-    let items = Arc::new(open(at, || DynamoItems::open(options.clone())).await?);
+    let items = Arc::new(Box::pin(open(at, || DynamoItems::open(options.clone()))).await?);
     Ok(Opened { role: items.clone(), close: items })
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn documents(at: &Place) -> Result<Opened<dyn Documents>, Fatal
     if let Some(password) = at.password()? {
         options = options.password(password);
     }
-    let documents = Arc::new(open(at, || MongoDocuments::open(options.clone())).await?);
+    let documents = Arc::new(Box::pin(open(at, || MongoDocuments::open(options.clone()))).await?);
     Ok(Opened { role: documents.clone(), close: documents })
 }
 
