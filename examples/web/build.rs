@@ -23,9 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut table =
         format!("pub(crate) const VERSION: &str = {version:?};\npub(crate) const FILES: &[File] = &[\n");
     for (name, text) in &files {
-        let text = match name.ends_with(".html") {
-            true => text.replace("</head>", &(preloads(text, &files) + "</head>")),
-            false => text.clone(),
+        let text = if name.ends_with(".html") {
+            text.replace("</head>", &(preloads(text, &files) + "</head>"))
+        } else {
+            text.clone()
         };
         let text = text.replace("/assets/", &format!("/assets/{version}/"));
         let plain = target.join(name);

@@ -1,7 +1,8 @@
 // Events from the bank as they happen: one stream for all tabs of a browser.
 //
-// The tab that holds the lock reads the stream and passes on what comes; when it closes, the lock goes to the next. Without
-// locks each tab that can be seen reads a stream of its own.
+// The tab that holds the lock reads the stream and passes on what comes; when it closes, the lock goes to the next. From a
+// tab that was put to sleep and says nothing any more, a tab that can be seen takes the lock. Without locks each tab that
+// can be seen reads a stream of its own.
 
 import { SignedOut, currentSession } from '/assets/api.js';
 import { byId } from '/assets/dom.js';
@@ -40,22 +41,42 @@ class LiveStream {
     this.changed = changed;
     this.show('connecting');
     this.watch = setInterval(() => this.check(), 5000);
-    const name = `bank-live-${customer}`;
+    this.name = `bank-live-${customer}`;
     this.shared = Boolean(navigator.locks) && 'BroadcastChannel' in globalThis;
     if (!this.shared) return this.lead();
-    this.channel = new BroadcastChannel(name);
+    this.channel = new BroadcastChannel(this.name);
     this.channel.onmessage = ({ data }) => this.told(data);
+    this.queue();
+    this.tell({ kind: 'who' });
+  }
+
+  /** Waits for its turn to lead, or takes the lock at once. */
+  queue({ steal = false } = {}) {
+    this.turn?.abort();
+    const turn = (this.turn = new AbortController());
+    const mine = () => this.turn === turn && !this.ended;
     navigator.locks
-      .request(name, { signal: this.stop.signal }, () => {
+      .request(this.name, steal ? { steal } : { signal: turn.signal }, () => {
+        if (!mine()) return null;
         this.lead();
         return new Promise((resolve) => this.stop.signal.addEventListener('abort', resolve));
       })
-      .catch(() => {}); // this tab ended before its turn came
-    this.tell({ kind: 'who' });
+      .catch(() => {
+        if (!mine()) return;
+        // Another tab took the lock while this one slept.
+        this.leads = false;
+        this.source?.close();
+        this.source = null;
+        this.missed = true;
+        this.heard = Date.now();
+        this.show('connecting');
+        this.queue();
+      });
   }
 
   end() {
     this.stop.abort();
+    this.turn?.abort();
     clearInterval(this.watch);
     clearTimeout(this.retry);
     this.source?.close();
@@ -188,7 +209,7 @@ class LiveStream {
     } else {
       this.missed = true;
       this.show('offline');
-      this.tell({ kind: 'who' });
+      if (this.shared && !document.hidden) this.queue({ steal: true });
     }
   }
 
