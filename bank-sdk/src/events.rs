@@ -183,7 +183,9 @@ async fn follow_shard<C: Consumer>(
                 // The client tells of calls that fail.
                 match &error {
                     Failure::Store(error) => store.failed(error),
-                    Failure::Call(error) => tracing::debug!(?endpoint, %shard, %error, "events cannot be asked for now"),
+                    Failure::Call(error) => {
+                        tracing::debug!(?endpoint, %shard, %error, "events cannot be asked for now")
+                    }
                 }
                 pause.wait().await;
             }

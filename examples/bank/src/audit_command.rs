@@ -10,16 +10,19 @@ use crate::Fatal;
 /// Reads all files of an audit. The head is `HASH`, or `N:HASH` for the record with this number.
 pub(crate) fn verify(file: &Path, head: Option<&str>, as_json: bool) -> Result<String, Fatal> {
     let verifier = Verifier::new(file);
-    let verifier = match head.map(|head| head.split_once(':').map_or((None, head), |(n, hash)| (Some(n), hash))) {
-        None => verifier,
-        Some((None, hash)) => verifier.expected_head(hash),
-        Some((Some(number), hash)) => {
-            let number = number.parse().map_err(|_| {
-                Fatal::usage(format!("--head: `{number}` is no number; give HASH, or N:HASH as the command prints it"))
-            })?;
-            verifier.expected_head_at(number, hash)
-        }
-    };
+    let verifier =
+        match head.map(|head| head.split_once(':').map_or((None, head), |(n, hash)| (Some(n), hash))) {
+            None => verifier,
+            Some((None, hash)) => verifier.expected_head(hash),
+            Some((Some(number), hash)) => {
+                let number = number.parse().map_err(|_| {
+                    Fatal::usage(format!(
+                        "--head: `{number}` is no number; give HASH, or N:HASH as the command prints it"
+                    ))
+                })?;
+                verifier.expected_head_at(number, hash)
+            }
+        };
     let verified = match verifier.verify() {
         Ok(verified) => verified,
         Err(error) if as_json => {

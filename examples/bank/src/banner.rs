@@ -60,7 +60,12 @@ mod tests {
     fn the_box_says_who_may_sign_in_where_everything_is_and_how_to_stop() {
         let users = [
             DemoUser { username: "alice", name: "Alice Ahrens", role: None, password: "secret-a".to_owned() },
-            DemoUser { username: "teller", name: "Tilda Teller", role: Some("teller"), password: "secret-t".to_owned() },
+            DemoUser {
+                username: "teller",
+                name: "Tilda Teller",
+                role: Some("teller"),
+                password: "secret-t".to_owned(),
+            },
         ];
         let welcome = Welcome {
             bank: "http://127.0.0.1:8080".to_owned(),
@@ -69,7 +74,15 @@ mod tests {
             users: &users,
         };
         let text = welcome.to_string();
-        for said in ["http://127.0.0.1:8080/docs", "/admin/", "/var/lib/bank", "alice", "customer", "secret-t", "Ctrl+C"] {
+        for said in [
+            "http://127.0.0.1:8080/docs",
+            "/admin/",
+            "/var/lib/bank",
+            "alice",
+            "customer",
+            "secret-t",
+            "Ctrl+C",
+        ] {
             assert!(text.contains(said), "{said} is missing in\n{text}");
         }
         let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();

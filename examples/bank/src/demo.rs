@@ -78,7 +78,9 @@ impl DemoUsers {
         let passwords = Passwords::new(Arc::new(SystemRandom::new()));
         for user in &self.users {
             let there = users.by_username(user.username).await;
-            let Some(there) = there.map_err(|error| Fatal::caused("the demo's users", &error))? else { continue };
+            let Some(there) = there.map_err(|error| Fatal::caused("the demo's users", &error))? else {
+                continue;
+            };
             if ids.get(user.username) == Some(&there.id) {
                 continue;
             }
@@ -143,7 +145,9 @@ impl DemoUsers {
         };
         match waiting("the services of the demo's accounts do not answer yet", unless_away).await? {
             Ok(()) => replace(&done, b"").map_err(Fatal::new),
-            Err(error) if error.problem().is_some_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) => {
+            Err(error)
+                if error.problem().is_some_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) =>
+            {
                 Err(Fatal::new(
                     "the demo's users do not have the passwords of keys/demo.json in the data directory; \
                      start without --demo, or with other data",

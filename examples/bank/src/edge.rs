@@ -103,9 +103,7 @@ fn remote(config: &Config, files: &Files, mut builder: GatewayBuilder) -> Result
         };
         let mut upstream =
             Upstream::at(config.endpoints(part)).identity_keys(files.identity_keys(part.name())?);
-        if let Some(authorities) =
-            config.edge.upstream(part).and_then(|named| named.authorities.as_ref())
-        {
+        if let Some(authorities) = config.edge.upstream(part).and_then(|named| named.authorities.as_ref()) {
             let tls = bank_gateway::tls::client_config(authorities)
                 .map_err(|error| Fatal::caused(part.name(), &error))?;
             upstream = upstream.tls(tls);

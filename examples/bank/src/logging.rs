@@ -40,7 +40,8 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     // Fields in braces may hold anything.
     if !text.contains(['[', '{']) {
         for directive in text.split(',').map(str::trim) {
-            let (target, level) = directive.split_once('=').map_or(("", directive), |(target, level)| (target, level));
+            let (target, level) =
+                directive.split_once('=').map_or(("", directive), |(target, level)| (target, level));
             let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
             if !is_level || (directive.contains('=') && target.is_empty()) {
                 let meant = nearest(&level.to_lowercase(), &LEVELS);
@@ -60,7 +61,9 @@ mod tests {
 
     #[test]
     fn what_would_log_nothing_is_no_level() {
-        for good in ["info", "WARN", "debug,sqlx=warn", "warn,bank_gateway::access=info", "off", "warn, x=debug"] {
+        for good in
+            ["info", "WARN", "debug,sqlx=warn", "warn,bank_gateway::access=info", "off", "warn, x=debug"]
+        {
             assert!(check(good).is_ok(), "{good}");
         }
         for bad in ["", "inof", "bank", "warn,,info", "sqlx=loud", "=info", "warn;info"] {

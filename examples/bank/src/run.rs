@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::banner::Welcome;
 use crate::args::{Command, Options, Part, TlsChoice};
+use crate::banner::Welcome;
 use crate::config::{self, Config};
 use crate::demo::DemoUsers;
 use crate::edge::{Ground, Services, gateway};

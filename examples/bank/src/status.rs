@@ -20,15 +20,21 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 pub(crate) async fn run(admin: SocketAddr, as_json: bool) -> Result<String, Fatal> {
     let away = |reason: String| match as_json {
         true => Fatal::found(json!({ "status": "away", "admin": admin.to_string(), "reason": reason })),
-        false => Fatal::new(format!("no bank answers at {admin} ({reason}); say where its admin pages are with --admin ADDR")),
+        false => Fatal::new(format!(
+            "no bank answers at {admin} ({reason}); say where its admin pages are with --admin ADDR"
+        )),
     };
     let ready = get(admin, "/readyz").await.map_err(&away)?;
-    let ready: Value = serde_json::from_str(&ready).map_err(|_| away("what is there is no bank".to_owned()))?;
-    let Some(status) = ready["status"].as_str() else { return Err(away("what is there is no bank".to_owned())) };
+    let ready: Value =
+        serde_json::from_str(&ready).map_err(|_| away("what is there is no bank".to_owned()))?;
+    let Some(status) = ready["status"].as_str() else {
+        return Err(away("what is there is no bank".to_owned()));
+    };
     let metrics = get(admin, "/metrics").await.map_err(&away)?;
     let about = about::read(&metrics);
     let now = SystemClock::new().now().seconds();
-    let uptime = about.started.map(|started| Duration::from_secs(u64::try_from(now - started).unwrap_or_default()));
+    let uptime =
+        about.started.map(|started| Duration::from_secs(u64::try_from(now - started).unwrap_or_default()));
     if as_json {
         let answer = json!({
             "status": status,
@@ -65,7 +71,8 @@ async fn get(admin: SocketAddr, path: &str) -> Result<String, String> {
             .header(http::header::HOST, admin.to_string())
             .body(Body::empty())
             .map_err(|error| error.to_string())?;
-        let answer = connections.oneshot(request).await.map_err(|error| Fatal::caused("it", &error).to_string())?;
+        let answer =
+            connections.oneshot(request).await.map_err(|error| Fatal::caused("it", &error).to_string())?;
         let body = answer.into_body().read(MAX_ANSWER).await.map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     };
@@ -78,7 +85,12 @@ async fn get(admin: SocketAddr, path: &str) -> Result<String, String> {
 /// `3 d 4 h`, `4 h 5 min`, `5 min 6 s`.
 fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
     let first = units.iter().position(|(number, _)| *number > 0).unwrap_or(units.len() - 1);
     let shown = units[first..].iter().take(2).map(|(number, unit)| format!("{number} {unit}"));
     shown.collect::<Vec<_>>().join(" ")
@@ -90,7 +102,9 @@ mod tests {
 
     #[test]
     fn a_time_is_said_in_its_two_largest_units() {
-        for (seconds, words) in [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")] {
+        for (seconds, words) in
+            [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")]
+        {
             assert_eq!(in_words(Duration::from_secs(seconds)), words);
         }
     }

@@ -153,7 +153,9 @@ async fn list(config: &Config, files: &Files, as_json: bool) -> Result<String, F
     if staff.is_empty() {
         return Ok("there is no staff; add some with `bank user add NAME --role teller`".to_owned());
     }
-    let row = |username: &str, roles: &str, state: &str, name: &str| format!("{username:<20}{roles:<26}{state:<12}{name}");
+    let row = |username: &str, roles: &str, state: &str, name: &str| {
+        format!("{username:<20}{roles:<26}{state:<12}{name}")
+    };
     let mut lines = vec![row("USER", "ROLES", "STATE", "NAME")];
     lines.extend(staff.iter().map(|user| {
         let state = if user.disabled { "locked out" } else { "active" };

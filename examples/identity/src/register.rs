@@ -111,7 +111,13 @@ fn check(user: &NewUser<'_>) -> Result<(), Problem> {
 
 /// What registering says about a password.
 pub(crate) fn check_password(password: &str) -> Result<(), Problem> {
-    check(&NewUser { username: "somebody", password, name: "Somebody", email: "somebody@bank.example", roles: &[] })
+    check(&NewUser {
+        username: "somebody",
+        password,
+        name: "Somebody",
+        email: "somebody@bank.example",
+        roles: &[],
+    })
 }
 
 /// Whether mail could be sent there at all; whether it arrives, only mail can tell.

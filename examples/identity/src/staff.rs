@@ -39,7 +39,8 @@ impl Identity {
     /// # Errors
     /// 404 where there is no such user, and where the store fails.
     pub async fn set_roles(&self, username: &str, roles: &[&str]) -> std::result::Result<User, Problem> {
-        self.change_user(username, |user| user.roles = roles.iter().map(|&role| role.to_owned()).collect()).await
+        self.change_user(username, |user| user.roles = roles.iter().map(|&role| role.to_owned()).collect())
+            .await
     }
 
     /// Locks a user out, which ends all sessions that they have, or lets them in again.

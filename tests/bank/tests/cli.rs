@@ -67,7 +67,10 @@ fn a_wrong_command_line_is_one_line_with_what_was_meant_and_status_2() {
     ] {
         let (status, out, errors) = run(arguments);
         let line = line_of(&errors);
-        assert!(status == Some(2) && out.is_empty() && line.contains(said), "{arguments:?}: {status:?} {line}");
+        assert!(
+            status == Some(2) && out.is_empty() && line.contains(said),
+            "{arguments:?}: {status:?} {line}"
+        );
         assert!(line.starts_with("bank: "), "{line}");
     }
 }
@@ -101,7 +104,9 @@ fn an_option_that_means_nothing_for_what_is_started_is_refused_or_said() {
     }
     // Many start all parts with the same options.
     let bank = Bank::start(program!(), Shape::Five);
-    until("the word on --demo", || bank.errors(Part::Accounts).contains("--demo means nothing").then_some(()));
+    until("the word on --demo", || {
+        bank.errors(Part::Accounts).contains("--demo means nothing").then_some(())
+    });
     assert!(!bank.errors(Part::Identity).contains("--demo means nothing"));
 }
 
@@ -114,11 +119,17 @@ fn status_tells_how_a_bank_is_or_that_none_answers() {
     assert!(said.starts_with(concat!("ready: bank ", env!("CARGO_PKG_VERSION"), ", up ")), "{said}");
     let (status, said, _) = run(&["--admin", &admin, "status", "--json"]);
     let told = json(&said);
-    assert_eq!((status, &told["status"], &told["version"]), (Some(0), &"ready".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!(
+        (status, &told["status"], &told["version"]),
+        (Some(0), &"ready".into(), &env!("CARGO_PKG_VERSION").into())
+    );
     assert!(told["uptime_seconds"].is_u64() && told["audit_head"].is_string(), "{told}");
     drop(bank.stop());
     let (status, out, errors) = run(&["status", "--admin", &admin]);
-    assert!(status == Some(1) && out.is_empty() && line_of(&errors).contains("no bank answers at"), "{errors}");
+    assert!(
+        status == Some(1) && out.is_empty() && line_of(&errors).contains("no bank answers at"),
+        "{errors}"
+    );
     let (status, said, _) = run(&["status", "--admin", &admin, "--json"]);
     assert_eq!((status, &json(&said)["status"]), (Some(1), &"away".into()));
 }
@@ -159,7 +170,15 @@ fn a_doctor_finds_nothing_wrong_with_a_bank_that_is_well_and_what_is_wrong_with_
     };
     let (status, said) = doctor(&[]);
     assert_eq!(status, Some(0), "{said}");
-    for line in ["modes of files", "free space", "sync to disk", "clock", "keys", "chain of the ledger", "notifications from accounts"] {
+    for line in [
+        "modes of files",
+        "free space",
+        "sync to disk",
+        "clock",
+        "keys",
+        "chain of the ledger",
+        "notifications from accounts",
+    ] {
         assert!(said.contains(line), "{line} is missing in\n{said}");
     }
     drop(bank.stop());
@@ -228,7 +247,8 @@ fn the_admin_listener_tells_the_audit_head_that_a_command_verifies() {
     let mut bank = Bank::start(program!(), Shape::One);
     let _ = bank.customer_with(1_00);
     let metrics = bank.admin().send(bank_tests::Request::get("/metrics")).text();
-    let head = metrics.lines().find_map(|line| line.strip_prefix("bank_gateway_audit_head_info{hash=\"")).unwrap();
+    let head =
+        metrics.lines().find_map(|line| line.strip_prefix("bank_gateway_audit_head_info{hash=\"")).unwrap();
     let head = head.split('"').next().unwrap().to_owned();
     drop(bank.stop());
     let file = audit_of(&bank);

@@ -10,7 +10,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Runs the program in a directory with this file, and these variables.
-fn run_with(file: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String, TempDir) {
+fn run_with(
+    file: &str,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> (Option<i32>, String, String, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bank.toml"), file).unwrap();
     let output = Command::new(program!())
@@ -39,11 +43,23 @@ fn refused(file: &str, arguments: &[&str], wanted: &[&str]) {
 #[test]
 fn what_a_file_says_in_vain_keeps_a_bank_from_starting_with_its_place() {
     refused("[edge.limits]\nlogn = { per_second = 1 }", &[], &["line 2, column 1", "did you mean `login`?"]);
-    refused("[edge.upstreams.acounts]\nendpoints = []", &["gateway"], &["line 1", "did you mean `accounts`?"]);
-    refused("[edge.upstreams.accounts]\nendpoints = [\"http://127.0.0.1:1\"]", &[], &["line 2", "one process", "bank gateway"]);
+    refused(
+        "[edge.upstreams.acounts]\nendpoints = []",
+        &["gateway"],
+        &["line 1", "did you mean `accounts`?"],
+    );
+    refused(
+        "[edge.upstreams.accounts]\nendpoints = [\"http://127.0.0.1:1\"]",
+        &[],
+        &["line 2", "one process", "bank gateway"],
+    );
     refused("[gateway]\nthreads = 0", &[], &["line 2, column 11", "1 to 1024"]);
     refused("[edge]\ntrusted_proxies = [\"ten\"]", &[], &["line 2, column 20", "10.0.0.0/8"]);
-    refused("[accounts]\nstore = \"mysql://x:secret@y/bank\"", &["accounts"], &["line 2", "`mysql:`", "postgres://"]);
+    refused(
+        "[accounts]\nstore = \"mysql://x:secret@y/bank\"",
+        &["accounts"],
+        &["line 2", "`mysql:`", "postgres://"],
+    );
     refused("[log]\nlevel = \"inof\"", &[], &["line 2", "did you mean `info`?"]);
     refused("[gateway]\ntls = \"maybe\"", &[], &["line 2", "CERT,KEY"]);
 }
@@ -67,7 +83,8 @@ fn check_names_all_faults_and_starts_nothing() {
     let (status, said, errors, _directory) = run_with(file, &[], &["check", "--json"]);
     let told: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &*errors, told["ok"].as_bool()), (Some(1), "", Some(false)));
-    let lines: Vec<u64> = told["faults"].as_array().unwrap().iter().filter_map(|fault| fault["line"].as_u64()).collect();
+    let lines: Vec<u64> =
+        told["faults"].as_array().unwrap().iter().filter_map(|fault| fault["line"].as_u64()).collect();
     assert_eq!(lines.len(), 4, "{told}");
     // The bank itself names one, and says that there are more.
     let (_, _, errors, _directory) = run_with(file, &[], &[]);
@@ -121,12 +138,17 @@ fn a_variable_that_is_misspelled_is_said_and_ignored() {
 
 #[test]
 fn the_environment_changes_what_a_bank_does() {
-    let mut bank = Bank::start_with_variables(program!(), &[], &[("BANK_GATEWAY_AUDIT", "false"), ("BANK_EDGE_LIMITS_LOGIN", "{ per_hour = 2, burst = 2 }")]);
+    let mut bank = Bank::start_with_variables(
+        program!(),
+        &[],
+        &[("BANK_GATEWAY_AUDIT", "false"), ("BANK_EDGE_LIMITS_LOGIN", "{ per_hour = 2, burst = 2 }")],
+    );
     let wrong = serde_json::json!({ "username": "nobody", "password": "not this one" });
     let attempt = || bank.client().send(Request::post("/v1/sessions").json(&wrong)).status;
     assert_eq!([attempt(), attempt(), attempt()], [401, 401, 429]);
     assert!(bank.stop().iter().all(|(_, status)| status.success()));
-    let names: Vec<_> = std::fs::read_dir(bank.data()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(bank.data()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with("audit")), "{names:?}");
 }
 
@@ -137,14 +159,22 @@ fn logs_have_no_colours_off_a_terminal_and_are_json_where_that_is_asked_for() {
     bank.client().send(Request::get("/healthz")).expect(200);
     let _ = bank.customer();
     let line = until("a line of the access log", || {
-        bank.errors(Part::All).lines().find(|line| line.contains("bank_gateway::access") && line.contains("POST /v1/customers")).map(str::to_owned)
+        bank.errors(Part::All)
+            .lines()
+            .find(|line| line.contains("bank_gateway::access") && line.contains("POST /v1/customers"))
+            .map(str::to_owned)
     });
     let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    assert_eq!((told["level"].as_str(), told["operation"].as_str()), (Some("INFO"), Some("POST /v1/customers")));
+    assert_eq!(
+        (told["level"].as_str(), told["operation"].as_str()),
+        (Some("INFO"), Some("POST /v1/customers"))
+    );
     assert_eq!(told["trace"].as_str().map(str::len), Some(32), "{told}");
     let bank = Bank::start_with_variables(program!(), &[], &[("BANK_LOG", "info")]);
     let _ = bank.customer();
-    until("a line of the access log", || bank.errors(Part::All).contains("bank_gateway::access").then_some(()));
+    until("a line of the access log", || {
+        bank.errors(Part::All).contains("bank_gateway::access").then_some(())
+    });
     assert!(!bank.errors(Part::All).contains('\x1b'), "{}", bank.errors(Part::All));
 }
 
@@ -152,7 +182,17 @@ fn logs_have_no_colours_off_a_terminal_and_are_json_where_that_is_asked_for() {
 fn a_gateway_that_waits_says_for_what() {
     let directory = tempfile::tempdir().unwrap();
     let mut gateway = Command::new(program!())
-        .args(["gateway", "--data", "data", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--internal", "127.0.0.1:0"])
+        .args([
+            "gateway",
+            "--data",
+            "data",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--internal",
+            "127.0.0.1:0",
+        ])
         .current_dir(directory.path())
         .env_remove("BANK_LOG")
         .stdout(Stdio::null())
@@ -179,11 +219,14 @@ fn a_service_that_is_away_is_told_once_and_again_when_it_is_back() {
         let request = Request::post("/v1/transfers").key(key).bearer(&ann.access_token).json(&body);
         let _ = ann.client.send(request);
     }
-    until("the word that accounts is away", || bank.errors(Part::Transactions).contains("away").then_some(()));
+    until("the word that accounts is away", || {
+        bank.errors(Part::Transactions).contains("away").then_some(())
+    });
     bank.start_missing();
     until("the word that it is back", || bank.errors(Part::Transactions).contains(" back ").then_some(()));
     let errors = bank.errors(Part::Transactions);
-    let of_transfers = errors.lines().filter(|line| line.contains("WARN") && line.contains("carrying out transfers"));
+    let of_transfers =
+        errors.lines().filter(|line| line.contains("WARN") && line.contains("carrying out transfers"));
     assert_eq!(of_transfers.count(), 1, "{errors}");
     assert!(errors.lines().count() < 20, "{errors}");
 }
@@ -191,7 +234,10 @@ fn a_service_that_is_away_is_told_once_and_again_when_it_is_back() {
 #[test]
 fn a_broken_file_is_said_with_every_place_by_check() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::File::create(directory.path().join("b.toml")).unwrap().write_all(b"data = \n[gateway\n").unwrap();
+    std::fs::File::create(directory.path().join("b.toml"))
+        .unwrap()
+        .write_all(b"data = \n[gateway\n")
+        .unwrap();
     let (status, _, errors) = exit_of(program!(), &["check", "--config", "b.toml"], directory.path());
     assert!(status == Some(1) && errors.contains("line 1") && errors.contains("line 2"), "{errors}");
 }

@@ -46,8 +46,12 @@ fn staff_is_added_at_the_terminal_and_can_work() {
     assert!(status == Some(1) && said.is_empty(), "{said}");
     assert!(line_of(&errors).contains("stop it"), "{errors}");
     stop(&mut bank);
-    let (status, said, errors) = user(&bank, &["add", "tilda", "--role", "teller", "--name", "Tilda T"], "a long password\n");
-    assert!(status == Some(0) && said.contains("as teller") && !said.contains("a long password"), "{said}{errors}");
+    let (status, said, errors) =
+        user(&bank, &["add", "tilda", "--role", "teller", "--name", "Tilda T"], "a long password\n");
+    assert!(
+        status == Some(0) && said.contains("as teller") && !said.contains("a long password"),
+        "{said}{errors}"
+    );
     let (_, said, _) = user(&bank, &["add", "ada", "--role", "auditor", "--generate"], "");
     let generated = said.lines().find_map(|line| line.strip_prefix("password ")).unwrap().to_owned();
     let (status, _, errors) = user(&bank, &["add", "tilda", "--role", "teller"], "another password\n");
@@ -69,11 +73,16 @@ fn staff_is_added_at_the_terminal_and_can_work() {
     // A list needs no pause of the bank.
     let (status, said, _) = user(&bank, &["list", "--json"], "");
     let list: Value = serde_json::from_str(&said).unwrap();
-    let names: Vec<&str> = list.as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        list.as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();
     assert_eq!((status, names), (Some(0), vec!["ada", "tilda"]));
     assert!(!said.contains("argon2"));
     let (_, said, _) = user(&bank, &["list"], "");
-    assert!(said.lines().any(|line| line.starts_with("tilda") && line.contains("teller") && line.ends_with("Tilda T")), "{said}");
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("tilda") && line.contains("teller") && line.ends_with("Tilda T")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -81,7 +90,8 @@ fn a_user_who_is_locked_out_cannot_sign_in_and_their_sessions_are_over() {
     let mut bank = Bank::start_with(program!(), Shape::One, &[]);
     let ann = bank.customer();
     let me = |bank: &Bank| bank.client().send(Request::get("/v1/me").bearer(&ann.access_token)).status;
-    let cookie = |bank: &Bank| bank.client().send(Request::get("/v1/me").header("cookie", &*ann.cookie)).status;
+    let cookie =
+        |bank: &Bank| bank.client().send(Request::get("/v1/me").header("cookie", &*ann.cookie)).status;
     assert_eq!([me(&bank), cookie(&bank)], [200, 200]);
     stop(&mut bank);
     let (status, said, errors) = user(&bank, &["disable", &ann.username], "");
@@ -148,7 +158,8 @@ fn a_customer_who_has_a_demo_users_name_is_left_alone_and_that_is_said_at_once()
 #[test]
 fn a_terminal_is_shown_in_a_box_who_may_sign_in_and_where() {
     let directory = tempfile::tempdir().unwrap();
-    let command = format!("{} --demo --data data --listen 127.0.0.1:0 --admin 127.0.0.1:0", program!().display());
+    let command =
+        format!("{} --demo --data data --listen 127.0.0.1:0 --admin 127.0.0.1:0", program!().display());
     let out = directory.path().join("screen");
     // `script` gives the program a terminal.
     let screen = Command::new("script")
@@ -164,7 +175,16 @@ fn a_terminal_is_shown_in_a_box_who_may_sign_in_and_where() {
         let shown = std::fs::read_to_string(&out).unwrap_or_default();
         shown.contains('┘').then_some(shown)
     });
-    for said in ["demo alice ", "listening on http://", "The bank is open", "/docs", "/admin/", "teller", "Ctrl+C", "data"] {
+    for said in [
+        "demo alice ",
+        "listening on http://",
+        "The bank is open",
+        "/docs",
+        "/admin/",
+        "teller",
+        "Ctrl+C",
+        "data",
+    ] {
         assert!(shown.contains(said), "{said} is missing in\n{shown}");
     }
     // The terminal goes away, and the bank with it.
@@ -177,7 +197,13 @@ fn a_seeded_bank_has_a_history_with_its_times_and_is_seeded_once() {
     let mut bank = Bank::start_with(program!(), Shape::One, &[]);
     stop(&mut bank);
     let data = bank.data().display().to_string();
-    let seed = |customers: &str| exit_of(program!(), &["seed", "--customers", customers, "--days", "40", "--data", &data], Path::new("/"));
+    let seed = |customers: &str| {
+        exit_of(
+            program!(),
+            &["seed", "--customers", customers, "--days", "40", "--data", &data],
+            Path::new("/"),
+        )
+    };
     let (status, said, errors) = seed("3");
     assert!(status == Some(0) && said.contains("3 customers"), "{said}{errors}");
     let password = said.trim().rsplit(' ').next().unwrap().to_owned();
@@ -189,7 +215,8 @@ fn a_seeded_bank_has_a_history_with_its_times_and_is_seeded_once() {
     let mia = Customer::sign_in(&bank.client(), "mia-001", &password);
     let account = mia.all("/v1/accounts")[0]["id"].as_str().unwrap().to_owned();
     let entries = mia.all(&format!("/v1/accounts/{account}/entries"));
-    let days: std::collections::BTreeSet<&str> = entries.iter().map(|entry| &entry["at"].as_str().unwrap()[..10]).collect();
+    let days: std::collections::BTreeSet<&str> =
+        entries.iter().map(|entry| &entry["at"].as_str().unwrap()[..10]).collect();
     assert!(days.len() > 10, "{days:?}");
     let references: Vec<&str> = entries.iter().filter_map(|entry| entry["reference"].as_str()).collect();
     for reference in ["Salary", "Rent", "Coffee", "Groceries"] {

@@ -44,9 +44,9 @@ use bank_stores::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use audited::Audited;
-pub(crate) use metrics::render as render_audit;
 pub use file::{AuditFile, AuditFileBuilder, AuditStatus};
 pub use gate::RequireAudit;
+pub(crate) use metrics::render as render_audit;
 pub use verify::{Verified, Verifier, verify};
 
 /// What happened. There is no secret in it.

@@ -76,7 +76,10 @@ impl Verifier {
         // The newest is opened first: a rotation meanwhile takes nothing away.
         let newest = File::open(&self.path)?;
         let mut verified = Verified { last: self.after.clone(), ..Verified::default() };
-        let mut has_head = self.head.as_ref().is_none_or(|head| head.hash == self.after && head.number.is_none_or(|n| n == 0));
+        let mut has_head = self
+            .head
+            .as_ref()
+            .is_none_or(|head| head.hash == self.after && head.number.is_none_or(|n| n == 0));
         for (_, path) in segments::earlier(&self.path)? {
             if segments::is_same(&newest, &path)? {
                 break;

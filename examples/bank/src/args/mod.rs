@@ -270,16 +270,41 @@ enum SealVerb {
 #[derive(Debug)]
 pub(crate) enum Command {
     Run(Options),
-    Status { options: Options, as_json: bool },
-    Check { options: Options, started: Option<Started>, as_json: bool },
-    ShowConfig { options: Options, as_json: bool },
+    Status {
+        options: Options,
+        as_json: bool,
+    },
+    Check {
+        options: Options,
+        started: Option<Started>,
+        as_json: bool,
+    },
+    ShowConfig {
+        options: Options,
+        as_json: bool,
+    },
     ConfigReference,
-    Doctor { options: Options, as_json: bool },
+    Doctor {
+        options: Options,
+        as_json: bool,
+    },
     User(UserCommand, Options),
     Seed(Seed, Options),
-    VerifyAudit { file: PathBuf, head: Option<String>, as_json: bool },
-    Ledger { what: Ledger, options: Options, as_json: bool },
-    Seal { what: SealCommand, options: Options, as_json: bool },
+    VerifyAudit {
+        file: PathBuf,
+        head: Option<String>,
+        as_json: bool,
+    },
+    Ledger {
+        what: Ledger,
+        options: Options,
+        as_json: bool,
+    },
+    Seal {
+        what: SealCommand,
+        options: Options,
+        as_json: bool,
+    },
     /// This text.
     Print(String),
 }
@@ -335,7 +360,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
 
 fn command(Cli { place, run, verb }: Cli) -> Result<Command, Fatal> {
     let Some(verb) = verb else { return Ok(Command::Run(run.at(place, None))) };
-    let part = |part: Part, own: RunOptions| Command::Run(run.clone().with(own).at(place.clone(), Some(part)));
+    let part =
+        |part: Part, own: RunOptions| Command::Run(run.clone().with(own).at(place.clone(), Some(part)));
     let only = |allowed: &[&str]| run.nothing_but(allowed);
     let options = || RunOptions::default().at(place.clone(), None);
     Ok(match verb {

@@ -81,9 +81,10 @@ pub(super) fn repeated(arguments: &[OsString]) -> Option<&'static str> {
     let names = ["--config", "--data", "--listen", "--admin", "--internal", "--tls", "--demo", "--json"];
     names.into_iter().find(|name| {
         let is_it = |argument: &&OsString| {
-            argument.to_str().and_then(|text| text.strip_prefix(name)).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('=')
-            })
+            argument
+                .to_str()
+                .and_then(|text| text.strip_prefix(name))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         };
         arguments.iter().take_while(|argument| *argument != "--").filter(is_it).count() > 1
     })

@@ -34,7 +34,9 @@ fn options_stand_in_any_order_before_and_behind_commands() {
     ] {
         assert_eq!(options(line).data.unwrap(), PathBuf::from("d"), "{line}");
     }
-    for line in ["--listen 127.0.0.1:1 gateway --demo --data d", "--demo --data d gateway --listen 127.0.0.1:1"] {
+    for line in
+        ["--listen 127.0.0.1:1 gateway --demo --data d", "--demo --data d gateway --listen 127.0.0.1:1"]
+    {
         let options = options(line);
         assert_eq!((options.part, options.demo), (Some(Part::Gateway), true), "{line}");
         assert_eq!(options.listen.as_deref(), Some("127.0.0.1:1"), "{line}");
@@ -55,7 +57,12 @@ fn demo_is_a_flag_that_can_be_turned_off_and_takes_nothing_else() {
 
 #[test]
 fn an_option_that_is_given_twice_is_refused_wherever_it_stands() {
-    for line in ["--data a --data b", "--data a gateway --data b", "--demo gateway --demo", "--admin 1 status --admin=2"] {
+    for line in [
+        "--data a --data b",
+        "--data a gateway --data b",
+        "--demo gateway --demo",
+        "--admin 1 status --admin=2",
+    ] {
         let error = parsed(line).unwrap_err().to_string();
         assert!(error.contains("twice") || error.contains("multiple times"), "{line}: {error}");
     }
@@ -63,7 +70,12 @@ fn an_option_that_is_given_twice_is_refused_wherever_it_stands() {
 
 #[test]
 fn an_option_that_means_nothing_for_a_command_is_refused() {
-    for line in ["--demo ledger verify", "--listen 127.0.0.1:1 user list", "--internal 1 status", "--tls dev seal status"] {
+    for line in [
+        "--demo ledger verify",
+        "--listen 127.0.0.1:1 user list",
+        "--internal 1 status",
+        "--tls dev seal status",
+    ] {
         let error = parsed(line).unwrap_err().to_string();
         assert!(error.contains("is for a bank that is started"), "{line}: {error}");
     }
@@ -71,9 +83,17 @@ fn an_option_that_means_nothing_for_a_command_is_refused() {
 
 #[test]
 fn what_is_misspelled_is_answered_with_what_was_meant() {
-    for (line, meant) in [("--listne 127.0.0.1:1", "--listen"), ("leger verify", "ledger"), ("ledger verfy", "verify"), ("user list --jsn", "--json")] {
+    for (line, meant) in [
+        ("--listne 127.0.0.1:1", "--listen"),
+        ("leger verify", "ledger"),
+        ("ledger verfy", "verify"),
+        ("user list --jsn", "--json"),
+    ] {
         let error = parsed(line).unwrap_err().to_string();
-        assert!(error.contains("similar") && error.contains(meant) && !error.contains('\n'), "{line}: {error}");
+        assert!(
+            error.contains("similar") && error.contains(meant) && !error.contains('\n'),
+            "{line}: {error}"
+        );
     }
     assert!(parsed("ledger verfy").unwrap_err().to_string().ends_with("see `bank ledger --help`"));
 }

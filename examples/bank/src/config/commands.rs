@@ -74,7 +74,9 @@ fn missing_files(settings: &Settings, faults: &mut Vec<Fault>) {
     }) {
         named.extend(settings.path(key.path).map(|file| (key.path.to_owned(), file)));
     }
-    if let Some((certificate, key)) = settings.text("gateway.tls").as_deref().and_then(|tls| tls.split_once(',')) {
+    if let Some((certificate, key)) =
+        settings.text("gateway.tls").as_deref().and_then(|tls| tls.split_once(','))
+    {
         named.extend([certificate, key].map(|file| ("gateway.tls".to_owned(), PathBuf::from(file))));
     }
     for (path, file) in named {
@@ -177,7 +179,9 @@ fn without_password(url: &str) -> String {
     };
     let Some(query) = query else { return shown };
     let hide = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if ["pass", "secret", "token", "key"].iter().any(|word| name.to_lowercase().contains(word)) => {
+        Some((name, _))
+            if ["pass", "secret", "token", "key"].iter().any(|word| name.to_lowercase().contains(word)) =>
+        {
             format!("{name}=***")
         }
         _ => pair.to_owned(),
@@ -193,7 +197,10 @@ mod tests {
     #[test]
     fn no_password_of_an_address_is_shown() {
         for (url, shown) in [
-            ("postgres://ledger:s3cr:t@db/bank?sslmode=require", "postgres://ledger:***@db/bank?sslmode=require"),
+            (
+                "postgres://ledger:s3cr:t@db/bank?sslmode=require",
+                "postgres://ledger:***@db/bank?sslmode=require",
+            ),
             ("postgres://db/bank?user=ledger&password=s3cret", "postgres://db/bank?user=ledger&password=***"),
             ("redis://:s3cret@127.0.0.1:6379", "redis://:***@127.0.0.1:6379"),
             ("mongodb://ledger@db/bank", "mongodb://ledger@db/bank"),

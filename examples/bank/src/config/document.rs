@@ -93,13 +93,15 @@ impl Reader<'_> {
                         self.walk(inner, &path, document);
                     }
                     found => {
-                        let message = format!("is a section, not a value ({}): write [{path}]", found.type_str());
+                        let message =
+                            format!("is a section, not a value ({}): write [{path}]", found.type_str());
                         document.faults.push(Fault::new(origin, &path, message));
                     }
                 }
             } else {
                 let names = keys::names_in(section);
-                let message = format!("is not known{}; there are {}", nearest(name, &names), names.join(", "));
+                let message =
+                    format!("is not known{}; there are {}", nearest(name, &names), names.join(", "));
                 document.faults.push(Fault::new(origin, &path, message));
             }
         }

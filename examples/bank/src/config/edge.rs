@@ -37,7 +37,10 @@ impl EdgeSettings {
             let path = format!("edge.upstreams.{}", part.name());
             let addresses = settings.list(&format!("{path}.endpoints"));
             let authorities = settings.path(&format!("{path}.authorities"));
-            if addresses.is_none() && authorities.is_some() && !settings.is_broken(&format!("{path}.endpoints")) {
+            if addresses.is_none()
+                && authorities.is_some()
+                && !settings.is_broken(&format!("{path}.endpoints"))
+            {
                 let message = "is for `endpoints` with https, and there are none; add them";
                 faults.push(settings.fault(&format!("{path}.authorities"), message));
             }

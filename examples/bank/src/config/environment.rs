@@ -29,7 +29,8 @@ impl Environment {
             let rest = name.strip_prefix("BANK_");
             rest.is_some_and(|rest| {
                 sections.iter().any(|section| {
-                    rest.strip_prefix(section.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+                    rest.strip_prefix(section.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
                 })
             })
         };

@@ -66,13 +66,14 @@ impl Kind {
         match self {
             Self::Switch => "`true`, `false`".to_owned(),
             Self::Number(least, most) => format!("{least} to {most}"),
-            Self::OneOf(words) => {
-                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-            }
+            Self::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
             Self::Path => "a path".to_owned(),
             Self::Address => "`HOST:PORT`; port 0 picks a free one".to_owned(),
             Self::Tls => "`dev`, or `CERT,KEY`".to_owned(),
-            Self::LogLevel => "`off`, `error`, `warn`, `info`, `debug`, `trace`; `TARGET=LEVEL`; several with commas".to_owned(),
+            Self::LogLevel => {
+                "`off`, `error`, `warn`, `info`, `debug`, `trace`; `TARGET=LEVEL`; several with commas"
+                    .to_owned()
+            }
             Self::Store(_, example) => format!("such as `{example}`"),
             Self::Networks => "addresses and networks, such as `10.0.0.0/8`".to_owned(),
             Self::Endpoints => "at least one of `http://HOST:PORT`, `https://HOST:PORT`".to_owned(),

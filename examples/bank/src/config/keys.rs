@@ -11,9 +11,9 @@ const MAX_THREADS: i64 = 1_024;
 const POSTGRES: Kind = Kind::Store(&["postgres", "postgresql"], "postgres://USER@HOST/DATABASE");
 const DYNAMODB: Kind = Kind::Store(&["dynamodb"], "dynamodb:TABLE");
 const MONGODB: Kind = Kind::Store(&["mongodb", "mongodb+srv"], "mongodb://HOST/DATABASE");
-const REDIS: Kind =
-    Kind::Store(&["redis", "rediss", "redis-cluster", "rediss-cluster"], "redis://HOST");
-const NO_DYNAMODB: Kind = Kind::Refused("DynamoDB takes none; credentials and region come from the environment");
+const REDIS: Kind = Kind::Store(&["redis", "rediss", "redis-cluster", "rediss-cluster"], "redis://HOST");
+const NO_DYNAMODB: Kind =
+    Kind::Refused("DynamoDB takes none; credentials and region come from the environment");
 const NO_MONGODB: Kind = Kind::Refused("MongoDB takes none; name all servers in its address");
 
 const FILE: Preset = Without("a file in the data directory");

@@ -68,8 +68,7 @@ pub(crate) struct Examined {
 impl Config {
     /// For a bank that starts: what is ignored is said, and nothing may be wrong.
     pub(crate) fn read(options: Options) -> Result<Self, Fatal> {
-        let Examined { config, faults, notes, .. } =
-            Examined::starting(&options, &Environment::of_process());
+        let Examined { config, faults, notes, .. } = Examined::starting(&options, &Environment::of_process());
         notes.iter().for_each(|note| eprintln!("bank: {note}"));
         config.unless(faults)
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::fault::Fault;
 use super::settings::Settings;
-use crate::args::Part;
 #[cfg(feature = "servers")]
 use crate::Fatal;
+use crate::args::Part;
 
 /// Where data is kept, if not in the data directory. An address may hold a password.
 #[derive(Clone)]
@@ -28,7 +28,8 @@ impl Place {
         let Some(url) = settings.text(&path("store")) else {
             for setting in ["store_readers", "store_authorities", "store_password_file"] {
                 if settings.is_said(&path(setting)) && !settings.is_broken(&path("store")) {
-                    faults.push(settings.fault(&path(setting), "there is no `store` that it is for; add one"));
+                    faults
+                        .push(settings.fault(&path(setting), "there is no `store` that it is for; add one"));
                 }
             }
             return None;

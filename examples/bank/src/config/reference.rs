@@ -7,7 +7,9 @@ use super::keys::KEYS;
 
 /// A markdown table.
 pub(crate) fn reference() -> String {
-    let mut text = String::from("| Key | Type | Values | Default | What | Variable |\n| --- | --- | --- | --- | --- | --- |\n");
+    let mut text = String::from(
+        "| Key | Type | Values | Default | What | Variable |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
     for key in KEYS.iter().filter(|key| key.is_used()) {
         let default = match key.preset {
             Preset::Is(value) => format!("`{value}`"),

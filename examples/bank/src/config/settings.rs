@@ -140,7 +140,9 @@ impl Settings {
 fn preset(key: &Key) -> Option<Value> {
     let Preset::Is(text) = key.preset else { return None };
     let text = match key.kind {
-        Kind::Switch | Kind::Number(..) | Kind::Quota | Kind::Networks | Kind::Endpoints | Kind::Texts => text,
+        Kind::Switch | Kind::Number(..) | Kind::Quota | Kind::Networks | Kind::Endpoints | Kind::Texts => {
+            text
+        }
         _ => text.trim_matches('"'),
     };
     Value::from_text(key.kind, text).ok()
@@ -160,8 +162,10 @@ mod tests {
 
     #[test]
     fn an_option_wins_over_the_environment_which_wins_over_the_file() {
-        let file = "[gateway]\nadmin = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:1\"\ninternal = \"127.0.0.1:1\"\n";
-        let environment = ["BANK_GATEWAY_ADMIN", "BANK_GATEWAY_LISTEN"].map(|name| (name.to_owned(), "127.0.0.1:2".to_owned()));
+        let file =
+            "[gateway]\nadmin = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:1\"\ninternal = \"127.0.0.1:1\"\n";
+        let environment = ["BANK_GATEWAY_ADMIN", "BANK_GATEWAY_LISTEN"]
+            .map(|name| (name.to_owned(), "127.0.0.1:2".to_owned()));
         let options = Options { listen: Some("127.0.0.1:3".to_owned()), ..Options::default() };
         let (settings, faults) =
             Settings::of(Document::parse(file, "f"), &options, &environment.into_iter().collect());

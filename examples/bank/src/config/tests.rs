@@ -4,11 +4,17 @@ use super::document::Document;
 
 fn faults_of(text: &str, part: Option<Part>) -> Vec<String> {
     let options = Options { part, ..Options::default() };
-    let (settings, faults) = Settings::of(Document::parse(text, "bank.toml"), &options, &Environment::default());
+    let (settings, faults) =
+        Settings::of(Document::parse(text, "bank.toml"), &options, &Environment::default());
     let mut examined = Examined::from(settings, faults, &options);
     examined.start(&options);
     // What a program without servers cannot do is no fault of a file.
-    examined.faults.iter().map(ToString::to_string).filter(|fault| !fault.contains("built without servers")).collect()
+    examined
+        .faults
+        .iter()
+        .map(ToString::to_string)
+        .filter(|fault| !fault.contains("built without servers"))
+        .collect()
 }
 
 /// The blocks of TOML in a guide.
@@ -65,7 +71,10 @@ when_limits_are_away = \"pas\"
         ("line 13, column 24: [shared] when_limits_are_away", "did you mean `pass`?"),
     ];
     for ((place, advice), fault) in wanted.into_iter().zip(&faults) {
-        assert!(fault.starts_with("bank.toml: ") && fault.contains(place) && fault.contains(advice), "{fault}");
+        assert!(
+            fault.starts_with("bank.toml: ") && fault.contains(place) && fault.contains(advice),
+            "{fault}"
+        );
     }
     assert_eq!(faults.len(), wanted.len(), "{faults:#?}");
 }
@@ -85,7 +94,11 @@ fn what_contradicts_itself_is_said_where_it_stands() {
         ("[shared]\nauthorities = \"ca.pem\"", None, "neither `cache` nor `limits`"),
         ("[shared]\nprefix = \"north\"", None, "neither `cache` nor `limits`"),
         ("[seal]\nkms = \"arn\"\nkey_file = \"x\"", None, "line 1"),
-        ("[gateway]\nadmin = \"0.0.0.0:1\"", Some(Part::Gateway), "[gateway] admin: 0.0.0.0:1 is not on loopback"),
+        (
+            "[gateway]\nadmin = \"0.0.0.0:1\"",
+            Some(Part::Gateway),
+            "[gateway] admin: 0.0.0.0:1 is not on loopback",
+        ),
         ("[events]\nkeep_days = 36501", None, "give 1 to 36500"),
         ("gateway = 7", None, "write [gateway]"),
         ("[log]\nlevel = \"inof\"", None, "did you mean `info`?"),
@@ -99,7 +112,11 @@ fn what_contradicts_itself_is_said_where_it_stands() {
 #[test]
 fn a_store_of_another_kind_is_refused_by_its_scheme_and_without_its_password() {
     for (part, url, said) in [
-        ("accounts", "mysql://user:s3cret@db/bank", "`mysql:` is not kept here; give an address of the form postgres://"),
+        (
+            "accounts",
+            "mysql://user:s3cret@db/bank",
+            "`mysql:` is not kept here; give an address of the form postgres://",
+        ),
         ("accounts", "dynamodb:bank", "postgres://"),
         ("accounts", "postgresx://user:s3cret@db/bank", "postgres://"),
         ("transactions", "postgres://user:s3cret@db/bank", "dynamodb:TABLE"),

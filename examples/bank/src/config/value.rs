@@ -47,7 +47,10 @@ impl Value {
                 let mut texts = Vec::new();
                 for item in items.iter() {
                     let text = item.get_ref().as_str().ok_or_else(|| Wrong {
-                        message: format!("give a list of strings; {} is among them", one(item.get_ref().type_str())),
+                        message: format!(
+                            "give a list of strings; {} is among them",
+                            one(item.get_ref().type_str())
+                        ),
                         at: Some(item.span()),
                     })?;
                     item_fits(kind, text).map_err(|message| Wrong { message, at: Some(item.span()) })?;
@@ -77,13 +80,21 @@ impl Value {
         match kind {
             Kind::Refused(why) => Err(wrong(why)),
             Kind::Networks | Kind::Endpoints | Kind::Texts if !text.trim_start().starts_with('[') => {
-                let items: Vec<String> =
-                    text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect();
+                let items: Vec<String> = text
+                    .split(',')
+                    .map(|item| item.trim().to_owned())
+                    .filter(|item| !item.is_empty())
+                    .collect();
                 items.iter().try_for_each(|item| item_fits(kind, item).map_err(wrong))?;
                 let value = Self::List(items);
                 value.fits(kind).map(|()| value)
             }
-            Kind::Switch | Kind::Number(..) | Kind::Quota | Kind::Networks | Kind::Endpoints | Kind::Texts => {
+            Kind::Switch
+            | Kind::Number(..)
+            | Kind::Quota
+            | Kind::Networks
+            | Kind::Endpoints
+            | Kind::Texts => {
                 let parsed = DeValue::parse(text)
                     .map_err(|_| wrong(format!("give {}, as in the file", one(kind.type_name()))))?;
                 // Places in a variable help nobody.
@@ -101,16 +112,22 @@ impl Value {
             (Kind::Number(least, most), Self::Number(number)) if !(least..=most).contains(number) => {
                 Err(wrong(format!("{number} does not do; give {least} to {most}")))
             }
-            (Kind::OneOf(words), Self::Text(text)) if !words.contains(&text.as_str()) => {
-                Err(wrong(format!("`{text}` is not known{}; give one of {}", nearest(text, words), words.join(", "))))
-            }
+            (Kind::OneOf(words), Self::Text(text)) if !words.contains(&text.as_str()) => Err(wrong(format!(
+                "`{text}` is not known{}; give one of {}",
+                nearest(text, words),
+                words.join(", ")
+            ))),
             (Kind::Tls, Self::Text(text)) => match TlsChoice::parse(text) {
                 Ok(_) => Ok(()),
                 Err(reason) => Err(wrong(reason)),
             },
             (Kind::LogLevel, Self::Text(text)) => crate::logging::check(text).map_err(wrong),
-            (Kind::Store(schemes, example), Self::Text(text)) => store_fits(schemes, example, text).map_err(wrong),
-            (Kind::Path | Kind::Text, Self::Text(text)) if text.is_empty() => Err(wrong("is empty; leave it out")),
+            (Kind::Store(schemes, example), Self::Text(text)) => {
+                store_fits(schemes, example, text).map_err(wrong)
+            }
+            (Kind::Path | Kind::Text, Self::Text(text)) if text.is_empty() => {
+                Err(wrong("is empty; leave it out"))
+            }
             (Kind::Endpoints, Self::List(items)) if items.is_empty() => {
                 Err(wrong("names no endpoint; give at least one, such as http://127.0.0.1:7101"))
             }
@@ -130,7 +147,8 @@ fn store_fits(schemes: &[&str], example: &str, text: &str) -> Result<(), String>
     if schemes.contains(&scheme) {
         return Ok(());
     }
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'+');
+    let is_scheme =
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'+');
     let said = if is_scheme { format!("`{scheme}:` is not kept here; ") } else { String::new() };
     Err(format!("{said}give an address of the form {example}, or leave it out"))
 }
@@ -144,9 +162,15 @@ fn item_fits(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Endpoints => {
             let uri = text.parse::<http::Uri>().ok();
             let is_one = uri.is_some_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.path() == "/"
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && uri.host().is_some()
+                    && uri.path() == "/"
             });
-            if is_one { Ok(()) } else { Err(format!("`{text}` is no endpoint; give http://HOST:PORT or https://HOST:PORT")) }
+            if is_one {
+                Ok(())
+            } else {
+                Err(format!("`{text}` is no endpoint; give http://HOST:PORT or https://HOST:PORT"))
+            }
         }
         _ => Ok(()),
     }
@@ -161,7 +185,8 @@ fn quota(table: &DeTable<'_>) -> Result<Value, Wrong> {
         let known = RATES.iter().find(|known| **known == name);
         if known.is_none() && name != "burst" {
             let names = ["per_second", "per_minute", "per_hour", "burst"];
-            let message = format!("`{name}` is not known{}; a quota has {}", nearest(name, &names), names.join(", "));
+            let message =
+                format!("`{name}` is not known{}; a quota has {}", nearest(name, &names), names.join(", "));
             return Err(Wrong { message, at: Some(at) });
         }
         let number = positive(value)?;

@@ -62,7 +62,10 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
 fn keys(config: &Config) -> Finding {
     const WHAT: &str = "keys";
     let has_data = config.data.join(LEDGER).is_file() || config.data.join(TRANSACTIONS).is_file();
-    let mut wanted = vec![config.data.join("keys/derivation-accounts.key"), config.data.join("keys/derivation-transactions.key")];
+    let mut wanted = vec![
+        config.data.join("keys/derivation-accounts.key"),
+        config.data.join("keys/derivation-transactions.key"),
+    ];
     if config.seal.kms.is_none() {
         wanted.push(config.seal.key_file.clone().unwrap_or_else(|| config.data.join("keys/seal.json")));
     }
@@ -70,9 +73,11 @@ fn keys(config: &Config) -> Finding {
         wanted.iter().filter(|path| !path.is_file()).map(|path| path.display().to_string()).collect();
     match missing.is_empty() {
         true => Finding::ok(WHAT, "those that data cannot do without are there"),
-        false if has_data => {
-            Finding::fail(WHAT, format!("{} is not there", missing.join(", ")), "put it back from the backup before the bank starts")
-        }
+        false if has_data => Finding::fail(
+            WHAT,
+            format!("{} is not there", missing.join(", ")),
+            "put it back from the backup before the bank starts",
+        ),
         false => Finding::ok(WHAT, "they are made when the bank first starts"),
     }
 }
@@ -107,7 +112,8 @@ struct Taken {
 /// How far notifications are behind the events of a service.
 async fn consumer(name: &'static str, outbox: &dyn Outbox, documents: &dyn Documents) -> Finding {
     const AGAIN: &str = "nothing to do: all of its events are taken again, and told once";
-    let what = if name == "accounts" { "notifications from accounts" } else { "notifications from transactions" };
+    let what =
+        if name == "accounts" { "notifications from accounts" } else { "notifications from transactions" };
     let shards = match outbox.shards().await {
         Ok(shards) => shards,
         Err(error) => return damaged(what, &error),
@@ -128,17 +134,25 @@ async fn consumer(name: &'static str, outbox: &dyn Outbox, documents: &dyn Docum
             None => behind += newest.number(),
             Some(held) if held > newest => {
                 let found = format!("are {} events ahead of {name}", held.number() - newest.number());
-                return Finding::warn(what, found, "the store was put back from an older copy; all of its events are taken again");
+                return Finding::warn(
+                    what,
+                    found,
+                    "the store was put back from an older copy; all of its events are taken again",
+                );
             }
             Some(held) if held <= newest => behind += newest.number() - held.number(),
-            Some(_) => return Finding::warn(what, "were taken from another file than the one that is there", AGAIN),
+            Some(_) => {
+                return Finding::warn(what, "were taken from another file than the one that is there", AGAIN);
+            }
         }
     }
     match behind {
         0 => Finding::ok(what, "everything is told"),
-        behind if behind > BEHIND => {
-            Finding::warn(what, format!("are {behind} events behind"), "look into the log of partners, where the bank runs")
-        }
+        behind if behind > BEHIND => Finding::warn(
+            what,
+            format!("are {behind} events behind"),
+            "look into the log of partners, where the bank runs",
+        ),
         behind => Finding::ok(what, format!("are {behind} events behind")),
     }
 }

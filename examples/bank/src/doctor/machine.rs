@@ -110,7 +110,11 @@ fn sync(data: &Path) -> Finding {
     match outcome {
         Ok(longest) if longest > SLOW => {
             let found = format!("takes up to {} ms", longest.as_millis());
-            Finding::warn(WHAT, found, "every write waits for it: use a faster disk, or one with a cache that outlives a power cut")
+            Finding::warn(
+                WHAT,
+                found,
+                "every write waits for it: use a faster disk, or one with a cache that outlives a power cut",
+            )
         }
         Ok(longest) => Finding::ok(WHAT, format!("takes up to {} µs", longest.as_micros())),
         Err(error) => {
@@ -149,7 +153,9 @@ async fn ports(config: &Config) -> Vec<Finding> {
     let is_ours = |address: SocketAddr| async move { crate::status::run(address, true).await.is_ok() };
     let runs = is_ours(config.admin).await;
     let addresses = match config.part {
-        None | Some(Part::Gateway) => vec![("port for customers", config.listen), ("port of the admin pages", config.admin)],
+        None | Some(Part::Gateway) => {
+            vec![("port for customers", config.listen), ("port of the admin pages", config.admin)]
+        }
         Some(_) => vec![("port", config.listen)],
     };
     addresses.into_iter().map(|(what, address)| port(what, address, runs)).collect()

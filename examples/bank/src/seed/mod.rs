@@ -54,7 +54,10 @@ struct Kept {
 pub(crate) async fn run(seed: Seed, config: &Config) -> Result<String, Fatal> {
     for part in [Part::Accounts, Part::Transactions, Part::Identity] {
         if let Some(at) = config.place(part) {
-            return Err(Fatal::new(format!("{}: seeding is for files of a data directory, not for servers", at.name)));
+            return Err(Fatal::new(format!(
+                "{}: seeding is for files of a data directory, not for servers",
+                at.name
+            )));
         }
     }
     let files = Files::open(&config.data)?;
@@ -175,7 +178,8 @@ impl Bank {
         }
         let teller = Principal::customer("cus_seed_teller").with_role("teller");
         people.insert(TELLER.to_owned(), Arc::new(teller));
-        let mut builder = Gateway::builder().name(GATEWAY).authenticate(AsAnybody::new(people)).address_limit(NO_LIMIT);
+        let mut builder =
+            Gateway::builder().name(GATEWAY).authenticate(AsAnybody::new(people)).address_limit(NO_LIMIT);
         for class in ["default", "login", "registration", "lookup", "pages"] {
             builder = builder.rate_limit(class, NO_LIMIT);
         }
@@ -194,12 +198,17 @@ impl Bank {
 
     /// Everybody opens an account, and then one day follows the other.
     async fn live(&self) -> Result<(), Fatal> {
-        let failed = |error: CallError| Fatal::caused("seeding stopped, and goes on where it is said again", &error);
+        let failed =
+            |error: CallError| Fatal::caused("seeding stopped, and goes on where it is said again", &error);
         let mut accounts = Vec::new();
         for (at, customer) in self.customers.iter().enumerate() {
             let new = accounts::wire::NewAccount::new(Currency::EUR).name("Everyday");
             let client = self.client(customer)?;
-            let opened = client.call(accounts::endpoints::OPEN, &new).key(&key(&format!("seed-account-{at}"))?).send().await;
+            let opened = client
+                .call(accounts::endpoints::OPEN, &new)
+                .key(&key(&format!("seed-account-{at}"))?)
+                .send()
+                .await;
             accounts.push(opened.map_err(failed)?.id);
         }
         let deposit = accounts::wire::NewDeposit {
@@ -208,7 +217,8 @@ impl Bank {
             reference: Some("Opening capital".to_owned()),
         };
         let teller = self.client(TELLER)?;
-        let deposited = teller.call(accounts::endpoints::DEPOSIT, &deposit).key(&key("seed-capital")?).send().await;
+        let deposited =
+            teller.call(accounts::endpoints::DEPOSIT, &deposit).key(&key("seed-capital")?).send().await;
         deposited.map_err(failed)?;
 
         let accounts = Arc::new(accounts);

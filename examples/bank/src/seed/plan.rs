@@ -19,13 +19,15 @@ const CAFE: usize = 2;
 const GROCER: usize = 3;
 
 const FIRST: [&str; 16] = [
-    "Mia", "Noah", "Lea", "Ben", "Ida", "Paul", "Ella", "Finn", "Emil", "Nora", "Jonas", "Clara", "Anton", "Maja", "Theo", "Lina",
+    "Mia", "Noah", "Lea", "Ben", "Ida", "Paul", "Ella", "Finn", "Emil", "Nora", "Jonas", "Clara", "Anton",
+    "Maja", "Theo", "Lina",
 ];
 const LAST: [&str; 15] = [
-    "Meyer", "Silva", "Novak", "Rossi", "Jansen", "Dubois", "Kowalski", "Larsen", "Moreau", "Costa", "Weber", "Horvat", "Nilsson",
-    "Romano", "Fischer",
+    "Meyer", "Silva", "Novak", "Rossi", "Jansen", "Dubois", "Kowalski", "Larsen", "Moreau", "Costa", "Weber",
+    "Horvat", "Nilsson", "Romano", "Fischer",
 ];
-const BETWEEN_FRIENDS: [&str; 6] = ["Dinner", "Thanks!", "Tickets", "Birthday", "Weekend trip", "Shared groceries"];
+const BETWEEN_FRIENDS: [&str; 6] =
+    ["Dinner", "Thanks!", "Tickets", "Birthday", "Weekend trip", "Shared groceries"];
 
 /// Somebody with an account.
 #[derive(Clone, Debug)]
@@ -62,7 +64,8 @@ impl Plan {
 
     pub(super) fn new(customers: u32, days: u32) -> Self {
         let mut chance = Chance(u64::from(customers) << 32 | u64::from(days));
-        let businesses = BUSINESSES.map(|(username, name)| Actor { username: username.to_owned(), name: name.to_owned() });
+        let businesses =
+            BUSINESSES.map(|(username, name)| Actor { username: username.to_owned(), name: name.to_owned() });
         let mut actors = businesses.to_vec();
         for number in 0..customers as usize {
             let (first, last) = (FIRST[number % FIRST.len()], LAST[number % LAST.len()]);

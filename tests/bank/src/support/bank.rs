@@ -155,7 +155,8 @@ impl Bank {
     #[must_use]
     pub fn start_with_variables(program: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut bank = Self::new(program, Shape::One, more);
-        bank.variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        bank.variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         bank.start_missing();
         bank
     }
@@ -267,8 +268,13 @@ impl Bank {
         let missing: Vec<Part> =
             self.parts().iter().copied().filter(|part| !self.processes.contains_key(part)).collect();
         for part in &missing {
-            let process =
-                Process::start_with(&self.program, &self.arguments(*part), part.name(), self.directory.path(), &self.variables);
+            let process = Process::start_with(
+                &self.program,
+                &self.arguments(*part),
+                part.name(),
+                self.directory.path(),
+                &self.variables,
+            );
             self.processes.insert(*part, process);
         }
         for part in missing {
