@@ -25,19 +25,19 @@ pub(super) struct PlaceOptions {
 pub(super) struct RunOptions {
     /// The address to serve; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
+    pub(super) listen: Option<String>,
     /// The address of the admin pages [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR")]
     pub(super) admin: Option<String>,
     /// The address for calls between parts that are processes of their own [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDR")]
-    internal: Option<String>,
+    pub(super) internal: Option<String>,
     /// Serves TLS: `dev` for a certificate for development, or these two files
     #[arg(long, value_name = "dev|CERT,KEY", value_parser = TlsChoice::parse)]
-    tls: Option<TlsChoice>,
+    pub(super) tls: Option<TlsChoice>,
     /// Makes the users alice, bob, teller, auditor and operator once, and prints their passwords
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    demo: Option<bool>,
+    pub(super) demo: Option<bool>,
 }
 
 impl RunOptions {

@@ -46,7 +46,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     if let Some(options) = file(Part::Partners, PARTNERS) {
         match SqliteDocuments::open(options).await {
             Ok(documents) => {
-                for (name, outbox) in &sources {
+                for &(name, ref outbox) in &sources {
                     findings.push(consumer(name, &**outbox, &documents).await);
                 }
             }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bank_gateway::{Gateway, Quota, Upstream};
 use bank_sdk::client::{CallError, Client};
@@ -36,8 +35,8 @@ use plan::{Payment, Plan};
 const AT_ONCE: usize = 16;
 /// Everything is asked for by one process that may.
 const NO_LIMIT: Quota = Quota::per_second(10_000_000);
-/// Nothing of it lies in the future when the bank starts.
-const BEFORE_NOW: Duration = Duration::from_secs(120);
+/// In seconds.
+const DAY: i64 = 24 * 3_600;
 
 /// What was asked for, as `keys/seed.json` keeps it, so that it can be repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,8 +122,9 @@ async fn kept(path: &Path, Seed { customers, days }: Seed, files: &Files) -> Res
             ));
         }
     }
-    let before = Duration::from_secs(u64::from(days) * 24 * 3_600) + BEFORE_NOW;
-    let begins = SystemClock::new().now().saturating_sub(before).seconds();
+    // The last day is yesterday.
+    let today = SystemClock::new().now().seconds().div_euclid(DAY) * DAY;
+    let begins = today - i64::from(days) * DAY;
     let kept = Kept { customers, days, begins, password: new_password(), is_done: false };
     keep(path, &kept)?;
     Ok(kept)
@@ -186,7 +186,8 @@ impl Bank {
         for part in Part::SERVICES {
             builder = builder.caller(part.name(), files.caller_keys(part.name())?);
         }
-        for part in [&accounts, &transactions, &identity] {
+        // Nobody signs in here, and nobody looks for payees.
+        for part in [&accounts, &transactions] {
             builder = builder.service(part.service.api().clone(), Upstream::local(part.service.clone()));
         }
         let gateway = builder.build().map_err(Fatal::new)?;
