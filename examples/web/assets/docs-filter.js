@@ -37,6 +37,7 @@ export function wireFilter(operations) {
       : `${words.length} calls. Press / to search.`;
   };
   byId('filter').oninput = apply;
+  byId('filter').onchange = apply;
   apply();
 }
 
