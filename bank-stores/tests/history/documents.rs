@@ -224,7 +224,7 @@ impl Account {
             // afterwards inserts anew.
             let is_sent_again = order.sent > 1 || self.is_sent_again;
             let anew =
-                if order.kind == "insert" && is_sent_again { self.deletions_after(id, &children) } else { 0 };
+                if order.kind == "insert" && is_sent_again { self.deletions_after(id, children) } else { 0 };
             assert!(
                 versions.len() <= 1 + anew,
                 "{id} has several outcomes: {order:?}, and was seen as {versions:?}"

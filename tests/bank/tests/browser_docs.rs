@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bank_tests::{Bank, Browser, shared_bank, until};
 use serde_json::Value;
+use tokio::time::Instant;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bank_stores::documents::{DocumentChange, DocumentWrite, Find};
 use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteOptions};
-use bank_stores::items::{Change, Key, Transaction};
+use bank_stores::items::{Change, Transaction};
 use bank_stores::seal::{Common, DataKeys, Keyring, SealedDocuments, SealedFields, SealedItems};
 use bank_stores::{Consistency, Documents, DocumentsExt, Items, ItemsExt, ItemsScan, PageRequest};
 use bank_tests::{

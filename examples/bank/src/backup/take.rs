@@ -185,7 +185,7 @@ impl Taking<'_> {
         for part in parts {
             if let Some(keys) = seal.keys_to_read(*part, self.config.place(*part)).await? {
                 let status = keys.status().await.map_err(|error| Fatal::caused(part.name(), &error))?;
-                names.extend(status.wrapped.into_iter().map(|(name, _)| name));
+                names.extend(status.wrapped.into_keys());
             }
         }
         Ok(names.into_iter().collect())

@@ -82,10 +82,12 @@ fn space(data: &Path) -> Finding {
         Err(error) => return Finding::warn(WHAT, error.to_string(), "look at the disk by hand"),
     };
     let found = format!("{} MiB", free / 1024 / 1024);
-    match free {
-        ..TOO_LITTLE => Finding::fail(WHAT, found, "make room: without it nothing can be committed"),
-        ..LITTLE => Finding::warn(WHAT, found, "make room soon"),
-        _ => Finding::ok(WHAT, found),
+    if free < TOO_LITTLE {
+        Finding::fail(WHAT, found, "make room: without it nothing can be committed")
+    } else if free < LITTLE {
+        Finding::warn(WHAT, found, "make room soon")
+    } else {
+        Finding::ok(WHAT, found)
     }
 }
 
