@@ -72,6 +72,8 @@ pub const FIND: Endpoint<AccountPath, Account> = Endpoint::get("/v1/accounts/{id
 /// Gives an account of the caller another name.
 pub const RENAME: Endpoint<Rename, Account> = Endpoint::patch("/v1/accounts/{id}")
     .summary("Renames an account")
+    .operation_id("renameAccount")
+    .example("holiday", examples::RENAME, examples::ACCOUNT)
     .scope("accounts:write")
     .idempotent()
     .problems(&[(409, "account_closed"), (422, "invalid_name")]);
@@ -79,6 +81,8 @@ pub const RENAME: Endpoint<Rename, Account> = Endpoint::patch("/v1/accounts/{id}
 /// Closes an account of the caller for good. Closing it again is the same.
 pub const CLOSE: Endpoint<AccountPath, Account> = Endpoint::post("/v1/accounts/{id}/close")
     .summary("Closes an account that is empty and holds nothing")
+    .operation_id("closeAccount")
+    .example("empty", examples::ACCOUNT_PATH, examples::CLOSED)
     .scope("accounts:write")
     .idempotent()
     .problems(&[(409, "account_in_use")]);
@@ -104,12 +108,16 @@ pub const STATEMENT: Endpoint<StatementOf, Statement> = Endpoint::get("/v1/accou
 /// Everything that moved or holds the caller's money, newest first.
 pub const ACTIVITY: Endpoint<ActivityOf, List<Activity>> = Endpoint::get("/v1/activity")
     .summary("Lists what moved or holds your money, on all accounts")
+    .operation_id("listActivity")
+    .example("incoming", r#"{"direction":"in"}"#, examples::ACTIVITY)
     .scope("accounts:read")
     .problems(&[(422, "invalid_amount"), (422, "invalid_period"), (422, "too_many_accounts")]);
 
 /// The open holds of one account of the caller, newest first.
 pub const HOLDS: Endpoint<HoldsOf, OpenHolds> = Endpoint::get("/v1/accounts/{id}/holds")
     .summary("Lists what is held on an account")
+    .operation_id("listHolds")
+    .example("one", examples::ACCOUNT_PATH, examples::HOLDS)
     .scope("accounts:read");
 
 /// Keeps money on an account of the caller for a payment to come.
@@ -188,6 +196,8 @@ pub const DEPOSIT: Endpoint<NewDeposit, Deposit> = Endpoint::post("/v1/deposits"
 /// Cash over the counter out of anybody's account.
 pub const WITHDRAW: Endpoint<NewWithdrawal, Withdrawal> = Endpoint::post("/v1/withdrawals")
     .summary("Pays cash out of an account")
+    .operation_id("createWithdrawal")
+    .example("cash", examples::NEW_WITHDRAWAL, examples::WITHDRAWAL)
     .role("teller")
     .idempotency_key()
     .created()
@@ -203,6 +213,8 @@ pub const WITHDRAW: Endpoint<NewWithdrawal, Withdrawal> = Endpoint::post("/v1/wi
 /// A customer with a page of their accounts, by user name or account. Exact matches only.
 pub const CUSTOMERS: Endpoint<CustomersOf, List<StaffCustomer>> = Endpoint::get("/v1/staff/customers")
     .summary("Finds a customer by user name or account, with their accounts")
+    .operation_id("findCustomers")
+    .example("alice", r#"{"username":"alice"}"#, examples::CUSTOMERS)
     .role("teller");
 
 /// The totals of the whole ledger.

@@ -66,24 +66,38 @@ pub const REFRESH: Endpoint<Refresh, SessionTokens> = Endpoint::post("/v1/sessio
 /// the token that it repeats in `X-CSRF-Token`: so a second tab needs no second login.
 pub const CURRENT_SESSION: Endpoint<Empty, CurrentSession> = Endpoint::get("/v1/sessions/current")
     .summary("Shows the session that you are in")
+    .operation_id("getCurrentSession")
+    .example("nora", "", examples::CURRENT_SESSION)
     .authenticated()
     .problems(&[(401, "session_ended")]);
 
 /// The caller's sessions that go on, the newest first.
-pub const SESSIONS: Endpoint<PageOf, List<SessionView>> =
-    Endpoint::get("/v1/sessions").summary("Lists where you are signed in").scope("profile");
+pub const SESSIONS: Endpoint<PageOf, List<SessionView>> = Endpoint::get("/v1/sessions")
+    .summary("Lists where you are signed in")
+    .operation_id("listSessions")
+    .example("one", "", examples::SESSIONS)
+    .scope("profile");
 
 /// Ends one of the caller's sessions; doing it again changes nothing.
-pub const END_SESSION: Endpoint<SessionPath, Empty> =
-    Endpoint::delete("/v1/sessions/{id}").summary("Signs out elsewhere").scope("profile").no_content();
+pub const END_SESSION: Endpoint<SessionPath, Empty> = Endpoint::delete("/v1/sessions/{id}")
+    .summary("Signs out elsewhere")
+    .operation_id("endSession")
+    .example("phone", examples::SESSION_PATH, "")
+    .scope("profile")
+    .no_content();
 
 /// Ends all of the caller's sessions but the one that the call came by.
-pub const END_OTHER_SESSIONS: Endpoint<Empty, Empty> =
-    Endpoint::delete("/v1/sessions").summary("Signs out everywhere else").scope("profile").no_content();
+pub const END_OTHER_SESSIONS: Endpoint<Empty, Empty> = Endpoint::delete("/v1/sessions")
+    .summary("Signs out everywhere else")
+    .operation_id("endOtherSessions")
+    .scope("profile")
+    .no_content();
 
 /// Changes the caller's password. Their other sessions end.
 pub const CHANGE_PASSWORD: Endpoint<NewPassword, Empty> = Endpoint::put("/v1/me/password")
     .summary("Changes your password")
+    .operation_id("changePassword")
+    .example("nora", examples::NEW_PASSWORD, "")
     .scope("profile")
     .no_content()
     .limit_class("login")

@@ -34,6 +34,8 @@ pub const READ: Endpoint<NotificationPath, Notification> = Endpoint::post("/v1/n
 /// Marks one of them and all older ones as read; doing it again changes nothing.
 pub const READ_BEFORE: Endpoint<ReadBefore, Empty> = Endpoint::post("/v1/notifications/read")
     .summary("Marks all notifications up to one as read")
+    .operation_id("markNotificationsRead")
+    .example("newest", examples::READ_BEFORE, "")
     .scope("notifications:read")
     .idempotent()
     .no_content();

@@ -17,6 +17,7 @@ pub(crate) const NOTIFICATION: &str = notification!();
 pub(crate) const NOTIFICATIONS: &str =
     concat!(r#"{"items":["#, notification!(), r#"],"next":null,"unread":1}"#);
 pub(crate) const NOTIFICATION_PATH: &str = r#"{"id":"ntf_1v4w7x0y3z6a9b2c5d8e1f4g7h0j3k6m"}"#;
+pub(crate) const READ_BEFORE: &str = r#"{"before":"ntf_1v4w7x0y3z6a9b2c5d8e1f4g7h0j3k6m"}"#;
 /// A transfer that arrives, and what its receiver is told of it.
 pub(crate) const STREAM: &str = concat!(
     "event: transfer\ndata: ",

@@ -86,6 +86,8 @@ pub const PAYEE: Endpoint<PayeePath, Payee> = Endpoint::get("/v1/payees/{account
 /// Proposes to freeze an account: no money comes to it or leaves it until it is unfrozen. Somebody else approves it.
 pub const FREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/accounts/{id}/freeze")
     .summary("Proposes to freeze an account")
+    .operation_id("freezeAccount")
+    .example("case", examples::NEW_STATUS, examples::PROPOSED)
     .role("teller")
     .optional_idempotency_key()
     .accepted()
@@ -94,6 +96,8 @@ pub const FREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/ac
 /// Proposes to unfreeze an account. Somebody else approves it.
 pub const UNFREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/accounts/{id}/unfreeze")
     .summary("Proposes to unfreeze an account")
+    .operation_id("unfreezeAccount")
+    .example("case", examples::NEW_STATUS, examples::PROPOSED)
     .role("teller")
     .optional_idempotency_key()
     .accepted()
@@ -102,18 +106,26 @@ pub const UNFREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/
 /// Proposes to undo a posting by another one. Somebody else approves it.
 pub const REVERSE: Endpoint<NewReversalProposal, Proposed> = Endpoint::post("/v1/reversals")
     .summary("Proposes to undo a transfer, deposit, withdrawal or capture")
+    .operation_id("reversePosting")
+    .example("mistake", examples::NEW_REVERSAL, examples::PROPOSED)
     .role("teller")
     .optional_idempotency_key()
     .accepted()
     .problems(&[(409, "not_reversible"), (422, "invalid_reason"), (422, "idempotency_key_reused")]);
 
 /// What members of staff proposed, newest first.
-pub const APPROVALS: Endpoint<ApprovalsOf, List<Approval>> =
-    Endpoint::get("/v1/approvals").summary("Lists what was proposed").role("teller").role("operator");
+pub const APPROVALS: Endpoint<ApprovalsOf, List<Approval>> = Endpoint::get("/v1/approvals")
+    .summary("Lists what was proposed")
+    .operation_id("listApprovals")
+    .example("open", r#"{"status":"open"}"#, examples::APPROVALS)
+    .role("teller")
+    .role("operator");
 
 /// Approves what somebody else proposed, and does it.
 pub const APPROVE: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{id}/approve")
     .summary("Approves what somebody else proposed")
+    .operation_id("approve")
+    .example("freeze", examples::DECISION, examples::APPROVED)
     .role("teller")
     .role("operator")
     .problems(DECIDED);
@@ -121,6 +133,8 @@ pub const APPROVE: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/
 /// Rejects what somebody else proposed.
 pub const REJECT: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{id}/reject")
     .summary("Rejects what somebody else proposed")
+    .operation_id("reject")
+    .example("freeze", examples::DECISION, examples::REJECTED_PROPOSAL)
     .role("teller")
     .role("operator")
     .problems(DECIDED);
