@@ -47,7 +47,8 @@ fn is_own(origin: &str, headers: &HeaderMap) -> bool {
 /// What the program calls itself: printable, and not long.
 pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
     let told = text(headers, &USER_AGENT)?.trim();
-    let kept: String = told.chars().filter(|c| is_printable(c.encode_utf8(&mut [0; 4]))).collect();
+    let kept: String =
+        told.chars().filter(|c| *c == ' ' || is_printable(c.encode_utf8(&mut [0; 4]))).collect();
     let kept: String = kept.chars().take(MAX_USER_AGENT).collect();
     (!kept.is_empty()).then_some(kept)
 }

@@ -77,7 +77,9 @@ const fn name_of(kind: NotificationKind) -> &'static str {
 async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
     let settled: Settled = payload(event)?;
     let Some(to_owner) = settled.to_owner.clone() else {
-        let other = Counterparty { name: None, account: Some(settled.to.clone()) };
+        // The account may be nobody's.
+        let name = names.of_owner(&settled.to).await;
+        let other = Counterparty { name, account: Some(settled.to.clone()) };
         let customer = settled.from_owner.clone();
         return Ok(vec![note(settled, customer, NotificationKind::TransferRejected, other)]);
     };

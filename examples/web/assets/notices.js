@@ -8,9 +8,9 @@ import { accountLabel, ownAccount, shortId } from '/assets/state.js';
 /** How it feels: money came, money went, something went wrong, or something is merely so. */
 const tones = {
   transfer_received: 'in',
-  deposit_received: 'in',
+  deposit: 'in',
   transfer_sent: 'out',
-  withdrawal_made: 'out',
+  withdrawal: 'out',
   transfer_rejected: 'error',
 };
 

@@ -109,7 +109,7 @@ fn the_filter_keeps_the_calls_with_every_word() {
     open(&browser, "");
     browser.press("/");
     assert_eq!(browser.focus(), "filter");
-    browser.see("#filter").write("hold post");
+    browser.see("#filter").write("post /v1/holds");
     browser.read("#filter-count", |text| text.starts_with("3 of "));
     let shown = browser.script(
         "return [...document.querySelectorAll('#operations article')].filter((each) => each.checkVisibility()).map(({ id }) => id)",
@@ -226,6 +226,8 @@ fn the_statement_is_tried_as_a_table() {
     let Some(browser) = Browser::start("the statement on the API's page") else { return };
     let (ann, account) = bank().customer_with(1_00);
     try_form(&browser, "getStatement");
+    // It stands at the top of the page.
+    browser.script("scrollTo(0, 0)");
     browser.see(".credentials details > summary").click();
     browser.see("#bearer").write(&ann.access_token);
     let id = "#getStatement .try-form input[id$='-path-id']";

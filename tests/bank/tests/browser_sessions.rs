@@ -87,7 +87,8 @@ fn when_somebody_else_signs_in_no_tab_shows_their_data_under_the_first_name() {
     ));
     let alices = browser.tab();
     let _other = browser.new_tab();
-    browser.open(&url("/openapi.json"));
+    browser.open(&url("/"));
+    browser.see("#sign-out");
     sign_in_behind_the_page(&browser, "bob", &bank.demo_password("bob"));
     browser.switch_to(&alices);
     refresh(&browser);

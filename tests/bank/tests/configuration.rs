@@ -144,7 +144,9 @@ fn the_environment_changes_what_a_bank_does() {
         &[("BANK_GATEWAY_AUDIT", "false"), ("BANK_EDGE_LIMITS_LOGIN", "{ per_hour = 2, burst = 2 }")],
     );
     let wrong = serde_json::json!({ "username": "nobody", "password": "not this one" });
-    let attempt = || bank.client().send(Request::post("/v1/sessions").json(&wrong)).status;
+    // One client is one address.
+    let client = bank.client();
+    let attempt = || client.send(Request::post("/v1/sessions").json(&wrong)).status;
     assert_eq!([attempt(), attempt(), attempt()], [401, 401, 429]);
     assert!(bank.stop().iter().all(|(_, status)| status.success()));
     let names: Vec<_> =

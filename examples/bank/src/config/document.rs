@@ -45,12 +45,12 @@ impl Document {
         // What was made up to go on reading would only lead to faults that are none.
         if document.faults.is_empty() {
             reader.walk(table.get_ref(), "", &mut document);
-            // In the order of the file.
-            document.faults.sort_by_key(|fault| match fault.origin {
-                Origin::File { line, column, .. } => (line, column),
-                _ => (0, 0),
-            });
         }
+        // In the order of the file.
+        document.faults.sort_by_key(|fault| match fault.origin {
+            Origin::File { line, column, .. } => (line, column),
+            _ => (0, 0),
+        });
         document
     }
 }
