@@ -12,7 +12,7 @@ macro_rules! account {
 macro_rules! entry {
     () => {
         r#"{"id":"ent_2c5d8f1g4h7j0k3m6n9p2q5r8s1t4v7w","posting":"trf_3m6n9p2q5r8s1t4v7w0x3y6z9a2b5c8d",
-            "kind":"transfer","direction":"in","counterparty":"acc_7h2j5k8m1n4p7q0r3s6t9v2w5x8y1z4a",
+            "kind":"transfer","direction":"in","counterparty":{"account":"acc_7h2j5k8m1n4p7q0r3s6t9v2w5x8y1z4a"},
             "amount":{"amount":"50.00","currency":"EUR"},"balance_after":{"amount":"1250.00","currency":"EUR"},
             "reference":"Rent for May","at":"2026-05-01T08:30:00Z"}"#
     };

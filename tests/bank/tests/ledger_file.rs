@@ -107,16 +107,17 @@ fn a_ledger_is_put_back_on_a_disk_that_is_new_and_the_bank_goes_on() {
 #[test]
 fn a_ledger_command_says_in_one_line_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
-    for (words, wanted) in [
-        (&["ledger", "verify", "--data", "nowhere"][..], "there is no data"),
-        (&["ledger", "verify", "--data", "."], "there is no ledger"),
-        (&["ledger", "restore", "missing.db", "--data", "."], "missing.db"),
-        (&["ledger", "verify", "--head", "12:5d41"], "--head"),
-        (&["ledger", "copy"], "bank ledger"),
-        (&["ledger", "backup"], "bank ledger"),
+    // What cannot be done ends with 1, and a command line that is wrong with 2.
+    for (words, ends, wanted) in [
+        (&["ledger", "verify", "--data", "nowhere"][..], 1, "there is no data"),
+        (&["ledger", "verify", "--data", "."], 1, "there is no ledger"),
+        (&["ledger", "restore", "missing.db", "--data", "."], 1, "missing.db"),
+        (&["ledger", "verify", "--head", "12:5d41"], 2, "--head"),
+        (&["ledger", "copy"], 2, "bank ledger"),
+        (&["ledger", "backup"], 2, "bank ledger"),
     ] {
         let (status, _, errors) = exit_of(program!(), words, directory.path());
-        assert_eq!(status, Some(1), "{words:?}");
+        assert_eq!(status, Some(ends), "{words:?}");
         assert!(line_of(&errors).contains(wanted), "{words:?}: {errors}");
     }
 }
