@@ -258,7 +258,7 @@ async fn unseal_notifications(data: &Path) -> usize {
     let options = |file: &str| SqliteOptions::new(data.join("partners").join(file));
     let rows = Arc::new(SqliteItems::open(options("seal.db")).await.unwrap());
     let inner = Arc::new(SqliteDocuments::open(options("documents.db")).await.unwrap());
-    let fields = ["title", "body", "transfer"];
+    let fields = ["account", "counterparty", "reference", "transfer"];
     let fields =
         fields.into_iter().fold(SealedFields::new(), |fields, field| fields.seal("notifications", field));
     let keys = DataKeys::new(rows.clone(), keyring(data));
