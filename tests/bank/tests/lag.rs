@@ -28,6 +28,7 @@ const LASTS: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
+#[ignore = "a time: run it with `--ignored` on a machine with nothing else to do"]
 fn under_load_events_reach_customers_within_a_second_and_once() {
     let bank = Bank::start(program!(), Shape::One);
     let sent = judge(&bank, Duration::from_millis(125));
@@ -39,6 +40,7 @@ fn under_load_events_reach_customers_within_a_second_and_once() {
 }
 
 #[test]
+#[ignore = "a time: run it with `--ignored` on a machine with nothing else to do"]
 fn on_servers_under_load_events_reach_customers_within_a_second_and_once() {
     let Some(servers) = Servers::start("the lag on servers") else { return };
     judge(&Bank::start_on(program!(), &servers), Duration::from_millis(500));
