@@ -41,7 +41,7 @@ pub const READ_BEFORE: Endpoint<ReadBefore, Empty> = Endpoint::post("/v1/notific
     .no_content();
 
 /// What happens to the caller, as it happens: server-sent events named `transfer` (a
-/// [`TransferChange`](crate::wire::TransferChange)) and `notification`, resumable by `Last-Event-ID`. At the beginning, and every
+/// [`TransferChange`]) and `notification`, resumable by `Last-Event-ID`. At the beginning, and every
 /// ten seconds, comes an event named `ping`: a reader who hears nothing for longer has lost the connection.
 pub const EVENTS: Endpoint<Empty, Notification> = Endpoint::get("/v1/events")
     .summary("Streams what happens to you")

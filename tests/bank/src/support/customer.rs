@@ -113,7 +113,13 @@ impl Customer {
     #[track_caller]
     pub fn transfer(&self, from: &str, to: &str, amount: i64) -> Value {
         let body = json!({ "from": from, "to": to, "amount": euros(amount) });
-        self.ended(self.post_keyed("/v1/transfers", &fresh("transfer"), &body).expect(201))
+        let key = fresh("transfer");
+        // A busy bank says "repeat it with the same key".
+        let sent = until("an answer to a transfer", || {
+            let answer = self.post_keyed("/v1/transfers", &key, &body);
+            (!matches!(answer.status, 409 | 503 | 504)).then_some(answer)
+        });
+        self.ended(sent.expect(201))
     }
 
     /// How a transfer ended that may have been pending when it was told. A busy bank takes its time.
