@@ -117,7 +117,10 @@ impl Customer {
         // A busy bank says "repeat it with the same key".
         let sent = until("an answer to a transfer", || {
             let answer = self.post_keyed("/v1/transfers", &key, &body);
-            (!matches!(answer.status, 409 | 503 | 504)).then_some(answer)
+            let is_busy = [(409, "request_in_progress"), (504, "deadline_exceeded")]
+                .into_iter()
+                .any(|(status, code)| answer.status == status && answer.text().contains(code));
+            (!is_busy).then_some(answer)
         });
         self.ended(sent.expect(201))
     }
