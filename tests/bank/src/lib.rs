@@ -21,6 +21,7 @@ pub use support::postgres::Postgres;
 pub use support::redis::Redis;
 pub use support::seeded::Seeded;
 pub use support::servers::Servers;
+pub use support::told::Told;
 
 /// The path of the program under test. Cargo knows it in a test only.
 #[macro_export]

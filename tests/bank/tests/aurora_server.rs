@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bank_stores::aurora::{AuroraLedger, AuroraOptions, Step};
@@ -12,11 +12,10 @@ use bank_stores::ledger::{
 };
 use bank_stores::outbox::{Edge, Position, ShardId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger, LedgerExt, Money, Outbox as _};
-use bank_tests::{Postgres, Proxy, patience, until};
+use bank_tests::{Postgres, Proxy, Told, patience, until};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 use tracing::instrument::WithSubscriber as _;
-use tracing_subscriber::fmt::MakeWriter;
 
 fn account(name: &str) -> AccountId {
     AccountId::new(name).unwrap()
@@ -207,83 +206,6 @@ async fn post_surely(ledger: &dyn Ledger, posting: Posting) -> Receipt {
     }
 }
 
-/// What is logged by this thread.
-fn listen() -> (Told, tracing::subscriber::DefaultGuard) {
-    let told = Told::default();
-    let guard = tracing::subscriber::set_default(told.subscriber(tracing::Level::TRACE));
-    (told, guard)
-}
-
-/// All tasks on one thread, so that many wait whenever one group is with the server.
-#[tokio::test]
-async fn a_group_that_was_made_ready_behind_another_happens_once_whatever_becomes_of_that() {
-    let Some(server) = blocking(|| Postgres::shared("groups made ready")).await else { return };
-    let (told, _guard) = listen();
-    let schema = Postgres::fresh_schema();
-    let proxy = Proxy::start(server.port()).unwrap();
-    let by_proxy = AuroraOptions::new(&proxy.instead_of(&server.url(), server.port())).unwrap();
-    // Half of four wait as soon as two do.
-    let small = by_proxy.schema(&schema).unwrap().connections(1).group(4);
-    let ledger = Arc::new(AuroraLedger::open(small).await.unwrap());
-    let other = AuroraLedger::open(options(server, &schema)).await.unwrap();
-    customers(&*ledger, &["a", "b", "c"]).await;
-    let post_all = |postings: Vec<Posting>| {
-        let posts = postings.into_iter().map(|posting| {
-            let ledger = ledger.clone();
-            tokio::spawn(async move { !post_surely(&*ledger, posting).await.replayed })
-        });
-        posts.collect::<Vec<_>>()
-    };
-    let (mut lost, mut expected) = (0, 1_000);
-    for round in 0..30 {
-        let posting = |n: i32| transfer(&format!("t{round}.{n}"), "a", "b", 1);
-        let postings = (0..24).map(posting);
-        let posts = match round % 5 {
-            // Every posting twice, a group apart.
-            1 => post_all(postings.clone().chain(postings).collect()),
-            _ => post_all(postings.collect()),
-        };
-        let mut alone = 0;
-        match round % 5 {
-            // Answers get lost, and it is not known whether the group before happened.
-            0 => proxy.lose(1),
-            // Another process comes between.
-            2 => {
-                let between = post_surely(&other, transfer(&format!("o{round}"), "a", "b", 1)).await;
-                alone += i64::from(!between.replayed);
-            }
-            // One is refused for good, twice; the others of its group are not.
-            3 => {
-                let poor = transfer(&format!("p{round}"), "c", "b", 1_000_000).remember_refusal();
-                for _ in 0..2 {
-                    let refused = ledger.post(poor.clone()).await.unwrap_err();
-                    assert_eq!(refused.kind(), ErrorKind::InsufficientFunds);
-                }
-            }
-            // What is not there is looked up between groups.
-            4 => {
-                for n in 0..4 {
-                    let unknown = CommandId::Posting(PostingId::new(format!("u{round}.{n}")).unwrap());
-                    assert_eq!(ledger.receipt(&unknown).await.unwrap(), None);
-                }
-            }
-            _ => {}
-        }
-        let mut fresh = 0;
-        for post in posts {
-            fresh += i64::from(post.await.unwrap());
-        }
-        lost += proxy.calm();
-        // Whose answer was lost may hear of a replay, though it was posted once.
-        assert!(round % 5 == 0 || fresh == 24, "{fresh} in round {round}");
-        expected += 24 + alone;
-        assert_eq!(balance(&other, "b", Consistency::Current).await, expected, "round {round}");
-    }
-    let ready = told.text().matches("a group was ready").count();
-    assert!(lost >= 3 && ready >= 20, "{lost} answers got lost, {ready} groups were ready");
-    assert!(other.verify(None, &mut |_| {}).await.unwrap().is_intact());
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_are_brought_to_a_later_version_by_several_at_once() {
     let Some(server) = blocking(|| Postgres::shared("later tables")).await else { return };
@@ -307,47 +229,6 @@ async fn tables_are_brought_to_a_later_version_by_several_at_once() {
         assert!(post_surely(&ledger, transfer("fund.a", "cash", "a", 1_000)).await.replayed);
         post_surely(&ledger, transfer(&format!("t{n}"), "a", "b", 1)).await;
         assert_eq!(balance(&ledger, "b", Consistency::Current).await, 1_001 + n as i64);
-    }
-}
-
-/// What was told in the log.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<u8>>>);
-
-impl Told {
-    /// One that tells this, from a level on.
-    fn subscriber(&self, level: tracing::Level) -> impl tracing::Subscriber + Send + Sync + 'static {
-        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(self.clone()).finish()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-
-    async fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + patience();
-        while !self.text().contains(text) {
-            assert!(Instant::now() < deadline, "not told: {text}; {}", self.text());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-impl std::io::Write for Told {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Told {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 

@@ -222,46 +222,6 @@ async fn metrics_stand_alone() {
     assert!(text.contains("bank_gateway_in_flight 0") && !text.contains("secret"), "{text}");
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn the_access_log_stands_alone_and_knows_no_path() {
-    let kept = Kept::default();
-    let sink = kept.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).json().finish();
-    let secret = || get("/v1/accounts/secret?token=secret");
-    tracing::subscriber::with_default(subscriber, || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let never = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<_, Infallible>>());
-        let log = Record::to([Arc::new(AccessLog::of("GET /v1/accounts/{id}")) as _]);
-        runtime.block_on(async {
-            let (_, inner) = answering(&[404]);
-            assert_eq!(status(&behind(log.clone(), inner), secret()).await, 404);
-            let hung_up = behind(log, never).oneshot(secret());
-            assert!(tokio::time::timeout(Duration::from_millis(10), hung_up).await.is_err());
-        });
-    });
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 2, "{text}");
-    assert_eq!(lines[0]["fields"]["operation"], "GET /v1/accounts/{id}");
-    assert_eq!((&lines[0]["fields"]["status"], &lines[1]["fields"]["status"]), (&404.into(), &499.into()));
-    assert!(!text.contains("secret"), "{text}");
-}
-
 /// What a transport answers.
 fn sent(transport: impl Transport, request: Request<Body>) -> impl Future<Output = u16> {
     let answer = Outbound::new(transport).oneshot(request);

@@ -9,6 +9,7 @@ pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod seeded;
 pub(crate) mod servers;
+pub(crate) mod told;
 pub(crate) mod webdriver;
 
 /// A test goes without what is not installed, and says so where it is seen: cargo keeps what a test prints that passes.
