@@ -25,6 +25,10 @@ mod layers {}
 mod operating {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/measurements.md")]
+mod measurements {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/performance.md")]
 mod performance {}
 
@@ -35,3 +39,15 @@ mod security {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/stores.md")]
 mod stores {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tutorials/a-gateway-before-my-service.md")]
+mod a_gateway_before_my_service {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tutorials/a-service-with-a-ledger.md")]
+mod a_service_with_a_ledger {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tutorials/my-own-bank-from-four-services.md")]
+mod my_own_bank_from_four_services {}
