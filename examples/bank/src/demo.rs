@@ -1,17 +1,21 @@
 //! `--demo`: users to try the bank with, and some money for two of them. Made once.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bank_gateway::Gateway;
 use bank_sdk::client::{CallError, Client};
+use bank_sdk::http::Body;
+use bank_sdk::serve::Connection;
 use bank_sdk::stores::{Currency, Money, Random as _, SystemRandom};
 use bank_sdk::{Empty, IdempotencyKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use identity::{Identity, NewUser, Passwords, Users};
 use serde::{Deserialize, Serialize};
+use tower::ServiceExt as _;
 
 use crate::Fatal;
 use crate::files::{Files, read_or_create, replace};
@@ -182,7 +186,12 @@ impl DemoUsers {
             username: Some(username.to_owned()),
             password: Some(password.unwrap_or_default().into()),
         };
-        let client = Client::new(gateway.clone());
+        // The gateway is called in this process; it has to know from where all the same.
+        let here = Arc::new(Connection::new(SocketAddr::from(([127, 0, 0, 1], 0))));
+        let client = Client::new(gateway.clone().map_request(move |mut request: Request<Body>| {
+            request.extensions_mut().insert(here.clone());
+            request
+        }));
         let tokens = client.call(identity::endpoints::SIGN_IN, &credentials).send().await?;
         client.call(identity::endpoints::JWKS, &Empty {}).send().await?;
         // A token is base64url.
