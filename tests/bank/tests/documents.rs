@@ -32,6 +32,9 @@ fn sources(directories: &[&str]) -> BTreeMap<String, String> {
     let (root, mut found) = (root(), BTreeMap::new());
     let mut waiting: Vec<PathBuf> = directories.iter().map(|directory| root.join(directory)).collect();
     while let Some(path) = waiting.pop() {
+        if path.ends_with("node_modules") {
+            continue;
+        }
         if path.is_dir() {
             waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -70,7 +73,6 @@ fn declared(code: &str) -> impl Iterator<Item = &str> {
 /// Codes between back quotes in the first cells of the tables.
 fn documented() -> BTreeSet<String> {
     let cells = ERRORS.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    // The words of `outcome` are in a table of the same form.
     cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(ToOwned::to_owned).collect()
 }
 
