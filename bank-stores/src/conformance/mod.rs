@@ -61,9 +61,13 @@ pub(crate) async fn together<F: Future>(futures: impl IntoIterator<Item = F>) ->
 pub struct Numbers(u64);
 
 impl Numbers {
-    /// Those of a seed.
+    /// Those of a seed. Seeds that differ by one have nothing in common.
     pub fn new(seed: u64) -> Self {
-        Self(seed | 1)
+        // The last steps of SplitMix64 (Steele, Lea and Flood 2014); xorshift never leaves zero.
+        let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self((mixed ^ (mixed >> 31)).max(1))
     }
 
     /// Below `bound`.
