@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use accounts::wire::AccountPath;
 use async_trait::async_trait;
 use bank_sdk::client::Client;
 use bank_stores::cache::{CacheMetrics, Load, Loaded, ReadThrough, ReadThroughOptions};
@@ -24,7 +23,6 @@ const RESPITE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     by_id: ReadThrough<String>,
-    accounts: Client,
 }
 
 impl Names {
@@ -32,20 +30,12 @@ impl Names {
         let options = ReadThroughOptions::new("names")
             .and_then(|options| options.local_ttl(FOR)?.negative_ttl(FOR)?.load_timeout(PATIENCE * 2));
         let options = options.expect("a plain name and minutes").local_capacity(REMEMBERED);
-        let profiles = Profiles { client: client.clone(), respite: Mutex::default() };
-        Self { by_id: ReadThrough::local(profiles, options), accounts: client }
+        let profiles = Profiles { client, respite: Mutex::default() };
+        Self { by_id: ReadThrough::local(profiles, options) }
     }
 
     pub(crate) fn measure(&self, metrics: &CacheMetrics) {
         metrics.add(&self.by_id);
-    }
-
-    /// The name of whose account it is, under the same terms.
-    pub(crate) async fn of_owner(&self, account: &str) -> Option<String> {
-        let path = AccountPath { id: account.to_owned() };
-        let record =
-            self.accounts.call(accounts::endpoints::RECORD, &path).timeout(PATIENCE).send().await.ok()?;
-        self.of(&record.owner).await
     }
 
     /// The customer's name, or nothing where it cannot be had now: a notification without a name is better than a late

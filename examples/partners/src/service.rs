@@ -53,9 +53,10 @@ impl Partners {
     /// Where the store cannot be written.
     pub async fn new(documents: Arc<dyn Documents>, client: Client) -> Result<Self> {
         let notifications = Collection::new(NOTIFICATIONS)
+            // In this order they are listed, streamed and counted.
             .unique(PLACE, ["customer", "number"])
             .sorted("number")
-            // Unread ones are counted.
+            // For stores whose unique keys find nothing.
             .index(["customer", "read"]);
         documents.declare(&notifications).await?;
         documents.declare(&Collection::new(INBOXES)).await?;
