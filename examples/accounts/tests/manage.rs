@@ -13,7 +13,8 @@ use accounts::wire::{
 use bank_sdk::Limit;
 use bank_sdk::client::CallError;
 use bank_sdk::http::Body;
-use bank_stores::Currency;
+use bank_stores::ledger::AccountId;
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger as _};
 use http::Request;
 use support::{Bank, eur, key, refused};
 use tower::ServiceExt as _;
@@ -59,6 +60,8 @@ async fn a_withdrawal_pays_out_once_and_never_more_than_there_is() {
     assert_eq!(refused(more().await), (422, "insufficient_funds".to_owned()));
     bank.deposit(&mine, 100_00, "cash").await.unwrap();
     assert_eq!(refused(more().await), (422, "insufficient_funds".to_owned()), "the refusal is final");
+    let other = bank.withdraw(&mine, 20_02, "more").await;
+    assert_eq!(refused(other), (422, "idempotency_key_reused".to_owned()), "of nothing but the same");
     assert_eq!(find(&bank, "ann", &mine).await.balance, eur(150_00));
     assert_eq!(refused(bank.withdraw(&mine, 0, "zero").await), (422, "invalid_amount".to_owned()));
     assert_eq!(refused(bank.withdraw("acc_house_cash_EUR", 1, "house").await).0, 404);
@@ -69,6 +72,9 @@ async fn a_withdrawal_pays_out_once_and_never_more_than_there_is() {
     };
     let yen = bank.staff("teller").call(endpoints::WITHDRAW, &yen).key(&key("yen")).send().await;
     assert_eq!(refused(yen), (422, "currency_mismatch".to_owned()));
+    let house = AccountId::new("acc_house_cash_JPY").unwrap();
+    let house = bank.ledger.account(&house, Consistency::Current).await;
+    assert_eq!(house.unwrap_err().kind(), ErrorKind::NotFound, "nobody has yen here");
     let new = NewWithdrawal { account: mine, amount: eur(1), reference: None };
     let own = bank.customer("ann").call(endpoints::WITHDRAW, &new).key(&key("own")).send().await;
     assert_eq!(refused(own).0, 403);
