@@ -6,30 +6,20 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use accounts::endpoints;
 use accounts::wire::{
     Activity, ActivityOf, ActivityStatus, Direction, EntriesOf, HoldPath, Kind, NewCapture, StatementOf,
 };
-use accounts::{Accounts, endpoints};
-use async_trait::async_trait;
 use bank_sdk::client::CallError;
-use bank_sdk::testing::Harness;
-use bank_sdk::{DerivationKey, Limit, Principal};
-use bank_stores::embedded::SqliteLedger;
-use bank_stores::ledger::{
-    Account, AccountId, AsOf, ChainHead, Command, CommandId, Entry, Hold, HoldId, OpenHolds, OwnerId, Period,
-    Posting, PostingId, PostingRecord, Progress, Receipt, Statement, TrialBalance, Verified,
-};
-use bank_stores::outbox::{Edge, Events, Position, ShardId};
-use bank_stores::{
-    Consistency, Ledger, LedgerExt as _, ManualClock, Money, Outbox, Page, PageRequest, Result, SystemRandom,
-    Timestamp,
-};
+use bank_sdk::{Limit, Principal};
+use bank_stores::Timestamp;
+use bank_stores::ledger::{AccountId, Command, Posting, PostingId};
+use support::meanwhile::After;
 use support::{Bank, eur, key, refused};
 
-async fn page(bank: &Bank, who: &str, of: &ActivityOf) -> std::result::Result<bank_sdk::List<Activity>, CallError> {
+async fn page(bank: &Bank, who: &str, of: &ActivityOf) -> Result<bank_sdk::List<Activity>, CallError> {
     bank.customer(who).call(endpoints::ACTIVITY, of).send().await
 }
 
@@ -181,7 +171,7 @@ async fn a_page_is_of_one_moment_although_money_moves_while_it_is_read() {
     let deposit = |id: String, to: &str| {
         let account = |id: &str| AccountId::new(id).unwrap();
         let id = PostingId::new(id).unwrap();
-        Posting::new(id, "deposit").transfer(account("acc_house_cash_EUR"), account(to), eur(1))
+        Command::from(Posting::new(id, "deposit").transfer(account("acc_house_cash_EUR"), account(to), eur(1)))
     };
     // Whichever of the two is read first: an older row on the one, and a newer one on the other.
     for (round, (older, newer)) in [(&mine, &savings), (&savings, &mine)].into_iter().enumerate() {
@@ -189,15 +179,7 @@ async fn a_page_is_of_one_moment_although_money_moves_while_it_is_read() {
             let before = all(&bank, "ann", &ActivityOf::default(), 50).await;
             let then = ["older", "newer"].into_iter().zip([older, newer]);
             let then = then.map(|(name, to)| deposit(format!("{name}-{round}-{limit}"), to)).collect();
-            let ledger = MovesWhileRead {
-                inner: bank.ledger.clone(),
-                clock: bank.clock.clone(),
-                then: Mutex::new(then),
-            };
-            let clock = Arc::new(bank.clock.clone());
-            let random = Arc::new(SystemRandom::new());
-            let accounts = Accounts::new(Arc::new(ledger), DerivationKey::new(&[7; 32]), clock, random);
-            let harness = Harness::shared(Arc::new(accounts), bank.clock.clone()).unwrap();
+            let harness = bank.with_ledger_that_moves(After::Statement, then);
             let ann = harness.client(Principal::customer("ann").with_scope("accounts:read"));
             let limit = Some(Limit::try_from(limit).unwrap());
             let mut of = ActivityOf { limit, ..ActivityOf::default() };
@@ -211,116 +193,6 @@ async fn a_page_is_of_one_moment_although_money_moves_while_it_is_read() {
             assert_eq!(rows, before, "what was booked meanwhile belongs before the page");
             assert_eq!(all(&bank, "ann", &ActivityOf::default(), 50).await.len(), before.len() + 2);
         }
-    }
-}
-
-/// A ledger in which money moves after the first lane of a page was read.
-#[derive(Debug)]
-struct MovesWhileRead {
-    inner: Arc<SqliteLedger>,
-    clock: ManualClock,
-    then: Mutex<Vec<Posting>>,
-}
-
-#[async_trait]
-impl Ledger for MovesWhileRead {
-    async fn execute(&self, commands: Vec<Command>) -> Vec<Result<Receipt>> {
-        self.inner.execute(commands).await
-    }
-
-    async fn receipt(&self, id: &CommandId) -> Result<Option<Receipt>> {
-        self.inner.receipt(id).await
-    }
-
-    async fn account(&self, id: &AccountId, read: Consistency) -> Result<Account> {
-        self.inner.account(id, read).await
-    }
-
-    async fn accounts(&self, owner: &OwnerId, page: PageRequest, read: Consistency) -> Result<Page<Account>> {
-        self.inner.accounts(owner, page, read).await
-    }
-
-    async fn hold(&self, id: &HoldId, read: Consistency) -> Result<Hold> {
-        self.inner.hold(id, read).await
-    }
-
-    async fn open_holds(&self, id: &AccountId, page: PageRequest, read: Consistency) -> Result<OpenHolds> {
-        self.inner.open_holds(id, page, read).await
-    }
-
-    async fn posting(&self, id: &PostingId, read: Consistency) -> Result<PostingRecord> {
-        self.inner.posting(id, read).await
-    }
-
-    async fn entries(&self, id: &AccountId, page: PageRequest, read: Consistency) -> Result<Page<Entry>> {
-        self.inner.entries(id, page, read).await
-    }
-
-    async fn balance_at(&self, id: &AccountId, at: AsOf, read: Consistency) -> Result<Money> {
-        self.inner.balance_at(id, at, read).await
-    }
-
-    async fn statement(
-        &self,
-        id: &AccountId,
-        period: Period,
-        page: PageRequest,
-        read: Consistency,
-    ) -> Result<Statement> {
-        let read = self.inner.statement(id, period, page, read).await;
-        let then = std::mem::take(&mut *self.then.lock().unwrap());
-        for posting in then {
-            self.clock.advance(Duration::from_micros(1));
-            self.inner.post(posting).await?;
-        }
-        read
-    }
-
-    async fn trial_balance(&self, read: Consistency) -> Result<TrialBalance> {
-        self.inner.trial_balance(read).await
-    }
-
-    async fn chain(&self) -> Result<ChainHead> {
-        self.inner.chain().await
-    }
-
-    async fn verify(
-        &self,
-        kept: Option<&ChainHead>,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Verified> {
-        self.inner.verify(kept, progress).await
-    }
-}
-
-#[async_trait]
-impl Outbox for MovesWhileRead {
-    async fn shards(&self) -> Result<Vec<ShardId>> {
-        self.inner.shards().await
-    }
-
-    async fn edge(&self, shard: ShardId, edge: Edge) -> Result<Position> {
-        self.inner.edge(shard, edge).await
-    }
-
-    async fn events(&self, after: &Position, limit: u32, wait: Duration) -> Result<Events> {
-        self.inner.events(after, limit, wait).await
-    }
-
-    async fn consumed(&self, consumer: &str, position: &Position) -> Result<()> {
-        self.inner.consumed(consumer, position).await
-    }
-
-    async fn positions(&self, consumer: &str) -> Result<Vec<Position>> {
-        self.inner.positions(consumer).await
-    }
-
-    async fn forget_consumer(&self, consumer: &str) -> Result<()> {
-        self.inner.forget_consumer(consumer).await
-    }
-
-    async fn forget_events(&self, before: Timestamp) -> Result<u64> {
-        self.inner.forget_events(before).await
     }
 }
 

@@ -10,12 +10,13 @@ use accounts::wire::{
     Account, AccountPath, AccountStatus, CustomersOf, Decided, HoldPath, HoldsOf, NewAccount, NewReversal,
     NewStatus, NewWithdrawal, PostingPath, Rename, StatementOf,
 };
-use bank_sdk::Limit;
+use bank_sdk::{Limit, Principal};
 use bank_sdk::client::CallError;
 use bank_sdk::http::Body;
-use bank_stores::ledger::AccountId;
+use bank_stores::ledger::{AccountId, ChangeAccount, ChangeId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger as _};
 use http::Request;
+use support::meanwhile::After;
 use support::{Bank, eur, key, refused};
 use tower::ServiceExt as _;
 
@@ -142,6 +143,20 @@ async fn an_account_is_closed_when_nothing_is_on_it_or_held() {
 
     set_status(&bank, &other, "chg_1", AccountStatus::Frozen).await.unwrap();
     assert_eq!(refused(close(&bank, "ann", &other).await), (409, "account_in_use".to_owned()));
+}
+
+#[tokio::test]
+async fn an_account_that_the_bank_freezes_meanwhile_is_not_closed() {
+    let bank = Bank::open().await;
+    let mine = bank.account("ann", 0).await;
+    let change = ChangeAccount::new(ChangeId::new("chg_1").unwrap(), AccountId::new(&*mine).unwrap());
+    let freeze = change.status(bank_stores::ledger::AccountStatus::Frozen);
+    let harness = bank.with_ledger_that_moves(After::Account, vec![freeze.into()]);
+    let ann = harness.client(Principal::customer("ann").with_scope("accounts:write"));
+    let path = AccountPath { id: mine.clone() };
+    let outcome = ann.call(endpoints::CLOSE, &path).send().await;
+    assert_eq!(refused(outcome), (409, "account_in_use".to_owned()));
+    assert_eq!(find(&bank, "ann", &mine).await.status, AccountStatus::Frozen);
 }
 
 #[tokio::test]
