@@ -409,3 +409,28 @@ impl<I, O> fmt::Debug for Calling<'_, I, O> {
         f.debug_struct("Calling").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str, value: &str) -> Result<String, CallError> {
+        let mut fields = Fields::new();
+        fields.insert("id".to_owned(), value.into());
+        fill(template, fields).map(|(path, _)| path)
+    }
+
+    #[test]
+    fn a_field_of_dots_makes_no_path() {
+        for (template, dots) in
+            [("/a/{id}", "."), ("/a/{id}/b", ".."), ("/a/{*id}", "x/../y"), ("/a/{*id}", ".")]
+        {
+            let refused = filled(template, dots).unwrap_err();
+            let problem = refused.problem().unwrap();
+            assert_eq!((problem.status(), &*problem.errors()[0].field), (StatusCode::NOT_FOUND, "id"));
+        }
+        for (plain, path) in [("...", "/a/..."), (".b", "/a/.b"), ("b..", "/a/b.."), ("a.b", "/a/a.b")] {
+            assert_eq!(filled("/a/{id}", plain).unwrap(), path);
+        }
+    }
+}

@@ -157,3 +157,14 @@ fn a_proposal_with_a_key_is_made_once_and_answered_byte_for_byte() {
     teller.post(&target, &json!({ "reason": " " })).problem(422);
     teller.post(&target, &json!({})).problem(400);
 }
+
+#[test]
+fn an_id_of_dots_names_nothing() {
+    let (ann, mine) = bank().customer_with(1_00);
+    for dots in [".", ".."] {
+        assert_eq!(ann.get(&format!("/v1/transfers?account={dots}")).problem(404), "not_found", "{dots}");
+        let undo = json!({ "posting": dots, "reason": "paid twice" });
+        assert_eq!(bank().staff("teller").post("/v1/reversals", &undo).problem(404), "not_found", "{dots}");
+        assert_eq!(ann.transfer(&mine, dots, 1)["code"], "unknown_account", "{dots}");
+    }
+}
