@@ -2,13 +2,13 @@
 
 use bank_stores::outbox::Event;
 use bank_stores::{Error, Money, Timestamp, random};
+use identity::Names;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use transactions::wire::event::{COMPLETED, REJECTED, Settled};
 use transactions::wire::{Direction, TransferStatus};
 
 use crate::follow::Source;
-use crate::names::Names;
 use crate::note::Note;
 use crate::wire::{Counterparty, NotificationKind, TransferChange};
 
@@ -103,7 +103,7 @@ async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
         Direction::In => (NotificationKind::TransferReceived, to_owner, from_owner, settled.from.clone()),
     };
     // Customers know what they are called themselves.
-    let name = if is_own { None } else { names.of(&other_owner).await };
+    let name = if is_own { None } else { customer_name(&other_owner, names).await };
     Ok(vec![note(settled, customer, kind, Counterparty { name, account: Some(other) })])
 }
 
@@ -188,7 +188,7 @@ async fn both_sides(
         let counterparty = match other {
             Some(Leg { account, owner: Some(owner), .. }) => {
                 // Customers know what they are called themselves.
-                let name = if owner == customer { None } else { names.of(owner).await };
+                let name = if owner == customer { None } else { customer_name(owner, names).await };
                 Some(Counterparty { name, account: account.clone() })
             }
             _ => None,
@@ -208,6 +208,11 @@ async fn both_sides(
         });
     }
     Ok(notes)
+}
+
+/// The customer's name, or nothing where it cannot be had now: a notification without a name is better than a late one.
+async fn customer_name(customer: &str, names: &Names) -> Option<String> {
+    names.of(customer).await.ok().flatten()
 }
 
 fn payload<T: DeserializeOwned>(event: &Event) -> Result<T, Error> {

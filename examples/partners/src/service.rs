@@ -6,13 +6,13 @@ use bank_sdk::client::Client;
 use bank_sdk::{Api, BankService, Endpoints};
 use bank_stores::cache::CacheMetrics;
 use bank_stores::documents::Collection;
-use bank_stores::{Documents, Result};
+use bank_stores::{Documents, Result, SystemClock};
+use identity::Names;
 use moka::sync::Cache;
 use tokio::sync::broadcast;
 
 use crate::endpoints;
 use crate::lag::Lag;
-use crate::names::Names;
 use crate::streams::Streams;
 
 /// The collection of notifications.
@@ -63,7 +63,7 @@ impl Partners {
         documents.declare(&Collection::new(POSITIONS)).await?;
         Ok(Self {
             documents,
-            names: Names::new(client.clone()),
+            names: Names::of_identity(client.clone(), Arc::new(SystemClock::new())),
             lag: Lag::default(),
             client,
             changed: broadcast::channel(WOKEN).0,

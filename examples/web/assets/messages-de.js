@@ -378,6 +378,8 @@ export const german = {
   'problem.unknown_account': 'Dieses Konto gibt es nicht, oder es nimmt kein Geld an.',
   'problem.account_in_use': 'Auf dem Konto ist noch Geld.',
   'problem.already_decided': 'Das ist schon entschieden.',
+  'problem.already_proposed': 'Für dieses Konto gibt es schon einen offenen Vorschlag. Über ihn muss zuerst entschieden werden.',
+  'problem.superseded': 'Zu diesem Konto kam danach ein anderer Vorschlag. Schlagen Sie es neu vor.',
   'problem.own_proposal': 'Über Ihren eigenen Vorschlag muss jemand anders entscheiden.',
   'problem.wrong_password': 'Das ist nicht Ihr bisheriges Passwort.',
   'problem.two_credentials':

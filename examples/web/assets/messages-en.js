@@ -369,6 +369,8 @@ export const english = {
   'problem.unknown_account': 'This account does not exist, or takes no money.',
   'problem.account_in_use': 'The account still holds money.',
   'problem.already_decided': 'Somebody has decided this already.',
+  'problem.already_proposed': 'This account has an open proposal already. Decide it first.',
+  'problem.superseded': 'Another proposal about this account came later. Propose it again.',
   'problem.own_proposal': 'Your own proposal must be decided by somebody else.',
   'problem.wrong_password': 'This is not your current password.',
   'problem.two_credentials':
