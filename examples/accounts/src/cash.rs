@@ -115,10 +115,9 @@ impl Accounts {
     async fn earlier_cash(&self, posting: &Posting, conflict: Error) -> Result<Receipt, Error> {
         let receipt = self.earlier(posting, conflict.clone()).await.map_err(|error| match error.kind() {
             // The id stands for a refusal, which does not say of what. So it is told of nothing but exactly the same.
-            ErrorKind::InsufficientFunds
-            | ErrorKind::Rejected
-            | ErrorKind::Invalid
-            | ErrorKind::NotFound => conflict.clone(),
+            ErrorKind::InsufficientFunds | ErrorKind::Rejected | ErrorKind::Invalid | ErrorKind::NotFound => {
+                conflict.clone()
+            }
             _ => error,
         })?;
         let noted = |entry: &Entry| entry.reference == posting.reference;

@@ -171,7 +171,11 @@ async fn a_page_is_of_one_moment_although_money_moves_while_it_is_read() {
     let deposit = |id: String, to: &str| {
         let account = |id: &str| AccountId::new(id).unwrap();
         let id = PostingId::new(id).unwrap();
-        Command::from(Posting::new(id, "deposit").transfer(account("acc_house_cash_EUR"), account(to), eur(1)))
+        Command::from(Posting::new(id, "deposit").transfer(
+            account("acc_house_cash_EUR"),
+            account(to),
+            eur(1),
+        ))
     };
     // Whichever of the two is read first: an older row on the one, and a newer one on the other.
     for (round, (older, newer)) in [(&mine, &savings), (&savings, &mine)].into_iter().enumerate() {

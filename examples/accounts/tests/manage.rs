@@ -10,9 +10,9 @@ use accounts::wire::{
     Account, AccountPath, AccountStatus, CustomersOf, Decided, HoldPath, HoldsOf, NewAccount, NewReversal,
     NewStatus, NewWithdrawal, PostingPath, Rename, StatementOf,
 };
-use bank_sdk::{Limit, Principal};
 use bank_sdk::client::CallError;
 use bank_sdk::http::Body;
+use bank_sdk::{Limit, Principal};
 use bank_stores::ledger::{AccountId, ChangeAccount, ChangeId};
 use bank_stores::{Consistency, Currency, ErrorKind, Ledger as _};
 use http::Request;

@@ -110,10 +110,8 @@ impl Partners {
         let newer = Filter::Range { field: "number".to_owned(), from: Some((read_to + 1).into()), to: None };
         let filter = Filter::eq("customer", customer).and(Filter::eq("read", false)).and(newer);
         // In the order of their unique key, so that no more unread ones are looked at than are counted.
-        let mut find = Find::all()
-            .filter(filter)
-            .sort("number", Direction::Forward)
-            .page(PageRequest::first(COUNTED));
+        let mut find =
+            Find::all().filter(filter).sort("number", Direction::Forward).page(PageRequest::first(COUNTED));
         let mut count = 0;
         loop {
             let page = self.documents.find(NOTIFICATIONS, &find).await?;

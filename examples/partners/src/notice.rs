@@ -182,9 +182,8 @@ async fn both_sides(
         };
         let Some(amount) = amount.filter(|amount| amount.is_positive()) else { continue };
         // The bank's own accounts are nobody's business, and of more than two sides none is the other.
-        let other = posted.legs.get(1 - at.min(1)).filter(|other| {
-            posted.legs.len() == 2 && other.owner.is_some()
-        });
+        let other =
+            posted.legs.get(1 - at.min(1)).filter(|other| posted.legs.len() == 2 && other.owner.is_some());
         let counterparty = match other {
             Some(Leg { account, owner: Some(owner), .. }) => {
                 // Customers know what they are called themselves.

@@ -106,7 +106,7 @@ async fn both_sides_are_told_of_a_reversal_and_of_a_payment_out_of_a_hold() {
     let told = async |who: &str, count: usize| {
         let told = copy.list_of(who, count).await;
         told.into_iter()
-            .filter(|told| !matches!(told.transfer, Some(_)) && told.kind != NotificationKind::Deposit)
+            .filter(|told| told.transfer.is_none() && told.kind != NotificationKind::Deposit)
             .map(|told| (told.kind, told.amount, told.account, told.counterparty, told.read))
             .collect::<Vec<_>>()
     };
@@ -114,14 +114,20 @@ async fn both_sides_are_told_of_a_reversal_and_of_a_payment_out_of_a_hold() {
         Some(Counterparty { name: Some(name.to_owned()), account: Some(account.to_owned()) })
     };
     let (mine, theirs) = (other("Alice Example", &from), other("Bob Example", &to));
-    assert_eq!(told(&alice, 4).await, [
-        (NotificationKind::CaptureSent, eur(500), Some(from.clone()), theirs.clone(), true),
-        (NotificationKind::ReversalReceived, eur(1_234), Some(from.clone()), theirs, false),
-    ]);
-    assert_eq!(told(&bob, 3).await, [
-        (NotificationKind::CaptureReceived, eur(500), Some(to.clone()), mine.clone(), false),
-        (NotificationKind::ReversalSent, eur(1_234), Some(to.clone()), mine, false),
-    ]);
+    assert_eq!(
+        told(&alice, 4).await,
+        [
+            (NotificationKind::CaptureSent, eur(500), Some(from.clone()), theirs.clone(), true),
+            (NotificationKind::ReversalReceived, eur(1_234), Some(from.clone()), theirs, false),
+        ]
+    );
+    assert_eq!(
+        told(&bob, 3).await,
+        [
+            (NotificationKind::CaptureReceived, eur(500), Some(to.clone()), mine.clone(), false),
+            (NotificationKind::ReversalSent, eur(1_234), Some(to.clone()), mine, false),
+        ]
+    );
     // Cash that was paid in by mistake is the customer's business alone.
     bank.pay_out(&from, 100).await;
     bank.ledger.execute_one(undo("rev_2", "wdr_100")).await.unwrap();

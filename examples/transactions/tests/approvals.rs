@@ -335,11 +335,9 @@ async fn a_row_that_cannot_be_read_keeps_no_other_approval_from_being_listed_and
     let bank = Bank::open().await;
     let copy = bank.start();
     let alice = bank.account("cus_alice", Currency::EUR, 0).await;
-    let junk = ["approvals", "approving"]
-        .into_iter()
-        .fold(Transaction::new("junk"), |all, partition| {
-            all.change(Change::put(Key::new(partition, "0"), "junk").unwrap())
-        });
+    let junk = ["approvals", "approving"].into_iter().fold(Transaction::new("junk"), |all, partition| {
+        all.change(Change::put(Key::new(partition, "0"), "junk").unwrap())
+    });
     bank.items.commit_one(junk).await.unwrap();
     let id = freeze(&copy, &alice).await.unwrap();
     copy.network.set(Weather::Down);
@@ -348,10 +346,10 @@ async fn a_row_that_cannot_be_read_keeps_no_other_approval_from_being_listed_and
     bank.clock.advance(Duration::from_secs(2));
     assert_eq!(copy.service.resume_approvals_once().await.unwrap(), 1);
     let all = listed(&copy, &ApprovalsOf::default()).await;
-    assert_eq!(all.iter().map(|of| (&*of.id, of.status)).collect::<Vec<_>>(), [(
-        &*id,
-        ApprovalStatus::Completed
-    )]);
+    assert_eq!(
+        all.iter().map(|of| (&*of.id, of.status)).collect::<Vec<_>>(),
+        [(&*id, ApprovalStatus::Completed)]
+    );
 }
 
 #[tokio::test]

@@ -92,7 +92,11 @@ fn a_transfer_is_undone_when_a_second_member_of_staff_approves() {
     assert_eq!((&done["status"], &done["decided_by"]["id"]), (&json!("completed"), &json!(operator.id)));
     assert_eq!(done["decision_reason"], "seen");
     assert_eq!((ann.balance(&mine), bea.balance(&theirs)), (50_00, 0));
-    assert_eq!(operator.post(&target, &json!({})).expect(200)["status"], "completed", "the answer may be lost");
+    assert_eq!(
+        operator.post(&target, &json!({})).expect(200)["status"],
+        "completed",
+        "the answer may be lost"
+    );
     let other = operator.post(&format!("/v1/approvals/{id}/reject"), &json!({}));
     assert_eq!(other.problem(409), "already_decided");
     let row = ann.get("/v1/activity?limit=1").expect(200)["items"][0].clone();

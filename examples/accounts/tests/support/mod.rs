@@ -5,8 +5,8 @@
 pub mod meanwhile;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use accounts::wire::{
@@ -18,8 +18,8 @@ use bank_sdk::http::Body;
 use bank_sdk::testing::{Harness, Transport};
 use bank_sdk::{DerivationKey, IdempotencyKey, Principal};
 use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::{Currency, ManualClock, Money, SystemRandom, Timestamp};
 use bank_stores::ledger::Command;
+use bank_stores::{Currency, ManualClock, Money, SystemRandom, Timestamp};
 use http::{Request, Response};
 use identity::{Identity, NewUser, SigningKey};
 use meanwhile::{After, Meanwhile};

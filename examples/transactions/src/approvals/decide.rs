@@ -71,7 +71,8 @@ impl Transactions {
             None => None,
         };
         let by = self.staff_member(call).await?;
-        let stored = Stored { decided: Some(Decided { by, at: now, reason, outcome: outcome.clone() }), ..stored };
+        let stored =
+            Stored { decided: Some(Decided { by, at: now, reason, outcome: outcome.clone() }), ..stored };
         let (approval, listed) = stored.changes()?;
         // The request's own id: two decisions are never taken for one.
         let mut transaction = Transaction::new(format!("decide:{id}:{}", call.request_id.as_str()))
