@@ -183,7 +183,7 @@ where
     }
 
     async fn send_once(self) -> Result<O, CallError> {
-        let request = self.request().map_err(CallError::Input)?;
+        let request = self.request()?;
         let unsafe_call = self.endpoint.method() != crate::declaration::Method::Get;
         let exchange = async {
             let response = self.client.transport.clone().oneshot(request).await.map_err(|source| {
@@ -213,8 +213,8 @@ where
         serde_json::from_slice(bytes).map_err(CallError::Output)
     }
 
-    fn request(&self) -> Result<Request<Body>, serde_json::Error> {
-        let fields = match serde_json::to_value(self.input)? {
+    fn request(&self) -> Result<Request<Body>, CallError> {
+        let fields = match serde_json::to_value(self.input).map_err(CallError::Input)? {
             serde_json::Value::Object(fields) => fields,
             _ => serde_json::Map::new(),
         };
@@ -224,15 +224,15 @@ where
         let mut target = target;
         if self.endpoint.method().has_body() {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Body::from(serde_json::to_vec(&rest)?);
+            *request.body_mut() = Body::from(serde_json::to_vec(&rest).map_err(CallError::Input)?);
         } else {
             append_query(&mut target, rest);
         }
-        *request.uri_mut() = target.parse().map_err(serde::ser::Error::custom)?;
+        *request.uri_mut() = target.parse().map_err(not_sendable)?;
         let headers = request.headers_mut();
         headers.insert(http::header::HOST, self.client.authority.clone());
         if let Some(key) = self.key {
-            let value = HeaderValue::from_str(&format!("\"{key}\"")).map_err(serde::ser::Error::custom)?;
+            let value = HeaderValue::from_str(&format!("\"{key}\"")).map_err(not_sendable)?;
             headers.insert(IDEMPOTENCY_KEY, value);
         }
         if let Some(limit) = self.timeout {
@@ -248,8 +248,7 @@ where
             }
             Credential::Service(service) => {
                 let token = service.token(&self.endpoint.operation(), self.principal.clone());
-                headers
-                    .insert(BANK_IDENTITY, HeaderValue::from_str(&token).map_err(serde::ser::Error::custom)?);
+                headers.insert(BANK_IDENTITY, HeaderValue::from_str(&token).map_err(not_sendable)?);
             }
         }
         Ok(request)
@@ -265,7 +264,7 @@ impl ServiceCredential {
 }
 
 /// Fills a path template from the input's fields and returns what is left of them.
-fn fill(template: &str, mut fields: Fields) -> Result<(String, Fields), serde_json::Error> {
+fn fill(template: &str, mut fields: Fields) -> Result<(String, Fields), CallError> {
     let mut path = String::new();
     for segment in template.split('/').skip(1) {
         path.push('/');
@@ -273,11 +272,14 @@ fn fill(template: &str, mut fields: Fields) -> Result<(String, Fields), serde_js
             Some(name) => {
                 let (name, is_rest) = name.strip_prefix('*').map_or((name, false), |name| (name, true));
                 let value = fields.remove(name).map(|value| plain(&value)).filter(|value| !value.is_empty());
-                let value =
-                    value.ok_or_else(|| serde::ser::Error::custom(format!("the path needs `{name}`")))?;
+                let value = value.ok_or_else(|| not_sendable(format!("the path needs `{name}`")))?;
                 let separator = if is_rest { "/" } else { "" };
                 let mut encoded = Vec::new();
                 for part in if is_rest { value.split('/').collect() } else { vec![&*value] } {
+                    // A path with such a segment is another path to whoever reads it, however the dots are written.
+                    if matches!(part, "." | "..") {
+                        return Err(CallError::Refused(names_nothing(name)));
+                    }
                     let mut text = String::new();
                     input::percent_encode(part, &mut text);
                     encoded.push(text);
@@ -288,6 +290,15 @@ fn fill(template: &str, mut fields: Fields) -> Result<(String, Fields), serde_js
         }
     }
     Ok((path, fields))
+}
+
+/// 404: no path has such a segment, so that nothing was asked.
+fn names_nothing(field: &str) -> Problem {
+    Problem::not_found().with_field(field, "must not be `.` or `..`")
+}
+
+fn not_sendable(reason: impl fmt::Display) -> CallError {
+    CallError::Input(serde::ser::Error::custom(reason))
 }
 
 type Fields = serde_json::Map<String, serde_json::Value>;
@@ -311,7 +322,8 @@ fn plain(value: &serde_json::Value) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The other side refused, and said why.
+    /// The other side refused, and said why. A field of the path that is `.` or `..` is refused with 404 without being sent: such a
+    /// path would lead elsewhere.
     #[error(transparent)]
     Refused(Problem),
     /// No whole answer came.
@@ -395,5 +407,30 @@ impl fmt::Debug for Client {
 impl<I, O> fmt::Debug for Calling<'_, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calling").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str, value: &str) -> Result<String, CallError> {
+        let mut fields = Fields::new();
+        fields.insert("id".to_owned(), value.into());
+        fill(template, fields).map(|(path, _)| path)
+    }
+
+    #[test]
+    fn a_field_of_dots_makes_no_path() {
+        for (template, dots) in
+            [("/a/{id}", "."), ("/a/{id}/b", ".."), ("/a/{*id}", "x/../y"), ("/a/{*id}", ".")]
+        {
+            let refused = filled(template, dots).unwrap_err();
+            let problem = refused.problem().unwrap();
+            assert_eq!((problem.status(), &*problem.errors()[0].field), (StatusCode::NOT_FOUND, "id"));
+        }
+        for (plain, path) in [("...", "/a/..."), (".b", "/a/.b"), ("b..", "/a/b.."), ("a.b", "/a/a.b")] {
+            assert_eq!(filled("/a/{id}", plain).unwrap(), path);
+        }
     }
 }

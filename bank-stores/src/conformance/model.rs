@@ -185,6 +185,9 @@ impl LedgerModel {
                 if account.status == AccountStatus::Closed {
                     return rejected("it is closed");
                 }
+                if change.only_if.is_some_and(|wanted| wanted != account.status) {
+                    return rejected("it has another status");
+                }
                 let floor = change
                     .floor
                     .unwrap_or(account.floor.map_or(Floor::None, |floor| Floor::At(floor.minor())));

@@ -84,6 +84,10 @@ impl Accounts {
             // The bank's own accounts are nobody's to pay into.
             return Err(Problem::not_found());
         }
+        // Before the bank gets an account in a currency that nobody here has.
+        if facts.currency != amount.currency() {
+            return Err(unprocessable("currency_mismatch", "amount", "must be in the account's currency"));
+        }
         let cash = house_account("cash", amount.currency())?;
         self.open_house(&cash, amount.currency()).await?;
         let (prefix, kind, from, to, own) = match way {
@@ -109,7 +113,13 @@ impl Accounts {
     /// What became of the posting that has this one's id, where it is the same to whoever asks: the ledger takes two for different ones also
     /// where their texts were sealed with different keys.
     async fn earlier_cash(&self, posting: &Posting, conflict: Error) -> Result<Receipt, Error> {
-        let receipt = self.earlier(posting, conflict.clone()).await?;
+        let receipt = self.earlier(posting, conflict.clone()).await.map_err(|error| match error.kind() {
+            // The id stands for a refusal, which does not say of what. So it is told of nothing but exactly the same.
+            ErrorKind::InsufficientFunds | ErrorKind::Rejected | ErrorKind::Invalid | ErrorKind::NotFound => {
+                conflict.clone()
+            }
+            _ => error,
+        })?;
         let noted = |entry: &Entry| entry.reference == posting.reference;
         if receipt.entries.iter().all(noted) { Ok(receipt.replay()) } else { Err(conflict) }
     }

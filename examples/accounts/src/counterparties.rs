@@ -30,14 +30,14 @@ impl<'a> Counterparties<'a> {
     pub(crate) async fn of(&self, account: Option<&AccountId>) -> Result<Option<Counterparty>> {
         let Some((owner, account)) = self.customer(account).await? else { return Ok(None) };
         let in_time = self.accounts.clock.elapsed() < self.until;
-        let name = if in_time { self.accounts.names.of(&owner).await.ok().flatten() } else { None };
+        let name = if in_time { self.accounts.names.of(owner.as_str()).await.ok().flatten() } else { None };
         Ok(Some(Counterparty { name, account: Some(account.as_str().to_owned()) }))
     }
 
     /// The other side's name, by which a search decides: 503 where it cannot be had now.
     pub(crate) async fn name(&self, account: Option<&AccountId>) -> Result<Option<String>, Problem> {
         match self.customer(account).await? {
-            Some((owner, _)) => Ok(self.accounts.names.of(&owner).await?),
+            Some((owner, _)) => Ok(self.accounts.names.of(owner.as_str()).await?),
             None => Ok(None),
         }
     }

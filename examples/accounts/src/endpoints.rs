@@ -111,6 +111,7 @@ pub const ACTIVITY: Endpoint<ActivityOf, List<Activity>> = Endpoint::get("/v1/ac
     .operation_id("listActivity")
     .example("incoming", r#"{"direction":"in"}"#, examples::ACTIVITY)
     .scope("accounts:read")
+    .limit_class("activity")
     .problems(&[(422, "invalid_amount"), (422, "invalid_period"), (422, "too_many_accounts")]);
 
 /// The open holds of one account of the caller, newest first.

@@ -31,8 +31,6 @@ mod internal;
 #[cfg(feature = "service")]
 mod manage;
 #[cfg(feature = "service")]
-mod names;
-#[cfg(feature = "service")]
 mod posting;
 #[cfg(feature = "service")]
 mod problems;

@@ -41,7 +41,9 @@ impl Accounts {
             _ => return Err(in_use(&account)),
         }
         let change = ChangeAccount::new(ChangeId::new(format!("close:{id}"))?, account.id);
-        match self.ledger.execute_one(change.status(AccountStatus::Closed)).await {
+        // The bank may freeze it in this moment.
+        let change = change.status(AccountStatus::Closed).only_if(AccountStatus::Open);
+        match self.ledger.execute_one(change).await {
             Ok(receipt) => Ok(receipt.account.ok_or_else(Problem::internal)?.into()),
             Err(error) if error.kind() == ErrorKind::Rejected => {
                 let account = self.own(id, subject).await?;

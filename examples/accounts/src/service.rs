@@ -7,10 +7,10 @@ use bank_sdk::events::Retention;
 use bank_sdk::{Api, BankService, DerivationKey, Endpoints};
 use bank_stores::cache::CacheMetrics;
 use bank_stores::{Clock, Ledger, Random};
+use identity::Names;
 
 use crate::directory::Directory;
 use crate::endpoints;
-use crate::names::Names;
 
 /// The accounts service over a ledger. Any number of copies may serve one ledger.
 #[derive(Clone, Debug)]

@@ -10,11 +10,13 @@ use accounts::wire::{
     Account, AccountPath, AccountStatus, CustomersOf, Decided, HoldPath, HoldsOf, NewAccount, NewReversal,
     NewStatus, NewWithdrawal, PostingPath, Rename, StatementOf,
 };
-use bank_sdk::Limit;
 use bank_sdk::client::CallError;
 use bank_sdk::http::Body;
-use bank_stores::Currency;
+use bank_sdk::{Limit, Principal};
+use bank_stores::ledger::{AccountId, ChangeAccount, ChangeId};
+use bank_stores::{Consistency, Currency, ErrorKind, Ledger as _};
 use http::Request;
+use support::meanwhile::After;
 use support::{Bank, eur, key, refused};
 use tower::ServiceExt as _;
 
@@ -59,6 +61,8 @@ async fn a_withdrawal_pays_out_once_and_never_more_than_there_is() {
     assert_eq!(refused(more().await), (422, "insufficient_funds".to_owned()));
     bank.deposit(&mine, 100_00, "cash").await.unwrap();
     assert_eq!(refused(more().await), (422, "insufficient_funds".to_owned()), "the refusal is final");
+    let other = bank.withdraw(&mine, 20_02, "more").await;
+    assert_eq!(refused(other), (422, "idempotency_key_reused".to_owned()), "of nothing but the same");
     assert_eq!(find(&bank, "ann", &mine).await.balance, eur(150_00));
     assert_eq!(refused(bank.withdraw(&mine, 0, "zero").await), (422, "invalid_amount".to_owned()));
     assert_eq!(refused(bank.withdraw("acc_house_cash_EUR", 1, "house").await).0, 404);
@@ -69,6 +73,9 @@ async fn a_withdrawal_pays_out_once_and_never_more_than_there_is() {
     };
     let yen = bank.staff("teller").call(endpoints::WITHDRAW, &yen).key(&key("yen")).send().await;
     assert_eq!(refused(yen), (422, "currency_mismatch".to_owned()));
+    let house = AccountId::new("acc_house_cash_JPY").unwrap();
+    let house = bank.ledger.account(&house, Consistency::Current).await;
+    assert_eq!(house.unwrap_err().kind(), ErrorKind::NotFound, "nobody has yen here");
     let new = NewWithdrawal { account: mine, amount: eur(1), reference: None };
     let own = bank.customer("ann").call(endpoints::WITHDRAW, &new).key(&key("own")).send().await;
     assert_eq!(refused(own).0, 403);
@@ -136,6 +143,20 @@ async fn an_account_is_closed_when_nothing_is_on_it_or_held() {
 
     set_status(&bank, &other, "chg_1", AccountStatus::Frozen).await.unwrap();
     assert_eq!(refused(close(&bank, "ann", &other).await), (409, "account_in_use".to_owned()));
+}
+
+#[tokio::test]
+async fn an_account_that_the_bank_freezes_meanwhile_is_not_closed() {
+    let bank = Bank::open().await;
+    let mine = bank.account("ann", 0).await;
+    let change = ChangeAccount::new(ChangeId::new("chg_1").unwrap(), AccountId::new(&*mine).unwrap());
+    let freeze = change.status(bank_stores::ledger::AccountStatus::Frozen);
+    let harness = bank.with_ledger_that_moves(After::Account, vec![freeze.into()]);
+    let ann = harness.client(Principal::customer("ann").with_scope("accounts:write"));
+    let path = AccountPath { id: mine.clone() };
+    let outcome = ann.call(endpoints::CLOSE, &path).send().await;
+    assert_eq!(refused(outcome), (409, "account_in_use".to_owned()));
+    assert_eq!(find(&bank, "ann", &mine).await.status, AccountStatus::Frozen);
 }
 
 #[tokio::test]

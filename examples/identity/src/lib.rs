@@ -17,7 +17,8 @@
 //! | [`Passwords`] | argon2id, off the async threads, bounded in number at once |
 //! | [`SigningKey`] | signs access tokens; its public half is in `/.well-known/jwks.json` |
 //!
-//! Without its default feature `service` the crate is just its endpoints and wire types.
+//! Without its default feature `service` the crate is just its endpoints and wire types. With the feature `names` it also has
+//! [`Names`], with which another service learns what customers are called.
 
 pub mod endpoints;
 mod examples;
@@ -31,6 +32,8 @@ mod change_password;
 mod cookie;
 #[cfg(feature = "service")]
 mod guesses;
+#[cfg(feature = "names")]
+mod names;
 #[cfg(feature = "service")]
 mod own_sessions;
 #[cfg(feature = "service")]
@@ -59,6 +62,8 @@ mod token;
 mod user;
 
 pub use endpoints::api;
+#[cfg(feature = "names")]
+pub use names::Names;
 #[cfg(feature = "service")]
 pub use password::Passwords;
 #[cfg(feature = "service")]

@@ -60,7 +60,7 @@ impl Partners {
 
 impl Consumer for Follower {
     async fn kept(&self, shard: ShardId) -> Result<Option<Position>> {
-        Ok(self.taken(shard).await?.map(|(position, _)| position))
+        Ok(self.taken(shard).await?.and_then(|(position, _)| position))
     }
 
     /// The effect first, then the position: what is taken twice has its effect once, since each notification's id is
@@ -81,12 +81,18 @@ impl Follower {
         format!("{}:{shard}", self.source.name())
     }
 
-    async fn taken(&self, shard: ShardId) -> Result<Option<(Position, u64)>> {
+    /// The position, where it can be read, and the version of its document. What cannot be read is as none: the events are taken
+    /// again from the oldest on, and have their effect once.
+    async fn taken(&self, shard: ShardId) -> Result<Option<(Option<Position>, u64)>> {
         let document = self.document(shard);
-        match self.partners.documents.get(POSITIONS, &document, Consistency::Current).await? {
-            Some(document) => Ok(Some((document.read::<Taken>()?.position, document.version))),
-            None => Ok(None),
-        }
+        let Some(document) = self.partners.documents.get(POSITIONS, &document, Consistency::Current).await?
+        else {
+            return Ok(None);
+        };
+        let position = document.read::<Taken>().inspect_err(|error| {
+            tracing::error!(%error, document = %document.id, "a position cannot be read, and is replaced");
+        });
+        Ok(Some((position.ok().map(|taken| taken.position), document.version)))
     }
 
     /// Moves the position on; not back, where another copy of this service was faster. One of another epoch is replaced.
@@ -95,7 +101,7 @@ impl Follower {
         loop {
             let taken = Taken { position };
             let write = match self.taken(position.shard()).await? {
-                Some((held, _)) if held >= position => return Ok(()),
+                Some((Some(held), _)) if held >= position => return Ok(()),
                 Some((_, version)) => DocumentChange::replace(&document, version, &taken)?,
                 None => DocumentChange::insert(&document, &taken)?,
             };

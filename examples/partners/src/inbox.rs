@@ -25,9 +25,9 @@ impl Partners {
             .page(page::newest_first(*limit, after.as_deref())?);
         let page = self.documents.find(NOTIFICATIONS, &find).await?;
         let read_to = self.read_to(customer).await?;
-        let wire = |document: Document| Ok(document.read::<Note>()?.notification(document.id, read_to));
+        let wire = |document: Document| Some(Note::read(&document)?.notification(document.id, read_to));
         Ok(Inbox {
-            items: page.items.into_iter().map(wire).collect::<Result<_>>()?,
+            items: page.items.into_iter().filter_map(wire).collect(),
             next: page.next.map(|cursor| cursor.to_string()),
             unread: self.unread(customer, read_to).await?,
         })
@@ -83,7 +83,7 @@ impl Partners {
         }
         let found = self.documents.get(NOTIFICATIONS, id, Consistency::Current).await?;
         let document = found.ok_or_else(Problem::not_found)?;
-        let note: Note = document.read()?;
+        let note = Note::read(&document).ok_or_else(Problem::not_found)?;
         if note.customer == customer { Ok((document, note)) } else { Err(Problem::not_found()) }
     }
 
@@ -94,7 +94,13 @@ impl Partners {
 
     async fn mark(&self, customer: &str) -> Result<Option<(Mark, u64)>> {
         match self.documents.get(INBOXES, customer, Consistency::Current).await? {
-            Some(document) => Ok(Some((document.read()?, document.version))),
+            Some(document) => {
+                let mark = document.read().unwrap_or_else(|error| {
+                    tracing::error!(%error, customer, "how far a customer has read cannot be read");
+                    Mark { customer: customer.to_owned(), read_to: 0 }
+                });
+                Ok(Some((mark, document.version)))
+            }
             None => Ok(None),
         }
     }
@@ -103,7 +109,9 @@ impl Partners {
     async fn unread(&self, customer: &str, read_to: u64) -> Result<u32> {
         let newer = Filter::Range { field: "number".to_owned(), from: Some((read_to + 1).into()), to: None };
         let filter = Filter::eq("customer", customer).and(Filter::eq("read", false)).and(newer);
-        let mut find = Find::all().filter(filter).page(PageRequest::first(COUNTED));
+        // In the order of their unique key, so that no more unread ones are looked at than are counted.
+        let mut find =
+            Find::all().filter(filter).sort("number", Direction::Forward).page(PageRequest::first(COUNTED));
         let mut count = 0;
         loop {
             let page = self.documents.find(NOTIFICATIONS, &find).await?;

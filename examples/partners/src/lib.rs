@@ -25,8 +25,6 @@ mod lag;
 #[cfg(feature = "service")]
 mod live;
 #[cfg(feature = "service")]
-mod names;
-#[cfg(feature = "service")]
 mod note;
 #[cfg(feature = "service")]
 mod notice;

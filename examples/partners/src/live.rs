@@ -12,7 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, interval};
 
-use crate::note::Note;
+use crate::note::{Note, Numbered};
 use crate::service::{NOTIFICATIONS, Partners};
 use crate::wire::Notification;
 
@@ -104,8 +104,11 @@ impl Partners {
             let page = self.documents.find(NOTIFICATIONS, &find).await?;
             let read_to = if page.items.is_empty() { 0 } else { self.read_to(customer).await? };
             for document in page.items {
-                let note: Note = document.read()?;
-                let number = note.number;
+                let number = document.read::<Numbered>()?.number;
+                let Some(note) = Note::read(&document) else {
+                    *after = number;
+                    continue;
+                };
                 if let Some(transfer) = &note.transfer {
                     // Without an id: a reader who breaks off here is sent both again.
                     events.send(None, "transfer", &serde_json::to_string(transfer)?).await?;

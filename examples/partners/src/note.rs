@@ -1,5 +1,6 @@
 //! A notification as it is stored.
 
+use bank_stores::documents::Document;
 use bank_stores::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,25 @@ pub(crate) struct Note {
     pub(crate) read: bool,
 }
 
+/// The place of a notification alone: it can be read, whatever else another release has written.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Numbered {
+    pub(crate) number: u64,
+}
+
 impl Note {
+    /// The notification of a document. What cannot be read is logged and passed over: it may be from another release, and
+    /// must hold up neither the customer's others nor what is yet to be written.
+    pub(crate) fn read(document: &Document) -> Option<Self> {
+        match document.read() {
+            Ok(note) => Some(note),
+            Err(error) => {
+                tracing::error!(%error, notification = %document.id, "a notification cannot be read");
+                None
+            }
+        }
+    }
+
     /// As it is told to a customer who has read everything up to this number.
     pub(crate) fn notification(self, id: String, read_to: u64) -> Notification {
         let Self { number, kind, amount, counterparty, account, reference, transfer, at, read, .. } = self;

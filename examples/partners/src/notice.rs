@@ -2,19 +2,22 @@
 
 use bank_stores::outbox::Event;
 use bank_stores::{Error, Money, Timestamp, random};
+use identity::Names;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use transactions::wire::event::{COMPLETED, REJECTED, Settled};
 use transactions::wire::{Direction, TransferStatus};
 
 use crate::follow::Source;
-use crate::names::Names;
 use crate::note::Note;
 use crate::wire::{Counterparty, NotificationKind, TransferChange};
 
-/// The topics of the ledger's events of cash that came in, and that went out.
+/// The topics of the ledger's events of cash that came in and that went out, of a posting that was undone, and of a payment out of a
+/// hold.
 const DEPOSITED: &str = "posting.deposit";
 const WITHDRAWN: &str = "posting.withdrawal";
+const REVERSED: &str = "posting.reversal";
+const CAPTURED: &str = "posting.capture";
 
 /// What the ledger's event says, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -37,6 +40,14 @@ pub(crate) async fn notices(source: Source, event: &Event, names: &Names) -> Vec
         (Source::Transactions, COMPLETED | REJECTED) => transfer(event, names).await,
         (Source::Accounts, DEPOSITED) => cash(event, NotificationKind::Deposit),
         (Source::Accounts, WITHDRAWN) => cash(event, NotificationKind::Withdrawal),
+        (Source::Accounts, REVERSED) => {
+            let kinds = (NotificationKind::ReversalReceived, NotificationKind::ReversalSent);
+            both_sides(event, kinds, names).await
+        }
+        (Source::Accounts, CAPTURED) => {
+            let kinds = (NotificationKind::CaptureReceived, NotificationKind::CaptureSent);
+            both_sides(event, kinds, names).await
+        }
         _ => Ok(Vec::new()),
     };
     match notes {
@@ -71,15 +82,18 @@ const fn name_of(kind: NotificationKind) -> &'static str {
         NotificationKind::TransferRejected => "TransferRejected",
         NotificationKind::Deposit => "DepositReceived",
         NotificationKind::Withdrawal => "Withdrawal",
+        NotificationKind::ReversalReceived => "ReversalReceived",
+        NotificationKind::ReversalSent => "ReversalSent",
+        NotificationKind::CaptureReceived => "CaptureReceived",
+        NotificationKind::CaptureSent => "CaptureSent",
     }
 }
 
 async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
     let settled: Settled = payload(event)?;
     let Some(to_owner) = settled.to_owner.clone() else {
-        // The account may be nobody's.
-        let name = names.of_owner(&settled.to).await;
-        let other = Counterparty { name, account: Some(settled.to.clone()) };
+        // Without a name: nothing was paid, and whose an account is would be asked for by transfers that cannot be made.
+        let other = Counterparty { name: None, account: Some(settled.to.clone()) };
         let customer = settled.from_owner.clone();
         return Ok(vec![note(settled, customer, NotificationKind::TransferRejected, other)]);
     };
@@ -89,7 +103,7 @@ async fn transfer(event: &Event, names: &Names) -> Result<Vec<Note>, Error> {
         Direction::In => (NotificationKind::TransferReceived, to_owner, from_owner, settled.from.clone()),
     };
     // Customers know what they are called themselves.
-    let name = if is_own { None } else { names.of(&other_owner).await };
+    let name = if is_own { None } else { customer_name(&other_owner, names).await };
     Ok(vec![note(settled, customer, kind, Counterparty { name, account: Some(other) })])
 }
 
@@ -150,6 +164,54 @@ fn cash(event: &Event, kind: NotificationKind) -> Result<Vec<Note>, Error> {
         });
     }
     Ok(notes)
+}
+
+/// What moved money between customers beside their transfers: each side of it that is a customer's, as it came in or went out.
+async fn both_sides(
+    event: &Event,
+    (received, sent): (NotificationKind, NotificationKind),
+    names: &Names,
+) -> Result<Vec<Note>, Error> {
+    let posted: Posted = payload(event)?;
+    let mut notes = Vec::new();
+    for (at, Leg { account, owner, amount }) in posted.legs.iter().enumerate() {
+        let Some(customer) = owner else { continue };
+        let (kind, amount) = match amount.is_positive() {
+            true => (received, Some(*amount)),
+            false => (sent, amount.checked_neg().ok()),
+        };
+        let Some(amount) = amount.filter(|amount| amount.is_positive()) else { continue };
+        // The bank's own accounts are nobody's business, and of more than two sides none is the other.
+        let other =
+            posted.legs.get(1 - at.min(1)).filter(|other| posted.legs.len() == 2 && other.owner.is_some());
+        let counterparty = match other {
+            Some(Leg { account, owner: Some(owner), .. }) => {
+                // Customers know what they are called themselves.
+                let name = if owner == customer { None } else { customer_name(owner, names).await };
+                Some(Counterparty { name, account: account.clone() })
+            }
+            _ => None,
+        };
+        notes.push(Note {
+            customer: customer.clone(),
+            number: 0,
+            kind,
+            amount,
+            counterparty,
+            account: account.clone(),
+            reference: posted.reference.clone(),
+            transfer: None,
+            at: posted.at,
+            // Whoever captured it knows of it.
+            read: kind == NotificationKind::CaptureSent,
+        });
+    }
+    Ok(notes)
+}
+
+/// The customer's name, or nothing where it cannot be had now: a notification without a name is better than a late one.
+async fn customer_name(customer: &str, names: &Names) -> Option<String> {
+    names.of(customer).await.ok().flatten()
 }
 
 fn payload<T: DeserializeOwned>(event: &Event) -> Result<T, Error> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bank_stores::documents::{DocumentChange, DocumentWrite, Filter, Find};
 use bank_stores::{Direction, ErrorKind, PageRequest, Result};
 
-use crate::note::Note;
+use crate::note::{Note, Numbered};
 use crate::service::{NOTIFICATIONS, PLACE, Partners};
 
 impl Partners {
@@ -97,6 +97,7 @@ impl Partners {
             .sort("number", Direction::Backward)
             .page(PageRequest::first(1));
         let found = self.documents.find(NOTIFICATIONS, &newest).await?;
-        found.items.first().map_or(Ok(0), |document| Ok(document.read::<Note>()?.number))
+        // Nothing but the number matters, whatever release has written the rest.
+        found.items.first().map_or(Ok(0), |document| Ok(document.read::<Numbered>()?.number))
     }
 }

@@ -6,13 +6,13 @@ use bank_sdk::client::Client;
 use bank_sdk::{Api, BankService, Endpoints};
 use bank_stores::cache::CacheMetrics;
 use bank_stores::documents::Collection;
-use bank_stores::{Documents, Result};
+use bank_stores::{Documents, Result, SystemClock};
+use identity::Names;
 use moka::sync::Cache;
 use tokio::sync::broadcast;
 
 use crate::endpoints;
 use crate::lag::Lag;
-use crate::names::Names;
 use crate::streams::Streams;
 
 /// The collection of notifications.
@@ -53,16 +53,17 @@ impl Partners {
     /// Where the store cannot be written.
     pub async fn new(documents: Arc<dyn Documents>, client: Client) -> Result<Self> {
         let notifications = Collection::new(NOTIFICATIONS)
+            // In this order they are listed, streamed and counted.
             .unique(PLACE, ["customer", "number"])
             .sorted("number")
-            // Unread ones are counted.
+            // For stores whose unique keys find nothing.
             .index(["customer", "read"]);
         documents.declare(&notifications).await?;
         documents.declare(&Collection::new(INBOXES)).await?;
         documents.declare(&Collection::new(POSITIONS)).await?;
         Ok(Self {
             documents,
-            names: Names::new(client.clone()),
+            names: Names::of_identity(client.clone(), Arc::new(SystemClock::new())),
             lag: Lag::default(),
             client,
             changed: broadcast::channel(WOKEN).0,

@@ -59,9 +59,19 @@ pub enum NotificationKind {
     /// The customer's transfer was rejected.
     TransferRejected,
     /// Cash was paid in for the customer.
+    // As it was called once, and is stored still.
+    #[serde(alias = "deposit_received")]
     Deposit,
     /// Cash was paid out to the customer.
     Withdrawal,
+    /// The bank undid a posting and gave the customer money back.
+    ReversalReceived,
+    /// The bank undid a posting and took money back from the customer.
+    ReversalSent,
+    /// Somebody paid the customer out of a hold.
+    CaptureReceived,
+    /// Somebody was paid out of a hold of the customer. It is read from the beginning.
+    CaptureSent,
 }
 
 /// A page of the caller's notifications, and how many are unread.

@@ -5,12 +5,17 @@
 mod support;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bank_sdk::{Limit, Principal};
+use bank_stores::documents::{DocumentChange, DocumentWrite, Find};
+use bank_stores::ledger::{AccountId, Capture, HoldId, PlaceHold, PostingId, Reversal};
+use bank_stores::{Consistency, DocumentsExt as _, LedgerExt as _};
 use partners::endpoints;
-use partners::wire::{Notification, NotificationKind, NotificationPath, PageOf};
+use partners::wire::{Counterparty, Notification, NotificationKind, NotificationPath, PageOf};
 use serde_json::{Value, json};
-use support::{Bank, eur, refused};
+use support::{Bank, PATIENCE, eur, refused};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn both_sides_are_told_of_a_transfer_and_the_owner_of_a_deposit() {
@@ -66,6 +71,130 @@ async fn whoever_is_paid_out_cash_is_told() {
         (told.kind, told.amount, told.account.as_deref(), told.reference.as_deref(), told.read),
         (NotificationKind::Withdrawal, eur(2_500), Some(&*account), Some("counter"), false)
     );
+}
+
+#[tokio::test]
+async fn a_rejected_transfer_does_not_tell_whose_the_account_is() {
+    let bank = Bank::open().await;
+    let (alice, bob) = (bank.user("alice", "Alice Example").await, bank.user("bob", "Bob Example").await);
+    let (from, to) = (bank.account(&alice, 100).await, bank.account(&bob, 0).await);
+    bank.send(&alice, &from, &to, 101, "too much").await;
+    bank.send(&alice, &from, "acc_nothing", 1, "to nobody").await;
+    let copy = bank.start().await;
+    for (told, to) in copy.list_of(&alice, 3).await.iter().zip(["acc_nothing", &to]) {
+        assert_eq!(told.kind, NotificationKind::TransferRejected);
+        let other = told.counterparty.clone().unwrap();
+        assert_eq!((other.name, other.account.as_deref()), (None, Some(to)));
+    }
+}
+
+#[tokio::test]
+async fn both_sides_are_told_of_a_reversal_and_of_a_payment_out_of_a_hold() {
+    let bank = Bank::open().await;
+    let (alice, bob) = (bank.user("alice", "Alice Example").await, bank.user("bob", "Bob Example").await);
+    let (from, to) = (bank.account(&alice, 10_000).await, bank.account(&bob, 0).await);
+    let sent = bank.send(&alice, &from, &to, 1_234, "a").await;
+    let id = |id: &str| PostingId::new(id).unwrap();
+    let hold = HoldId::new("hld_1").unwrap();
+    let place = PlaceHold::new(hold.clone(), AccountId::new(&*from).unwrap(), eur(500));
+    let capture = Capture::new(id("cap_1"), hold, AccountId::new(&*to).unwrap());
+    let undo = |reversal: &str, posting: &str| Reversal::new(id(reversal), id(posting));
+    bank.ledger.execute_one(undo("rev_1", &sent.id)).await.unwrap();
+    bank.ledger.execute_one(place).await.unwrap();
+    bank.ledger.execute_one(capture).await.unwrap();
+    let copy = bank.start().await;
+    let told = async |who: &str, count: usize| {
+        let told = copy.list_of(who, count).await;
+        told.into_iter()
+            .filter(|told| told.transfer.is_none() && told.kind != NotificationKind::Deposit)
+            .map(|told| (told.kind, told.amount, told.account, told.counterparty, told.read))
+            .collect::<Vec<_>>()
+    };
+    let other = |name: &str, account: &str| {
+        Some(Counterparty { name: Some(name.to_owned()), account: Some(account.to_owned()) })
+    };
+    let (mine, theirs) = (other("Alice Example", &from), other("Bob Example", &to));
+    assert_eq!(
+        told(&alice, 4).await,
+        [
+            (NotificationKind::CaptureSent, eur(500), Some(from.clone()), theirs.clone(), true),
+            (NotificationKind::ReversalReceived, eur(1_234), Some(from.clone()), theirs, false),
+        ]
+    );
+    assert_eq!(
+        told(&bob, 3).await,
+        [
+            (NotificationKind::CaptureReceived, eur(500), Some(to.clone()), mine.clone(), false),
+            (NotificationKind::ReversalSent, eur(1_234), Some(to.clone()), mine, false),
+        ]
+    );
+    // Cash that was paid in by mistake is the customer's business alone.
+    bank.pay_out(&from, 100).await;
+    bank.ledger.execute_one(undo("rev_2", "wdr_100")).await.unwrap();
+    let newest = copy.list_of(&alice, 6).await.remove(0);
+    assert_eq!((newest.kind, newest.counterparty), (NotificationKind::ReversalReceived, None));
+}
+
+#[tokio::test]
+async fn a_stored_notification_that_cannot_be_read_holds_up_no_other() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", 1).await;
+    let copy = bank.start().await;
+    copy.list_of("cus_alice", 1).await;
+    for minor in 2..=3 {
+        bank.deposit(&account, minor, &minor.to_string()).await;
+    }
+    let told = copy.list_of("cus_alice", 3).await;
+    // As older and newer releases have them.
+    for (at, kind) in [(2, "deposit_received"), (0, "of_another_release")] {
+        let id = &told[at].id;
+        let document = bank.documents.get("notifications", id, Consistency::Current).await.unwrap().unwrap();
+        let mut body: Value = document.read().unwrap();
+        body["kind"] = kind.into();
+        let change = DocumentChange::replace(&**id, document.version, &body).unwrap();
+        bank.documents.write_one("notifications", DocumentWrite::new(kind, change)).await.unwrap();
+    }
+    drop(copy);
+    let copy = bank.start().await;
+    let listed = copy.list("cus_alice").await;
+    assert_eq!(listed, told[1..], "the old kind is a deposit still");
+    assert_eq!(copy.inbox("cus_alice", 200).await.unread, 3);
+    let path = NotificationPath { id: told[0].id.clone() };
+    assert_eq!(refused(copy.client("cus_alice").call(endpoints::READ, &path).send().await), 404);
+    bank.deposit(&account, 4, "4").await;
+    assert_eq!(copy.list_of("cus_alice", 3).await[0].amount, eur(4));
+    let mut stream = copy.listen("cus_alice", Some("1")).await;
+    for number in ["2", "4"] {
+        assert_eq!(stream.event().await.0.as_deref(), Some(number));
+    }
+}
+
+#[tokio::test]
+async fn a_kept_position_that_cannot_be_read_is_replaced_and_nobody_is_told_twice() {
+    let bank = Bank::open().await;
+    let account = bank.account("cus_alice", 1).await;
+    let copy = bank.start().await;
+    copy.list_of("cus_alice", 1).await;
+    let kept = Find::all();
+    let deadline = Instant::now() + PATIENCE;
+    let positions = loop {
+        let page = bank.documents.find("positions", &kept).await.unwrap();
+        if page.items.iter().any(|document| document.id.starts_with("accounts:")) {
+            break page.items;
+        }
+        assert!(Instant::now() < deadline, "no position was kept");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    drop(copy);
+    for document in positions {
+        let change =
+            DocumentChange::replace(&*document.id, document.version, &json!({ "position": true })).unwrap();
+        bank.documents.write_one("positions", DocumentWrite::new("junk", change)).await.unwrap();
+    }
+    let copy = bank.start().await;
+    bank.deposit(&account, 2, "2").await;
+    let amounts: Vec<_> = copy.list_of("cus_alice", 2).await.iter().map(|told| told.amount).collect();
+    assert_eq!(amounts, [eur(2), eur(1)]);
 }
 
 #[tokio::test]

@@ -91,7 +91,12 @@ pub const FREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/ac
     .role("teller")
     .optional_idempotency_key()
     .accepted()
-    .problems(&[(409, "account_not_open"), (422, "invalid_reason"), (422, "idempotency_key_reused")]);
+    .problems(&[
+        (409, "account_not_open"),
+        (409, "already_proposed"),
+        (422, "invalid_reason"),
+        (422, "idempotency_key_reused"),
+    ]);
 
 /// Proposes to unfreeze an account. Somebody else approves it.
 pub const UNFREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/accounts/{id}/unfreeze")
@@ -101,7 +106,12 @@ pub const UNFREEZE: Endpoint<NewStatusProposal, Proposed> = Endpoint::post("/v1/
     .role("teller")
     .optional_idempotency_key()
     .accepted()
-    .problems(&[(409, "account_not_frozen"), (422, "invalid_reason"), (422, "idempotency_key_reused")]);
+    .problems(&[
+        (409, "account_not_frozen"),
+        (409, "already_proposed"),
+        (422, "invalid_reason"),
+        (422, "idempotency_key_reused"),
+    ]);
 
 /// Proposes to undo a posting by another one. Somebody else approves it.
 pub const REVERSE: Endpoint<NewReversalProposal, Proposed> = Endpoint::post("/v1/reversals")
@@ -121,27 +131,34 @@ pub const APPROVALS: Endpoint<ApprovalsOf, List<Approval>> = Endpoint::get("/v1/
     .role("teller")
     .role("operator");
 
-/// Approves what somebody else proposed, and does it.
+/// Approves what somebody else proposed, and does it. Approving it again is the same.
 pub const APPROVE: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{id}/approve")
     .summary("Approves what somebody else proposed")
     .operation_id("approve")
     .example("freeze", examples::DECISION, examples::APPROVED)
     .role("teller")
     .role("operator")
+    .idempotent()
     .problems(DECIDED);
 
-/// Rejects what somebody else proposed.
+/// Rejects what somebody else proposed. Rejecting it again is the same.
 pub const REJECT: Endpoint<Decision, Approval> = Endpoint::post("/v1/approvals/{id}/reject")
     .summary("Rejects what somebody else proposed")
     .operation_id("reject")
     .example("freeze", examples::DECISION, examples::REJECTED_PROPOSAL)
     .role("teller")
     .role("operator")
+    .idempotent()
     .problems(DECIDED);
 
 /// How a decision is refused.
-const DECIDED: &[(u16, &str)] =
-    &[(403, "own_proposal"), (409, "already_decided"), (409, "approval_expired"), (422, "invalid_reason")];
+const DECIDED: &[(u16, &str)] = &[
+    (403, "own_proposal"),
+    (409, "already_decided"),
+    (409, "approval_expired"),
+    (409, "superseded"),
+    (422, "invalid_reason"),
+];
 
 /// What happened to transfers, in commit order.
 pub const EVENTS: Endpoint<EventsAfter, EventList> = Endpoint::get("/internal/v1/transactions/events")

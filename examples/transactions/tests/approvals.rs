@@ -4,13 +4,17 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use accounts::wire::{AccountPath, AccountStatus};
 use bank_sdk::Principal;
 use bank_sdk::client::{CallError, Client};
-use bank_stores::Currency;
-use support::{Bank, Copy, Weather, key, refused, transfer};
+use bank_stores::items::{Change, Key, Transaction};
+use bank_stores::{Consistency, Currency, ItemsExt as _};
+use serde_json::Value;
+use support::{Bank, Copy, Failing, Weather, key, refused, transfer};
 use tokio::time::Instant;
 use transactions::endpoints;
 use transactions::wire::{
@@ -26,6 +30,12 @@ fn staff(copy: &Copy, name: &str, role: &str) -> Client {
 async fn freeze(copy: &Copy, account: &str) -> Result<String, CallError> {
     let new = NewStatusProposal { id: account.to_owned(), reason: "stolen card".to_owned() };
     let proposed = staff(copy, "tina", "teller").call(endpoints::FREEZE, &new).send().await;
+    proposed.map(|proposed| proposed.approval)
+}
+
+async fn unfreeze(copy: &Copy, account: &str) -> Result<String, CallError> {
+    let new = NewStatusProposal { id: account.to_owned(), reason: "it was found".to_owned() };
+    let proposed = staff(copy, "tina", "teller").call(endpoints::UNFREEZE, &new).send().await;
     proposed.map(|proposed| proposed.approval)
 }
 
@@ -81,7 +91,7 @@ async fn what_one_proposes_is_done_when_another_one_approves_it() {
     assert_eq!((bank.balance("cus_alice", &alice).await, bank.balance("cus_bob", &bob).await), (100, 0));
     assert_eq!(listed(&copy, &ApprovalsOf::default()).await, [done]);
     for (who, outcome) in [
-        ("otto", approve(&copy, "otto", &id).await),
+        ("otto", reject(&copy, "otto", &id).await),
         ("olga", approve(&copy, "olga", &id).await),
         ("olga", reject(&copy, "olga", &id).await),
     ] {
@@ -130,8 +140,9 @@ async fn what_is_rejected_or_not_decided_within_a_day_is_never_done() {
     let bank = Bank::open().await;
     let copy = bank.start();
     let alice = bank.account("cus_alice", Currency::EUR, 0).await;
-    let (rejected, late) = (freeze(&copy, &alice).await.unwrap(), freeze(&copy, &alice).await.unwrap());
+    let rejected = freeze(&copy, &alice).await.unwrap();
     assert_eq!(reject(&copy, "olga", &rejected).await.unwrap().status, ApprovalStatus::Rejected);
+    let late = freeze(&copy, &alice).await.unwrap();
     assert_eq!(refused(approve(&copy, "otto", &rejected).await), (409, "already_decided".to_owned()));
     bank.clock.advance(Duration::from_secs(24 * 3_600));
     assert_eq!(refused(approve(&copy, "otto", &late).await), (409, "approval_expired".to_owned()));
@@ -193,6 +204,152 @@ async fn what_the_ledger_refuses_after_the_approval_has_failed_and_says_why() {
     copy.raw("cus_alice", "b", &transfer(&alice, &bob, 60)).await;
     assert_eq!(approve(&copy, "otto", &second).await.unwrap().status, ApprovalStatus::Completed);
     assert_eq!(bank.balance("cus_alice", &alice).await, 100);
+}
+
+#[tokio::test]
+async fn an_account_has_one_open_proposal_about_its_status_and_a_second_one_is_told_which() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let alice = bank.account("cus_alice", Currency::EUR, 0).await;
+    let other = bank.account("cus_bob", Currency::EUR, 0).await;
+    let open = freeze(&copy, &alice).await.unwrap();
+    let again = freeze(&copy, &alice).await.unwrap_err();
+    let problem = again.problem().unwrap();
+    assert_eq!((problem.status().as_u16(), problem.code()), (409, Some("already_proposed")));
+    assert!(problem.detail().contains(&open), "{}", problem.detail());
+    freeze(&copy, &other).await.unwrap();
+
+    // Neither is there another one while the approved one is being done.
+    copy.network.set(Weather::Down);
+    assert_eq!(approve(&copy, "otto", &open).await.unwrap().status, ApprovalStatus::Approved);
+    copy.network.set(Weather::Fair);
+    assert_eq!(refused(freeze(&copy, &alice).await), (409, "already_proposed".to_owned()));
+    bank.clock.advance(Duration::from_secs(2));
+    assert_eq!(copy.service.resume_approvals_once().await.unwrap(), 1);
+    let rejected = unfreeze(&copy, &alice).await.unwrap();
+    reject(&copy, "otto", &rejected).await.unwrap();
+    let expired = unfreeze(&copy, &alice).await.unwrap();
+    bank.clock.advance(Duration::from_secs(24 * 3_600));
+    assert_ne!(unfreeze(&copy, &alice).await.unwrap(), expired);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn racers_propose_one_change_of_an_account() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let alice = bank.account("cus_alice", Currency::EUR, 0).await;
+    let (a, b, c, d) = tokio::join!(
+        freeze(&copy, &alice),
+        freeze(&copy, &alice),
+        freeze(&copy, &alice),
+        freeze(&copy, &alice)
+    );
+    let outcomes = [a, b, c, d];
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+    for outcome in outcomes.into_iter().filter(Result::is_err) {
+        assert_eq!(refused(outcome), (409, "already_proposed".to_owned()));
+    }
+    assert_eq!(listed(&copy, &ApprovalsOf::default()).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_old_proposal_to_unfreeze_does_not_undo_a_later_freeze() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let alice = bank.account("cus_alice", Currency::EUR, 0).await;
+    let frozen = freeze(&copy, &alice).await.unwrap();
+    approve(&copy, "otto", &frozen).await.unwrap();
+    let first = unfreeze(&copy, &alice).await.unwrap();
+    // As a release left it that let an account have two of them.
+    let (second, key) = (format!("{first}2"), |id: &str| Key::new(format!("approval#{id}"), "approval"));
+    let (mut row, _) =
+        bank.items.get_json::<Value>(&key(&first), Consistency::Current).await.unwrap().unwrap();
+    row["id"] = second.clone().into();
+    let old = Transaction::new("old").change(Change::put(key(&second), &row).unwrap());
+    bank.items.commit_one(old).await.unwrap();
+
+    approve(&copy, "otto", &first).await.unwrap();
+    assert_eq!(status_of(&bank, &alice).await, AccountStatus::Open);
+    let frozen = freeze(&copy, &alice).await.unwrap();
+    approve(&copy, "otto", &frozen).await.unwrap();
+    assert_eq!(refused(approve(&copy, "otto", &second).await), (409, "superseded".to_owned()));
+    assert_eq!(copy.service.resume_approvals_once().await.unwrap(), 0);
+    assert_eq!(status_of(&bank, &alice).await, AccountStatus::Frozen);
+    assert_eq!(reject(&copy, "otto", &second).await.unwrap().status, ApprovalStatus::Rejected);
+}
+
+#[tokio::test]
+async fn of_proposals_that_no_account_knows_of_the_first_one_approved_is_the_only_one() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let alice = bank.account("cus_alice", Currency::EUR, 0).await;
+    let first = freeze(&copy, &alice).await.unwrap();
+    let (second, key) = (format!("{first}2"), |id: &str| Key::new(format!("approval#{id}"), "approval"));
+    let (mut row, _) =
+        bank.items.get_json::<Value>(&key(&first), Consistency::Current).await.unwrap().unwrap();
+    row["id"] = second.clone().into();
+    let old = Transaction::new("old")
+        .change(Change::put(key(&second), &row).unwrap())
+        .change(Change::delete(Key::new(format!("standing#{alice}"), "standing")));
+    bank.items.commit_one(old).await.unwrap();
+    assert_eq!(approve(&copy, "otto", &second).await.unwrap().status, ApprovalStatus::Completed);
+    assert_eq!(refused(approve(&copy, "otto", &first).await), (409, "superseded".to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_repeats_a_decision_is_told_how_it_stands() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let (alice, bob) =
+        (bank.account("cus_alice", Currency::EUR, 0).await, bank.account("cus_bob", Currency::EUR, 0).await);
+    let id = freeze(&copy, &alice).await.unwrap();
+    let first = approve(&copy, "otto", &id).await.unwrap();
+    assert_eq!(approve(&copy, "otto", &id).await.unwrap(), first);
+    for outcome in [reject(&copy, "otto", &id).await, approve(&copy, "olga", &id).await] {
+        assert_eq!(refused(outcome), (409, "already_decided".to_owned()));
+    }
+    let id = freeze(&copy, &bob).await.unwrap();
+    let first = reject(&copy, "otto", &id).await.unwrap();
+    assert_eq!(reject(&copy, "otto", &id).await.unwrap(), first);
+    assert_eq!(refused(approve(&copy, "otto", &id).await), (409, "already_decided".to_owned()));
+}
+
+#[tokio::test]
+async fn what_was_approved_is_told_so_though_the_store_cannot_be_read_again() {
+    let mut bank = Bank::open().await;
+    let failing = Arc::new(Failing { inner: bank.items.clone(), reads_after: AtomicI64::new(i64::MAX) });
+    bank.items = failing.clone();
+    let copy = bank.start();
+    let alice = bank.account("cus_alice", Currency::EUR, 0).await;
+    let id = freeze(&copy, &alice).await.unwrap();
+    // The decision and its outcome are written, and nothing is read from then on.
+    failing.reads_after.store(2, Ordering::SeqCst);
+    let approved = approve(&copy, "otto", &id).await.unwrap();
+    assert_eq!((approved.status, &*approved.decided_by.unwrap().id), (ApprovalStatus::Approved, "cus_otto"));
+    failing.reads_after.store(i64::MAX, Ordering::SeqCst);
+    assert_eq!(approve(&copy, "otto", &id).await.unwrap().status, ApprovalStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_no_other_approval_from_being_listed_and_done() {
+    let bank = Bank::open().await;
+    let copy = bank.start();
+    let alice = bank.account("cus_alice", Currency::EUR, 0).await;
+    let junk = ["approvals", "approving"].into_iter().fold(Transaction::new("junk"), |all, partition| {
+        all.change(Change::put(Key::new(partition, "0"), "junk").unwrap())
+    });
+    bank.items.commit_one(junk).await.unwrap();
+    let id = freeze(&copy, &alice).await.unwrap();
+    copy.network.set(Weather::Down);
+    approve(&copy, "otto", &id).await.unwrap();
+    copy.network.set(Weather::Fair);
+    bank.clock.advance(Duration::from_secs(2));
+    assert_eq!(copy.service.resume_approvals_once().await.unwrap(), 1);
+    let all = listed(&copy, &ApprovalsOf::default()).await;
+    assert_eq!(
+        all.iter().map(|of| (&*of.id, of.status)).collect::<Vec<_>>(),
+        [(&*id, ApprovalStatus::Completed)]
+    );
 }
 
 #[tokio::test]

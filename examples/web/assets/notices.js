@@ -9,8 +9,12 @@ import { accountLabel, ownAccount, shortId } from '/assets/state.js';
 const tones = {
   transfer_received: 'in',
   deposit: 'in',
+  reversal_received: 'in',
+  capture_received: 'in',
   transfer_sent: 'out',
   withdrawal: 'out',
+  reversal_sent: 'out',
+  capture_sent: 'out',
   transfer_rejected: 'error',
 };
 

@@ -43,7 +43,7 @@ fn a_notification_is_data_and_no_sentence() {
         json!({
             "items": [
                 {
-                    "kind": "transfer_rejected", "amount": euros(99_00), "counterparty": other(&to),
+                    "kind": "transfer_rejected", "amount": euros(99_00), "counterparty": { "account": to },
                     "account": from, "transfer": rejected, "code": "insufficient_funds", "read": false
                 },
                 {

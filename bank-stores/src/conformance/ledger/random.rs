@@ -127,7 +127,8 @@ fn open(numbers: &mut Numbers) -> Command {
 fn change(numbers: &mut Numbers) -> Command {
     let id = ChangeId::new(format!("c{}", numbers.below(40))).expect("well formed");
     let change = ChangeAccount::new(id, any_account(numbers).1);
-    match numbers.below(9) {
+    match numbers.below(10) {
+        9 => change.status(AccountStatus::Frozen).only_if(AccountStatus::Open).into(),
         8 => change.name(format!("name {}", numbers.below(3))).into(),
         0 => change.status(AccountStatus::Frozen).into(),
         1 => change.status(AccountStatus::Closed).into(),

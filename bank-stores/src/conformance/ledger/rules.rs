@@ -49,7 +49,10 @@ pub async fn frozen_and_closed_accounts_take_part_in_nothing(ledger: &dyn Ledger
     assert_eq!(refused(ledger, hold).await, at(ErrorKind::Rejected, "account"));
     let close = |id: &str| change(id, "alice").status(AccountStatus::Closed);
     assert_eq!(refused(ledger, close("c2")).await, at(ErrorKind::Rejected, "status"));
+    let if_open = |id: &str| change(id, "alice").name("Alice").only_if(AccountStatus::Open);
+    assert_eq!(refused(ledger, if_open("c6")).await, at(ErrorKind::Rejected, "only_if"));
     ledger.execute_one(change("c3", "alice").status(AccountStatus::Open)).await.expect("it is open again");
+    ledger.execute_one(if_open("c6")).await.expect("it is open, and a refusal takes no id");
     ledger.post(transfer("p", "alice", "bob", 10)).await.expect("it is posted");
     ledger.execute_one(close("c4")).await.expect("it is closed");
     let again = change("c5", "alice").status(AccountStatus::Open);

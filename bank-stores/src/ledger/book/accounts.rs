@@ -50,6 +50,9 @@ impl Book {
         if account.status == AccountStatus::Closed {
             return Err(rejected(format!("account {} is closed for good", account.id), "account"));
         }
+        if change.only_if.is_some_and(|wanted| wanted != account.status) {
+            return Err(rejected(format!("account {} has another status", account.id), "only_if"));
+        }
         let floor =
             change.floor.unwrap_or(account.floor.map_or(Floor::None, |floor| Floor::At(floor.minor())));
         let ceiling =

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bank_stores::ledger::{AccountId, Entry, Hold, Ledger, Period};
+use bank_stores::ledger::{Account, AccountId, Entry, Hold, Ledger, Period};
 use bank_stores::{Consistency, Cursor, PageRequest, Result};
 
 use crate::activity::place::{Place, RowId};
@@ -28,6 +28,8 @@ pub(super) struct Lane {
     account: AccountId,
     period: Period,
     before: Option<Place>,
+    /// The number of the last entry that there was when the accounts were read.
+    newest: u64,
     chunk: u32,
     /// The next page of entries, where there may be one.
     next: Next,
@@ -41,8 +43,9 @@ enum Next {
 }
 
 impl Lane {
-    pub(super) fn of_entries(account: AccountId, period: Period, before: Option<Place>, chunk: u32) -> Self {
-        Self { account, period, before, chunk, next: Next::Page(None), rows: VecDeque::new() }
+    pub(super) fn of_entries(account: Account, period: Period, before: Option<Place>, chunk: u32) -> Self {
+        let (newest, account) = (account.entry_count, account.id);
+        Self { account, period, before, newest, chunk, next: Next::Page(None), rows: VecDeque::new() }
     }
 
     /// All open holds at once: they are few, and their order is not that of their places.
@@ -61,7 +64,7 @@ impl Lane {
             .collect();
         rows.sort_by(|one, other| other.place.cmp(&one.place));
         let (account, rows) = (account.clone(), rows.into());
-        Ok(Self { account, period, before: None, chunk: 0, next: Next::Nothing, rows })
+        Ok(Self { account, period, before: None, newest: 0, chunk: 0, next: Next::Nothing, rows })
     }
 
     /// Reads on, until there is a row or nothing more.
@@ -70,7 +73,9 @@ impl Lane {
             let Next::Page(cursor) = &self.next else { return Ok(()) };
             let page = PageRequest::first(self.chunk).backward().after(cursor.clone());
             let read = ledger.statement(&self.account, self.period, page, Consistency::Current).await?;
-            let rows = read.entries.items.into_iter().map(Row::of_entry);
+            // What was booked since belongs before the page, and a lane that was read earlier does not have it.
+            let known = read.entries.items.into_iter().filter(|entry| entry.number <= self.newest);
+            let rows = known.map(Row::of_entry);
             self.rows
                 .extend(rows.filter(|row| self.before.as_ref().is_none_or(|before| row.place < *before)));
             self.next = match read.entries.next {

@@ -2,11 +2,12 @@
 //!
 //! It is read from the ledger alone: an account's entries are in the order of booking already, so that the accounts' lanes are merged
 //! by the place of their newest row. A page's cursor is the [`Place`] of its last row, which never changes: what is booked
-//! meanwhile belongs before it, and pages neither lose nor double a row.
+//! meanwhile belongs before it, and pages neither lose nor double a row. A page is of one moment, although its lanes are read one after
+//! the other: the accounts are read first, in one statement, and entries that an account did not have then are left out.
 //!
 //! | Bound | |
 //! | --- | --- |
-//! | accounts that are merged | 200; a customer with more names one |
+//! | accounts that are merged | 30; a customer with more names one |
 //! | rows that one page looks at | 500; a page may be short or empty while it has `next` |
 //! | open holds of an account | the newest 200; all of them are at `/v1/accounts/{id}/holds` |
 
@@ -29,7 +30,9 @@ mod lane;
 mod place;
 
 /// The most accounts that are merged.
-const MAX_ACCOUNTS: u32 = 200;
+const MAX_ACCOUNTS: u32 = 30;
+/// So often it is tried to read the accounts and what they hold at one moment.
+const TRIES: usize = 3;
 /// The most rows that one page looks at.
 const MAX_ROWS: usize = 500;
 /// The fewest and the most rows that are read of a lane at once.
@@ -41,8 +44,8 @@ impl Accounts {
         let (filter, query) = (Filter::new(input)?, filter::identity(subject, input));
         let before = input.after.as_deref().map(|after| Place::read(after, &query)).transpose()?;
         let limit = u32::from(input.limit.unwrap_or_default());
-        let accounts = self.merged(subject, input.account.as_deref()).await?;
-        let mut lanes = self.lanes(accounts, &filter, before.as_ref(), limit).await?;
+        let of = (subject, input.account.as_deref());
+        let mut lanes = self.lanes(of, &filter, before.as_ref(), limit).await?;
         let people = Counterparties::new(&self);
         let (mut items, mut last, mut looked_at) = (Vec::new(), None, 0);
         while items.len() < limit as usize && looked_at < MAX_ROWS {
@@ -60,14 +63,17 @@ impl Accounts {
     }
 
     /// The accounts whose rows are merged.
-    async fn merged(&self, subject: &str, account: Option<&str>) -> Result<Vec<ledger::Account>, Problem> {
+    async fn merged(
+        &self,
+        (subject, account): (&str, Option<&str>),
+    ) -> Result<Vec<ledger::Account>, Problem> {
         if let Some(account) = account {
             return Ok(vec![self.own(account, subject).await?]);
         }
         let (owner, page) = (OwnerId::new(subject)?, PageRequest::first(MAX_ACCOUNTS));
         let accounts = self.ledger.accounts(&owner, page, Consistency::Current).await?;
         if accounts.next.is_some() {
-            let wanted = "must name one account, since there are more than 200";
+            let wanted = "must name one account, since there are more than 30: ask for each by itself";
             return Err(unprocessable("too_many_accounts", "account", wanted));
         }
         Ok(accounts.items)
@@ -75,23 +81,37 @@ impl Accounts {
 
     async fn lanes(
         &self,
-        accounts: Vec<ledger::Account>,
+        of: (&str, Option<&str>),
         filter: &Filter,
         before: Option<&Place>,
         limit: u32,
     ) -> Result<Vec<Lane>, Problem> {
+        let mut accounts = self.merged(of).await?;
         let Some(period) = filter.period(before) else { return Ok(Vec::new()) };
-        let share = 2 * limit / u32::try_from(accounts.len()).unwrap_or(u32::MAX).max(1);
-        let chunk = share.clamp(CHUNK.0, CHUNK.1);
         let mut lanes = Vec::with_capacity(2 * accounts.len());
-        for account in accounts {
-            if !account.held.is_zero() && filter.direction() != Some(Direction::In) {
+        for _ in 0..TRIES {
+            if filter.direction() == Some(Direction::In) {
+                break;
+            }
+            lanes.clear();
+            for account in accounts.iter().filter(|account| !account.held.is_zero()) {
                 lanes.push(Lane::of_holds(&*self.ledger, &account.id, period, before).await?);
             }
-            if account.entry_count > 0 {
-                lanes.push(Lane::of_entries(account.id, period, before.cloned(), chunk));
+            if lanes.is_empty() {
+                break;
+            }
+            // Where nothing has changed meanwhile, all of it is of one moment.
+            let now = self.merged(of).await?;
+            let same = now == accounts;
+            accounts = now;
+            if same {
+                break;
             }
         }
+        let share = 2 * limit / u32::try_from(accounts.len()).unwrap_or(u32::MAX).max(1);
+        let chunk = share.clamp(CHUNK.0, CHUNK.1);
+        let with_entries = accounts.into_iter().filter(|account| account.entry_count > 0);
+        lanes.extend(with_entries.map(|account| Lane::of_entries(account, period, before.cloned(), chunk)));
         Ok(lanes)
     }
 

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod meanwhile;
+
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use accounts::wire::{
@@ -16,9 +18,11 @@ use bank_sdk::http::Body;
 use bank_sdk::testing::{Harness, Transport};
 use bank_sdk::{DerivationKey, IdempotencyKey, Principal};
 use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteLedger, SqliteOptions};
+use bank_stores::ledger::Command;
 use bank_stores::{Currency, ManualClock, Money, SystemRandom, Timestamp};
 use http::{Request, Response};
 use identity::{Identity, NewUser, SigningKey};
+use meanwhile::{After, Meanwhile};
 use tower::{BoxError, Service, ServiceExt as _};
 
 /// Calls from accounts to identity.
@@ -79,6 +83,15 @@ impl Bank {
             .identity(Client::new(network));
         let harness = Harness::shared(Arc::new(accounts), clock.clone()).unwrap();
         Self { harness, clock, ledger, users, down, _directory: directory }
+    }
+
+    /// The service over the same ledger, in which these commands happen after the first such read.
+    pub fn with_ledger_that_moves(&self, after: After, then: Vec<Command>) -> Harness {
+        let (inner, clock) = (self.ledger.clone(), self.clock.clone());
+        let ledger = Arc::new(Meanwhile { inner, clock, after, then: Mutex::new(then) });
+        let (clock, random) = (Arc::new(self.clock.clone()), Arc::new(SystemRandom::new()));
+        let accounts = Accounts::new(ledger, DerivationKey::new(&[7; 32]), clock, random);
+        Harness::shared(Arc::new(accounts), self.clock.clone()).unwrap()
     }
 
     /// Whether identity cannot be reached.

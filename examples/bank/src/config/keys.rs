@@ -85,6 +85,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("edge.limits.login", Kind::Quota, Is("{ per_second = 10, burst = 30 }"), "Of each address, for logins and refreshes"),
     key("edge.limits.registration", Kind::Quota, Is("{ per_second = 10, burst = 100 }"), "Of each address, for registrations"),
     key("edge.limits.lookup", Kind::Quota, Is("{ per_minute = 30, burst = 15 }"), "Of each principal, for payees"),
+    key("edge.limits.activity", Kind::Quota, Is("{ per_second = 10, burst = 50 }"), "Of each principal, for the activity of all accounts"),
     key("edge.limits.pages", Kind::Quota, Is("{ per_second = 200, burst = 400 }"), "Of each address, for the web pages"),
     key("edge.upstreams.accounts.endpoints", Kind::Endpoints, FOUND, "`bank gateway` alone: where accounts runs, where several copies do"),
     key("edge.upstreams.accounts.authorities", Kind::Path, SYSTEM, "A PEM file by which `https` endpoints are verified"),

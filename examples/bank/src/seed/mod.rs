@@ -180,7 +180,7 @@ impl Bank {
         people.insert(TELLER.to_owned(), Arc::new(teller));
         let mut builder =
             Gateway::builder().name(GATEWAY).authenticate(AsAnybody::new(people)).address_limit(NO_LIMIT);
-        for class in ["default", "login", "registration", "lookup", "pages"] {
+        for class in ["default", "login", "registration", "lookup", "activity", "pages"] {
             builder = builder.rate_limit(class, NO_LIMIT);
         }
         for part in Part::SERVICES {

@@ -27,7 +27,14 @@ impl Transactions {
             let query = Query::partition(TO_DO).page(PageRequest::first(PAGE).after(after));
             let found = self.items.query(&query).await?;
             for item in &found.items {
-                let to_do: ToDo = item.json()?;
+                // The others can be read, and somebody waits for them.
+                let to_do: ToDo = match item.json() {
+                    Ok(to_do) => to_do,
+                    Err(error) => {
+                        tracing::error!(%error, row = ?item.key, "a row of what was approved cannot be read");
+                        continue;
+                    }
+                };
                 // Whoever approved it may still be at it.
                 if is_young(to_do.approved_at, self.clock.now()) {
                     continue;

@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::approvals::checked_reason;
 use crate::approvals::rows::{Decided, Outcome, PREFIX, Stored, ToDo, to_do_key};
+use crate::approvals::standing::superseded;
 use crate::service::Transactions;
 use crate::wire::{Approval, ApprovalStatus, Decision};
 
@@ -23,7 +24,14 @@ impl Transactions {
         if let Ok(Err(problem)) = &done {
             tracing::warn!(approval = %stored.id, %problem, "what was approved has to wait");
         }
-        let now = self.approval(&stored.id).await?.map_or(stored, |(stored, _)| stored);
+        // It is approved, whether or not the store can be asked how far it is by now.
+        let now = match self.approval(&stored.id).await {
+            Ok(now) => now.map_or(stored, |(stored, _)| stored),
+            Err(problem) => {
+                tracing::warn!(approval = %stored.id, %problem, "what was approved cannot be read again now");
+                stored
+            }
+        };
         Ok(now.seen(self.clock.now()))
     }
 
@@ -32,7 +40,8 @@ impl Transactions {
         Ok(stored.seen(self.clock.now()))
     }
 
-    /// Writes a decision, if it may be made: the approval as decided, and its version.
+    /// Writes a decision, if it may be made: the approval as decided, and its version. Where the caller has made the same decision
+    /// before, it stands as it is: the first answer may have been lost.
     async fn decide(&self, call: &Call<Decision>, outcome: Outcome) -> Result<(Stored, u64), Problem> {
         let Decision { id, reason } = &call.input;
         let reason = reason.as_deref().map(checked_reason).transpose()?.map(ToOwned::to_owned);
@@ -41,11 +50,11 @@ impl Transactions {
             return Err(Problem::not_found());
         }
         let (stored, version) = self.approval(id).await?.ok_or_else(Problem::not_found)?;
-        if stored.proposed_by.id == call.subject()? {
+        let subject = call.subject()?;
+        if stored.proposed_by.id == subject {
             let detail = "nobody decides what they proposed themselves; ask a colleague";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail).with_code("own_proposal"));
         }
-        let by = self.staff_member(call).await?;
         let now = self.clock.now();
         match stored.status(now) {
             ApprovalStatus::Open => {}
@@ -53,10 +62,17 @@ impl Transactions {
                 let detail = "nobody decided this within a day; propose it again";
                 return Err(Problem::new(StatusCode::CONFLICT, detail).with_code("approval_expired"));
             }
+            _ if stored.was_decided(subject, &outcome) => return Ok((stored, version)),
             _ => return Err(already_decided()),
         }
         let approved = outcome == Outcome::Approved;
-        let stored = Stored { decided: Some(Decided { by, at: now, reason, outcome }), ..stored };
+        let standing = match stored.what.standing().filter(|_| approved) {
+            Some(account) => Some(self.still_stands(account, &stored).await?),
+            None => None,
+        };
+        let by = self.staff_member(call).await?;
+        let stored =
+            Stored { decided: Some(Decided { by, at: now, reason, outcome: outcome.clone() }), ..stored };
         let (approval, listed) = stored.changes()?;
         // The request's own id: two decisions are never taken for one.
         let mut transaction = Transaction::new(format!("decide:{id}:{}", call.request_id.as_str()))
@@ -66,13 +82,20 @@ impl Transactions {
             let to_do = ToDo { id: id.clone(), approved_at: now };
             transaction = transaction.change(Change::put(to_do_key(id), &to_do)?.when(Condition::Absent));
         }
+        let transaction = standing.into_iter().fold(transaction, Transaction::change);
         match self.items.commit_one(transaction).await {
             Ok(committed) => {
                 let version = committed.versions.first().copied().ok_or_else(Problem::internal)?;
                 Ok((stored, version))
             }
+            // Somebody else was faster: with this approval, or with another one of the same account.
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {
-                Err(already_decided())
+                let (now, version) = self.approval(id).await?.ok_or_else(Problem::internal)?;
+                match now.decided {
+                    None => Err(superseded()),
+                    Some(_) if now.was_decided(subject, &outcome) => Ok((now, version)),
+                    Some(_) => Err(already_decided()),
+                }
             }
             Err(error) => Err(error.into()),
         }

@@ -9,6 +9,9 @@
 //!
 //! The ledger's command has an id that only the approval gives, so that it may be sent again by anybody at any time: whoever dies
 //! between the decision and its effect leaves the row of what is to do, and [`Transactions::resume`] finds it.
+//!
+//! An account has one proposal at a time to freeze or unfreeze it: the next one waits until the first is done, rejected or expired. So
+//! no old decision undoes a later one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +38,7 @@ use crate::wire::{
 mod carry_out;
 mod decide;
 mod rows;
+mod standing;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 200;
@@ -72,7 +76,14 @@ impl Transactions {
         let (page, now) = (self.items.query(&query).await?, self.clock.now());
         let mut items = Vec::with_capacity(page.items.len());
         for item in &page.items {
-            let approval = item.json::<Stored>()?.seen(now);
+            // The others can be read, and one of them may be urgent.
+            let approval = match item.json::<Stored>() {
+                Ok(stored) => stored.seen(now),
+                Err(error) => {
+                    tracing::error!(%error, row = ?item.key, "an approval cannot be read and is left out");
+                    continue;
+                }
+            };
             if status.is_none_or(|status| status == approval.status) {
                 items.push(approval);
             }
@@ -111,6 +122,10 @@ impl Transactions {
             },
             ApprovalKind::Reversal => self.reversal_of(call, target).await?,
         };
+        let standing = match what.standing() {
+            Some(account) => Some(self.stand(account, &id).await?),
+            None => None,
+        };
         let stored = Stored {
             id: id.clone(),
             what,
@@ -120,15 +135,23 @@ impl Transactions {
             decided: None,
         };
         let (approval, listed) = stored.changes()?;
-        let transaction = Transaction::new(format!("propose:{id}"))
+        let account = stored.what.standing().map(ToOwned::to_owned);
+        // The request's own id: two proposals are never taken for one.
+        let transaction = Transaction::new(format!("propose:{id}:{}", call.request_id.as_str()))
             .change(approval.when(Condition::Absent))
             .change(listed.when(Condition::Absent));
+        let transaction = standing.into_iter().fold(transaction, Transaction::change);
         match self.items.commit_one(transaction).await {
             Ok(_) => Ok(Reply::new(Proposed { approval: id })),
-            // The same request came twice at once.
+            // The same request came twice at once, or another one about the same account.
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {
-                let (stored, _) = self.approval(&id).await?.ok_or_else(Problem::internal)?;
-                stored.proposed_again(kind, target, reason)
+                if let Some((stored, _)) = self.approval(&id).await? {
+                    return stored.proposed_again(kind, target, reason);
+                }
+                let account = account.ok_or_else(Problem::internal)?;
+                // Should the other one have ended by now, this one can be made.
+                self.stand(&account, &id).await?;
+                Err(Problem::unavailable())
             }
             Err(error) => Err(error.into()),
         }

@@ -5,6 +5,7 @@
 //! | `approval#ID` | `approval` | the approval; stays |
 //! | `approvals` | time `#` ID | the same, for the list |
 //! | `approving` | ID | that it was approved and has to be done |
+//! | `standing#ACCOUNT` | `standing` | which proposal to freeze or unfreeze the account came last; stays |
 
 use std::time::Duration;
 
@@ -61,6 +62,13 @@ pub(super) enum Outcome {
     Failed { code: String },
 }
 
+/// The last proposal about an account's status. While it is open or being done there is no other, so that what was proposed before
+/// something else happened to the account is never done after it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Standing {
+    pub(super) approval: String,
+}
+
 /// That an approval has to be done.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ToDo {
@@ -75,6 +83,14 @@ impl What {
             Self::Freeze { account } => (ApprovalKind::Freeze, account),
             Self::Unfreeze { account } => (ApprovalKind::Unfreeze, account),
             Self::Reversal { posting, .. } => (ApprovalKind::Reversal, posting),
+        }
+    }
+
+    /// The account whose status it changes.
+    pub(super) fn standing(&self) -> Option<&str> {
+        match self {
+            Self::Freeze { account } | Self::Unfreeze { account } => Some(account),
+            Self::Reversal { .. } => None,
         }
     }
 }
@@ -94,6 +110,13 @@ impl Stored {
             Some(Outcome::Completed { .. }) => ApprovalStatus::Completed,
             Some(Outcome::Failed { .. }) => ApprovalStatus::Failed,
         }
+    }
+
+    /// Whether this person has decided so. What was approved stays so, whatever came of it.
+    pub(super) fn was_decided(&self, by: &str, so: &Outcome) -> bool {
+        self.decided.as_ref().is_some_and(|decided| {
+            decided.by.id == by && (decided.outcome == Outcome::Rejected) == (*so == Outcome::Rejected)
+        })
     }
 
     /// As members of staff see it.
@@ -153,4 +176,8 @@ pub(super) fn approval_key(id: &str) -> Key {
 
 pub(super) fn to_do_key(id: &str) -> Key {
     Key::new(TO_DO, id)
+}
+
+pub(super) fn standing_key(account: &str) -> Key {
+    Key::new(format!("standing#{account}"), "standing")
 }

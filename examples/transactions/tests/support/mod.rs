@@ -4,18 +4,23 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use accounts::Accounts;
 use accounts::wire::{BalanceAt, NewAccount, NewDeposit};
+use async_trait::async_trait;
 use bank_sdk::client::{CallError, Client};
 use bank_sdk::http::Body;
 use bank_sdk::testing::{Harness, Transport};
 use bank_sdk::{DerivationKey, IdempotencyKey, Principal};
 use bank_stores::embedded::{MemoryCache, SqliteItems, SqliteLedger, SqliteOptions};
-use bank_stores::{Currency, Items, ManualClock, Money, SystemRandom, Timestamp};
+use bank_stores::items::{Committed, Item, Key, Query, Settled, Transaction, WriteId};
+use bank_stores::outbox::{Edge, Events, Position, ShardId};
+use bank_stores::{
+    Consistency, Currency, Error, ErrorKind, Items, ManualClock, Money, Outbox, Page, SystemRandom, Timestamp,
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use identity::{Identity, NewUser, SigningKey};
@@ -179,6 +184,72 @@ impl Bank {
         let email = format!("{username}@bank.example");
         let user = NewUser { username, password: "a long password", name, email: &email, roles: &[] };
         self.users.seed_user(user).await.unwrap().id
+    }
+}
+
+/// Items that can be read no longer after so many commits.
+#[derive(Debug)]
+pub struct Failing {
+    pub inner: Arc<dyn Items>,
+    pub reads_after: AtomicI64,
+}
+
+#[async_trait]
+impl Items for Failing {
+    async fn get(&self, key: &Key, read: Consistency) -> bank_stores::Result<Option<Item>> {
+        match self.reads_after.load(Ordering::SeqCst) {
+            ..=0 => Err(Error::new(ErrorKind::Unavailable, "away")),
+            _ => self.inner.get(key, read).await,
+        }
+    }
+
+    async fn commit(&self, transactions: Vec<Transaction>) -> Vec<bank_stores::Result<Committed>> {
+        let outcomes = self.inner.commit(transactions).await;
+        self.reads_after.fetch_sub(1, Ordering::SeqCst);
+        outcomes
+    }
+
+    async fn committed(&self, id: &WriteId) -> bank_stores::Result<Option<Committed>> {
+        self.inner.committed(id).await
+    }
+
+    async fn settle(&self, id: &WriteId) -> bank_stores::Result<Settled> {
+        self.inner.settle(id).await
+    }
+
+    async fn query(&self, query: &Query) -> bank_stores::Result<Page<Item>> {
+        self.inner.query(query).await
+    }
+}
+
+#[async_trait]
+impl Outbox for Failing {
+    async fn shards(&self) -> bank_stores::Result<Vec<ShardId>> {
+        self.inner.shards().await
+    }
+
+    async fn edge(&self, shard: ShardId, edge: Edge) -> bank_stores::Result<Position> {
+        self.inner.edge(shard, edge).await
+    }
+
+    async fn events(&self, after: &Position, limit: u32, wait: Duration) -> bank_stores::Result<Events> {
+        self.inner.events(after, limit, wait).await
+    }
+
+    async fn consumed(&self, consumer: &str, position: &Position) -> bank_stores::Result<()> {
+        self.inner.consumed(consumer, position).await
+    }
+
+    async fn positions(&self, consumer: &str) -> bank_stores::Result<Vec<Position>> {
+        self.inner.positions(consumer).await
+    }
+
+    async fn forget_consumer(&self, consumer: &str) -> bank_stores::Result<()> {
+        self.inner.forget_consumer(consumer).await
+    }
+
+    async fn forget_events(&self, before: Timestamp) -> bank_stores::Result<u64> {
+        self.inner.forget_events(before).await
     }
 }
 
