@@ -109,9 +109,8 @@ impl Identity {
     /// for a moment: it must not be the one that others end by.
     pub(crate) async fn own_session(&self, user: &User, own: &str) -> Result<(Session, u64), Problem> {
         let now = self.clock.now();
-        let is_own = |session: &Session| {
-            session.customer == user.id && session.is_live(now) && user.admits(session)
-        };
+        let is_own =
+            |session: &Session| session.customer == user.id && session.is_live(now) && user.admits(session);
         let found = self.sessions.stored(own).await?.filter(|(session, _)| is_own(session));
         found.ok_or_else(|| ended(own))
     }
