@@ -266,13 +266,13 @@ impl Sessions {
         Ok(())
     }
 
-    /// Those that the user admits, the oldest first, and those of epochs that are over.
+    /// Those that go on, the oldest first, and those that ended with an epoch. What was opened since the user was read is no past one.
     async fn entries(&self, user: &User) -> Result<(Vec<SessionEntry>, Vec<SessionEntry>)> {
         let (mut next, mut live, mut past) = (None, Vec::new(), Vec::new());
         loop {
             let found = self.of_customer(&user.id, PageRequest::first(PAGE).after(next)).await?;
             for entry in found.items {
-                let kind = if user.admits_id(&entry.id, entry.epoch) { &mut live } else { &mut past };
+                let kind = if user.is_past(&entry.id, entry.epoch) { &mut past } else { &mut live };
                 kind.push(entry);
             }
             next = found.next;

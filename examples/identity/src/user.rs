@@ -65,6 +65,11 @@ impl User {
         !self.disabled && (epoch == self.epoch || self.spared.as_deref() == Some(session))
     }
 
+    /// Whether a session ended with an epoch, for good.
+    pub(crate) fn is_past(&self, session: &str, epoch: u64) -> bool {
+        epoch < self.epoch && self.spared.as_deref() != Some(session)
+    }
+
     /// Once this is written all their sessions have ended, and the logins that are on their way; but the `spared` session goes on.
     pub(crate) fn begin_epoch(&mut self, spared: Option<&str>) {
         self.epoch += 1;
@@ -219,6 +224,8 @@ mod tests {
             assert!(user.admits_id("ses_1", 0) && !user.admits_id("ses_2", 0));
         }
         assert!(user.admits_id("ses_2", 2) && !user.admits_id("ses_2", 1));
+        // One of a later epoch is unknown to whoever read the user before, and has not ended.
+        assert!(user.is_past("ses_2", 1) && !user.is_past("ses_1", 0) && !user.is_past("ses_2", 3));
         user.begin_epoch(None);
         assert!(!user.admits_id("ses_1", 0) && !user.admits_id("ses_2", 2));
         user.disabled = true;
