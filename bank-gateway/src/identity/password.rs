@@ -49,7 +49,9 @@ const NOBODY: &str =
 /// Where passwords are kept.
 #[async_trait]
 pub trait PasswordStore: fmt::Debug + Send + Sync + 'static {
-    /// The user of this name.
+    /// The user of this name. The password is checked some time later: seconds, where many sign in at once. A principal whose
+    /// [`credential`](Principal::credential) names what was read (a version of the user, say) lets the service that opens the session
+    /// refuse a login whose password is another one by then.
     async fn password(&self, username: &str) -> Result<Option<StoredPassword>, Error>;
 }
 

@@ -40,14 +40,15 @@ pub const COOKIE_NAME: &str = "__Host-session";
 pub const LOOPBACK_COOKIE_NAME: &str = "bank-session";
 /// What the sessions that are known take at most, where nothing else is said: those of more than 100,000 principals.
 const CACHE_BYTES: usize = 128 << 20;
-/// Cookies of one network that name no session, each of which asks the store.
+/// Cookies of one network that name no session, or have not its secret, each of which asks the store.
 const FAILURES: Quota = Quota::per_second(50).burst(200);
 const MAX_ID: usize = 64;
 
 /// Where sessions are kept.
 #[async_trait]
 pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
-    /// The session of this id, `None` where it never was or has ended.
+    /// The session of this id, `None` where it never was or has ended. A service may give a session another secret and another token:
+    /// the new ones are good at once, and the old ones for less than a second more.
     async fn session(&self, id: &str) -> Result<Option<Session>, Error>;
 }
 
@@ -128,7 +129,7 @@ impl Sessions {
         self
     }
 
-    /// How many cookies that name no session one network may send, `Quota::per_second(50).burst(200)` by default. Beyond it,
+    /// How many cookies that name no session, or have not its secret, one network may send, `Quota::per_second(50).burst(200)` by default. Beyond it,
     /// cookies from there that are not known to be good are answered 429, and the store is not asked.
     #[must_use]
     pub fn failure_limit(mut self, quota: Quota) -> Self {
@@ -148,7 +149,8 @@ impl Sessions {
         Self { clock: self.clock.or(clock), ..self.clone() }
     }
 
-    /// Follows the messages that name sessions which have ended, for ever: those are refused at once.
+    /// Follows the messages that name sessions which have ended, for ever: those are refused at once. Several ids in one message have
+    /// commas between.
     pub async fn follow(self, cache: Arc<dyn Cache>, channel: &str) {
         loop {
             if let Ok(mut messages) = cache.subscribe(channel).await {
@@ -156,7 +158,9 @@ impl Sessions {
                 self.known.doubt();
                 while let Some(message) = messages.next().await {
                     match message {
-                        Message::Message(id) => self.known.mark_ended(&String::from_utf8_lossy(&id)),
+                        Message::Message(ids) => {
+                            String::from_utf8_lossy(&ids).split(',').for_each(|id| self.known.mark_ended(id));
+                        }
                         _ => self.known.doubt(),
                     }
                 }
@@ -177,17 +181,26 @@ impl Sessions {
     }
 
     async fn find(&self, id: &str, network: Network) -> Result<Option<Session>, Problem> {
-        let holds = |session: &Session| session.expires_at > self.clock.now();
-        let was_live = match self.known.recall(id) {
-            Recalled::Live(session) => return Ok(Some(session).filter(holds)),
-            Recalled::Gone => return Ok(None),
-            Recalled::Ask { was_live } => was_live,
-        };
-        if !was_live {
-            self.failures.check(network)?;
+        match self.known.recall(id) {
+            Recalled::Live(session) => Ok(Some(session).filter(|session| self.holds(session))),
+            Recalled::Gone => Ok(None),
+            Recalled::Ask { was_live } => {
+                if !was_live {
+                    self.failures.check(network)?;
+                }
+                self.ask(id, network, was_live).await
+            }
         }
+    }
+
+    fn holds(&self, session: &Session) -> bool {
+        session.expires_at > self.clock.now()
+    }
+
+    /// Asks the store.
+    async fn ask(&self, id: &str, network: Network, was_live: bool) -> Result<Option<Session>, Problem> {
         let asked = self.known.now();
-        let Some(session) = self.store.session(id).await?.filter(holds) else {
+        let Some(session) = self.store.session(id).await?.filter(|session| self.holds(session)) else {
             if was_live {
                 self.known.mark_ended(id);
             } else {
@@ -223,6 +236,13 @@ impl Sessions {
             return None;
         }
         Some((id, URL_SAFE_NO_PAD.decode(secret).ok()?))
+    }
+
+    /// A session that is known, as it is now: the service may have given it another secret and another token. The store is asked as
+    /// often as for cookies that name no session; beyond that, and while it is away, there is no answer.
+    async fn renewed(&self, id: &str, network: Network) -> Option<Session> {
+        self.failures.check(network).ok()?;
+        self.ask(id, network, true).await.ok()?
     }
 
     /// The principal, where cookie and CSRF token fit the session.
@@ -324,8 +344,24 @@ impl Scheme for Sessions {
     fn check<'a>(&'a self, request: &'a mut Request<Body>) -> Checked<'a> {
         Box::pin(async move {
             let (id, secret) = self.cookie(request).ok_or_else(refused_credential)?;
-            let session = self.find(id, Network::of(request)).await?.ok_or_else(refused_credential)?;
-            self.admit(request, &secret, &session)
+            let network = Network::of(request);
+            let known = match self.known.recall(id) {
+                Recalled::Live(session) if self.holds(&session) => session,
+                _ => {
+                    let session = self.find(id, network).await?.ok_or_else(refused_credential)?;
+                    return self.admit(request, &secret, &session);
+                }
+            };
+            let admitted = self.admit(request, &secret, &known);
+            if admitted.is_ok() {
+                return admitted;
+            }
+            let Some(session) = self.renewed(id, network).await else { return admitted };
+            let admitted = self.admit(request, &secret, &session);
+            if admitted.is_err() {
+                self.failures.charge(network);
+            }
+            admitted
         })
     }
 }

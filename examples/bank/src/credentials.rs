@@ -37,7 +37,10 @@ impl PasswordStore for Credentials {
         // Whoever is locked out is nobody here.
         let user = self.users.by_username(username).await?.filter(|user| !user.disabled);
         Ok(user.map(|user| {
+            // Identity opens no session once this is another one: the hash may be checked seconds later.
+            let credential = user.credential();
             let mut principal = Principal::customer(user.id);
+            principal.credential = Some(credential);
             (principal.roles, principal.scopes, principal.amr) =
                 (user.roles, user.scopes, vec!["pwd".to_owned()]);
             StoredPassword::new(user.password_hash, Arc::new(principal))
@@ -48,12 +51,7 @@ impl PasswordStore for Credentials {
 #[async_trait]
 impl SessionStore for Credentials {
     async fn session(&self, id: &str) -> Result<Option<Session>, Error> {
-        let Some(session) = self.sessions.find(id).await?.filter(|session| !session.ended) else {
-            return Ok(None);
-        };
-        // Whatever was to end all sessions of a user is written with the user.
-        let user = self.users.by_username(&session.username).await?;
-        let session = user.is_some_and(|user| user.admits(&session)).then_some(session);
+        let session = self.sessions.admitted(id).await?;
         if session.is_some() {
             self.used.note(id);
         }

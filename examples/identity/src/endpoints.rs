@@ -91,17 +91,26 @@ pub const END_OTHER_SESSIONS: Endpoint<Empty, Empty> = Endpoint::delete("/v1/ses
     .summary("Signs out everywhere else")
     .operation_id("endOtherSessions")
     .scope("profile")
-    .no_content();
+    .no_content()
+    .problems(&[(401, "session_ended")]);
 
-/// Changes the caller's password. Their other sessions end.
-pub const CHANGE_PASSWORD: Endpoint<NewPassword, Empty> = Endpoint::put("/v1/me/password")
+/// Changes the caller's password. Their other sessions end, and the caller's own gets another cookie and other tokens.
+pub const CHANGE_PASSWORD: Endpoint<NewPassword, SessionTokens> = Endpoint::put("/v1/me/password")
     .summary("Changes your password")
     .operation_id("changePassword")
-    .example("nora", examples::NEW_PASSWORD, "")
+    .description(
+        "Your other sessions end. The session that you are in goes on with another cookie, CSRF token and refresh token: those of \
+         before no longer work, and the answer has the new ones, like that to a login.",
+    )
+    .example("nora", examples::NEW_PASSWORD, examples::TOKENS)
     .scope("profile")
-    .no_content()
     .limit_class("login")
-    .problems(&[(403, "wrong_password"), (422, "invalid_password"), (429, "too_many_failures")]);
+    .problems(&[
+        (401, "session_ended"),
+        (403, "wrong_password"),
+        (422, "invalid_password"),
+        (429, "too_many_failures"),
+    ]);
 
 /// Ends the caller's session.
 pub const SIGN_OUT: Endpoint<Empty, Empty> = Endpoint::delete("/v1/sessions/current")

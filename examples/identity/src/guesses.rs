@@ -13,7 +13,7 @@ use bank_stores::{Consistency, ErrorKind, ItemsExt as _, Timestamp, random};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::service::Identity;
+use crate::service::{Identity, RACES};
 use crate::user::known;
 
 /// So many wrong ones cost no wait.
@@ -21,8 +21,6 @@ const FREE: u32 = 5;
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// So long after its wait all is forgiven.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
-/// So often others may be first to count; then there are too many at once.
-const RACES: usize = 8;
 
 /// Tries since the last right one.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! Refresh tokens: each is good for one use, and using one twice ends the session (RFC 9700 §4.14).
 //!
 //! A token is `SESSION.FAMILY.CURRENT`. The family part is the same in all tokens of a session, so that an old token is
-//! told from a made-up one: who merely knows a session's id cannot end it.
+//! told from a made-up one: who merely knows a session's id cannot end it. With a new password the session gets another family, and
+//! tokens of before are of nobody.
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,36 +58,36 @@ impl fmt::Display for RefreshToken {
 impl Identity {
     pub(crate) async fn refresh(self: Arc<Self>, call: Call<Refresh>) -> Result<SessionTokens, Problem> {
         let given = RefreshToken::parse(call.input.refresh_token.expose()).ok_or_else(invalid)?;
-        let (mut session, version) = self.sessions.stored(&given.session).await?.ok_or_else(invalid)?;
-        if !bool::from(given.family_hash().ct_eq(&session.family_hash)) {
-            return Err(invalid());
-        }
-        if !session.is_live(self.clock.now()) {
-            return Err(ended(&session.id));
-        }
-        if !bool::from(given.current_hash().ct_eq(&session.refresh_hash)) {
-            tracing::warn!(session = %session.id, "a refresh token was used twice; its session ends");
-            self.sessions.end(&session.id).await?;
-            return Err(ended(&session.id));
-        }
-        // What the user is in the bank may have changed since.
-        let user = self.users.by_id(&session.customer).await?;
-        let Some(user) = user.filter(|user| user.admits(&session)) else {
-            self.sessions.end(&session.id).await?;
-            return Err(ended(&session.id));
-        };
-        let next = RefreshToken::new(&session.id, given.family, self.secret());
-        session.refresh_hash = next.current_hash();
-        session.revision += 1;
-        (session.roles, session.scopes) = (user.roles, user.scopes);
-        match self.sessions.replace(&session, version).await {
-            Ok(()) => self.tokens(&session, &next),
-            // Somebody else used it at the same moment, or the session was just ended: either way it ends.
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                self.sessions.end(&session.id).await?;
-                Err(ended(&session.id))
+        loop {
+            let (mut session, version) = self.sessions.stored(&given.session).await?.ok_or_else(invalid)?;
+            if !bool::from(given.family_hash().ct_eq(&session.family_hash)) {
+                return Err(invalid());
             }
-            Err(error) => Err(error.into()),
+            if !session.is_live(self.clock.now()) {
+                return Err(ended(&session.id));
+            }
+            if !bool::from(given.current_hash().ct_eq(&session.refresh_hash)) {
+                tracing::warn!(session = %session.id, "a refresh token was used twice; its session ends");
+                self.sessions.end(&session.id).await?;
+                return Err(ended(&session.id));
+            }
+            // What the user is in the bank may have changed since.
+            let user = self.users.by_id(&session.customer).await?;
+            let Some(user) = user.filter(|user| user.admits(&session)) else {
+                self.sessions.end(&session.id).await?;
+                return Err(ended(&session.id));
+            };
+            let next = RefreshToken::new(&session.id, given.family, self.secret());
+            session.refresh_hash = next.current_hash();
+            session.revision += 1;
+            (session.roles, session.scopes) = (user.roles, user.scopes);
+            match self.sessions.replace(&session, version, []).await {
+                Ok(()) => return self.tokens(&session, &next),
+                // Written at the same moment: by another refresh, after which this is the second use; or by a new password, or an
+                // end. What it is now says which. Each round somebody gets on.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
@@ -97,7 +98,7 @@ fn invalid() -> Problem {
 }
 
 /// The gateway that passes this on refuses the session at once.
-fn ended(session: &str) -> Problem {
+pub(crate) fn ended(session: &str) -> Problem {
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "this session has ended; sign in again")
         .with_code("session_ended");
     match HeaderValue::from_str(session) {

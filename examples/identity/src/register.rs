@@ -65,7 +65,8 @@ impl Identity {
             roles: new.roles.iter().map(|&role| role.to_owned()).collect(),
             scopes: SCOPES.map(ToOwned::to_owned).to_vec(),
             disabled: false,
-            sessions_from: None,
+            epoch: 0,
+            spared: None,
         };
         let mut transaction = Transaction::new(format!("user:{}", user.id))
             .change(Change::put(user_key(&user.username), &user)?.when(Condition::Absent))

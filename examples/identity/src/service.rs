@@ -16,6 +16,9 @@ use crate::signing_key::SigningKey;
 use crate::user::Users;
 use crate::wire::{Customer, CustomerPath, JwkSet, Me, Named};
 
+/// So often others may be first to change a user whom somebody changes; then there are too many at once.
+pub(crate) const RACES: usize = 8;
+
 /// The identity service. Any number of copies may serve one store, with one signing key.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -61,7 +64,9 @@ impl Identity {
 
     async fn me(self: Arc<Self>, call: Call<Empty>) -> Result<Me, Problem> {
         let profile = self.profiles.by_id(call.subject()?).await?;
-        profile.map(|profile| profile.me()).ok_or_else(Problem::not_found)
+        // What the caller may do is what the credential says, of a user who may have been given another role a moment ago.
+        let roles = call.principal.as_deref().map(|principal| principal.roles.clone()).unwrap_or_default();
+        profile.map(|profile| profile.me(roles)).ok_or_else(Problem::not_found)
     }
 
     async fn jwks(self: Arc<Self>, _: Call<Empty>) -> Result<Reply<JwkSet>, Problem> {

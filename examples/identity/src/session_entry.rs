@@ -6,13 +6,12 @@
 //! | `customer#ID` | `session#MICROSECONDS#ID` | the [`SessionEntry`] |
 //!
 //! It is written and removed in the transactions that open and end the session, and expires with it: the list needs no look at
-//! the sessions themselves.
+//! the sessions themselves. Those of an epoch that is over are left out, and removed soon after.
 
 use bank_stores::Timestamp;
 use bank_stores::items::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::session::Session;
 use crate::wire::SessionView;
 
 /// What all of them begin with.
@@ -22,6 +21,9 @@ pub(crate) const ENTRIES: &str = "session#";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SessionEntry {
     pub(crate) id: String,
+    /// Of the session.
+    #[serde(default)]
+    pub(crate) epoch: u64,
     pub(crate) created_at: Timestamp,
     /// To a few minutes.
     pub(crate) last_used_at: Timestamp,
@@ -31,7 +33,7 @@ pub(crate) struct SessionEntry {
 
 impl SessionEntry {
     pub(crate) fn view(self, current: Option<&str>) -> SessionView {
-        let Self { id, created_at, last_used_at, user_agent, network } = self;
+        let Self { id, created_at, last_used_at, user_agent, network, .. } = self;
         let current = current == Some(id.as_str());
         SessionView { id, current, created_at, last_used_at, user_agent, network }
     }
@@ -42,9 +44,8 @@ pub(crate) fn partition(customer: &str) -> String {
     format!("customer#{customer}")
 }
 
-/// Where the entry of a session is.
-pub(crate) fn entry_key(session: &Session) -> Key {
-    let Session { id, customer, auth_time, .. } = session;
+/// Where the entry of a session is, which was opened at this time.
+pub(crate) fn entry_key(customer: &str, id: &str, opened: Timestamp) -> Key {
     // Digits in the order of the numbers; no session was opened before 1970.
-    Key::new(partition(customer), format!("{ENTRIES}{:020}#{id}", auth_time.micros().max(0)))
+    Key::new(partition(customer), format!("{ENTRIES}{:020}#{id}", opened.micros().max(0)))
 }

@@ -69,7 +69,7 @@ impl Identity {
                 return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no user `{username}`")));
             };
             change(&mut user);
-            user.sessions_from = Some(self.clock.now());
+            user.begin_epoch(None);
             let is_listed = user.disabled || !user.roles.is_empty();
             let listed = match is_listed {
                 true => Change::put(staff_key(username), &user.username)?,
@@ -79,7 +79,10 @@ impl Identity {
                 .change(Change::put(user_key(username), &user)?.when(Condition::Version(version)))
                 .change(listed);
             match self.users.items.commit_one(transaction).await {
-                Ok(_) => return Ok(user),
+                Ok(_) => {
+                    self.sessions.sweep(&user).await;
+                    return Ok(user);
+                }
                 // Somebody else changed it at the same moment: read it again. Each round somebody gets on.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),

@@ -203,7 +203,7 @@ pub struct Me {
     pub name: String,
     /// Where the customer is reached.
     pub email: String,
-    /// What the caller is in the bank, for example `teller`.
+    /// What the caller is in the bank by the session or token that the call came by, for example `teller`.
     pub roles: Vec<String>,
 }
 

@@ -65,18 +65,29 @@ impl Bank {
 
     /// Signs in, as the gateway hands a login on: the cookie's session and secret, and the tokens.
     async fn sign_in(&self, customer: &str) -> (String, String, SessionTokens) {
-        let request = Request::post("/v1/sessions").body(Body::empty()).unwrap();
-        let transport = self.harness.transport(Some(Principal::customer(customer)));
-        let response = transport.oneshot(request).await.unwrap();
+        let response = self.hand_on(self.checked(customer).await).await;
         assert_eq!(response.status(), StatusCode::CREATED);
-        let cookie = header(&response, "set-cookie");
-        let (name, rest) = cookie.split_once('=').unwrap();
-        let (value, attributes) = rest.split_once("; ").unwrap();
-        assert_eq!((name, attributes), (SESSION_COOKIE, "Path=/; Secure; HttpOnly; SameSite=Strict"));
-        let (session, secret) = value.split_once('.').unwrap();
-        let (session, secret) = (session.to_owned(), secret.to_owned());
+        let (session, secret) = cookie(&response);
         let body = response.into_body().read(10_000).await.unwrap();
         (session, secret, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// Whom the gateway finds who has checked the password.
+    async fn checked(&self, customer: &str) -> Principal {
+        let user = Users::new(self.items.clone()).by_id(customer).await.unwrap().unwrap();
+        let mut principal = Principal::customer(customer);
+        principal.credential = Some(user.credential());
+        principal
+    }
+
+    async fn hand_on(&self, checked: Principal) -> Response<Body> {
+        let request = Request::post("/v1/sessions").body(Body::empty()).unwrap();
+        self.harness.transport(Some(checked)).oneshot(request).await.unwrap()
+    }
+
+    /// Whether a gateway lets the session in.
+    async fn goes_on(&self, session: &str) -> bool {
+        Sessions::new(self.items.clone()).admitted(session).await.unwrap().is_some()
     }
 
     async fn refresh(&self, token: &str) -> Result<SessionTokens, CallError> {
@@ -122,7 +133,7 @@ impl Bank {
         let passwords = NewPassword { current: current.into(), new: new.into() };
         let outcome =
             self.client(customer, session).call(endpoints::CHANGE_PASSWORD, &passwords).send().await;
-        if outcome.is_ok() { (204, String::new()) } else { refused(outcome) }
+        if outcome.is_ok() { (200, String::new()) } else { refused(outcome) }
     }
 
     async fn sign_out(&self, customer: &str, session: Option<&str>) -> Response<Body> {
@@ -146,6 +157,16 @@ impl Bank {
         validation.validate_exp = false;
         jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
     }
+}
+
+/// The session and the secret in the cookie that an answer sets.
+fn cookie(response: &Response<Body>) -> (String, String) {
+    let cookie = header(response, "set-cookie");
+    let (name, rest) = cookie.split_once('=').unwrap();
+    let (value, attributes) = rest.split_once("; ").unwrap();
+    assert_eq!((name, attributes), (SESSION_COOKIE, "Path=/; Secure; HttpOnly; SameSite=Strict"));
+    let (session, secret) = value.split_once('.').unwrap();
+    (session.to_owned(), secret.to_owned())
 }
 
 fn header(response: &Response<Body>, name: &str) -> String {
@@ -464,30 +485,120 @@ async fn a_list_has_the_sessions_that_go_on_and_no_others() {
 }
 
 #[tokio::test]
-async fn all_others_end_however_many_they_are_and_gateways_are_told() {
+async fn all_others_end_with_one_write_and_gateways_are_told_at_once() {
     let bank = Bank::open().await;
     let alice = bank.register("alice").await.unwrap();
     let own = bank.sign_in(&alice.id).await.0;
     let mut others = BTreeSet::new();
-    for _ in 0..105 {
+    for _ in 0..99 {
         others.insert(bank.sign_in(&alice.id).await.0);
     }
     let mut ended = bank.cache.subscribe(SESSIONS_ENDED).await.unwrap();
-    let request = Request::delete("/v1/sessions").body(Body::empty()).unwrap();
-    let response = bank.ask(request, &alice.id, &own, true).await;
+    let end = async |session: &str| {
+        let request = Request::delete("/v1/sessions").body(Body::empty()).unwrap();
+        bank.ask(request, &alice.id, session, true).await
+    };
+    let response = end(&own).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(response.headers().get("set-cookie"), None);
-    // The gateway that passes the answer on is told of as many as fit.
-    assert_eq!(header(&response, "bank-session-ended").split(',').count(), 100);
-    let mut told = BTreeSet::new();
+    // The gateway that passes the answer on is told of them, and the others in a few messages.
+    assert_eq!(header(&response, "bank-session-ended").split(',').count(), 99);
+    let (mut told, mut messages) = (BTreeSet::new(), 0);
     while told.len() < others.len() {
         let next = tokio::time::timeout(Duration::from_secs(60), ended.next()).await.unwrap();
-        let Some(Message::Message(id)) = next else { panic!("{next:?}") };
-        told.insert(String::from_utf8(id.to_vec()).unwrap());
+        let Some(Message::Message(ids)) = next else { panic!("{next:?}") };
+        told.extend(String::from_utf8(ids.to_vec()).unwrap().split(',').map(ToOwned::to_owned));
+        messages += 1;
     }
-    assert_eq!(told, others);
+    assert!(told == others && messages <= 2, "{messages} messages");
     let left = bank.sessions(&alice.id, &own).await;
-    assert_eq!(left.into_iter().map(|session| session.id).collect::<Vec<_>>(), [own]);
+    assert_eq!(left.into_iter().map(|session| session.id).collect::<Vec<_>>(), std::slice::from_ref(&own));
+    // One that has ended, which a gateway may still believe in, ends none.
+    let other = others.first().unwrap();
+    assert!(bank.goes_on(&own).await && !bank.goes_on(other).await);
+    assert_eq!(end(other).await.status(), StatusCode::UNAUTHORIZED);
+    assert!(bank.goes_on(&own).await && !bank.goes_on(other).await);
+    // Others end by another one, and so does this one.
+    let next = bank.sign_in(&alice.id).await.0;
+    assert_eq!(end(&next).await.status(), StatusCode::NO_CONTENT);
+    assert!(bank.goes_on(&next).await && !bank.goes_on(&own).await);
+}
+
+#[tokio::test]
+async fn of_a_hundred_sessions_the_oldest_ends_when_another_opens() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let mut opened = Vec::new();
+    for _ in 0..102 {
+        opened.push(bank.sign_in(&alice.id).await.0);
+        bank.harness.clock().advance(Duration::from_secs(1));
+    }
+    for (index, session) in opened.iter().enumerate().filter(|(index, _)| *index < 4) {
+        assert_eq!(bank.goes_on(session).await, index >= 2, "{index}");
+    }
+    let client = bank.client(&alice.id, &opened[101]);
+    let page = PageOf { limit: Some(200.try_into().unwrap()), after: None };
+    let listed = client.call(endpoints::SESSIONS, &page).send().await.unwrap();
+    assert_eq!((listed.items.len(), listed.next), (100, None));
+}
+
+#[tokio::test]
+async fn a_login_that_was_checked_before_a_change_of_its_user_opens_no_session() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let own = bank.sign_in(&alice.id).await.0;
+    let new = "another long password";
+    // Each time a gateway has checked the password, and the login waits there while something happens.
+    let late = bank.checked(&alice.id).await;
+    assert_eq!(bank.change_password(&alice.id, &own, PASSWORD, new).await.0, 200);
+    assert_eq!(bank.hand_on(late).await.status(), StatusCode::UNAUTHORIZED);
+
+    let late = bank.checked(&alice.id).await;
+    let request = Request::delete("/v1/sessions").body(Body::empty()).unwrap();
+    assert_eq!(bank.ask(request, &alice.id, &own, true).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(bank.hand_on(late).await.status(), StatusCode::UNAUTHORIZED);
+
+    for change in 0..4 {
+        let late = bank.checked(&alice.id).await;
+        let changed = match change {
+            0 => bank.identity.set_roles("alice", &["teller"]).await,
+            1 => bank.identity.set_password("alice", "yet another password").await,
+            2 => bank.identity.set_disabled("alice", true).await,
+            _ => bank.identity.set_disabled("alice", false).await,
+        };
+        changed.unwrap();
+        let refused = bank.hand_on(late).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{change}");
+        assert!(refused.headers().contains_key("www-authenticate"));
+    }
+    assert_eq!(bank.hand_on(Principal::customer(&*alice.id)).await.status(), StatusCode::UNAUTHORIZED);
+    assert!(!bank.goes_on(&own).await);
+    // Nobody of them all is in, and who signs in now has what she is now.
+    let (next, _, tokens) = bank.sign_in(&alice.id).await;
+    assert_eq!(bank.sessions(&alice.id, &next).await.len(), 1);
+    assert_eq!(bank.claims(tokens.access_token.expose()).await["roles"], Value::from(vec!["teller"]));
+}
+
+#[tokio::test]
+async fn other_roles_show_with_the_next_login_and_end_the_sessions_before() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (before, _, tokens) = bank.sign_in(&alice.id).await;
+    let me = async |roles: &[String]| {
+        let mut principal = Principal::customer(&*alice.id).with_scope("profile");
+        principal.roles = roles.to_vec();
+        bank.harness.client(principal).call(endpoints::ME, &Empty {}).send().await.unwrap().roles
+    };
+    assert_eq!(me(&[]).await, Vec::<String>::new());
+    let mut ended = bank.cache.subscribe(SESSIONS_ENDED).await.unwrap();
+    bank.identity.set_roles("alice", &["teller"]).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), ended.next()).await.unwrap();
+    assert_eq!(told, Some(Message::Message(before.clone().into())));
+    assert!(!bank.goes_on(&before).await);
+    assert_eq!(refused(bank.refresh(tokens.refresh_token.expose()).await), (401, "session_ended".to_owned()));
+    let next = bank.sign_in(&alice.id).await.0;
+    let session = Sessions::new(bank.items.clone()).admitted(&next).await.unwrap().unwrap();
+    assert_eq!(me(&session.roles).await, ["teller"]);
 }
 
 #[tokio::test]
@@ -538,13 +649,12 @@ async fn a_password_is_changed_by_whoever_knows_it_and_guessing_waits_as_at_a_lo
     bank.harness.clock().advance(Duration::from_secs(1));
     assert_eq!(change(PASSWORD, new).await.0, 429, "the wait doubles");
     bank.harness.clock().advance(Duration::from_secs(1));
-    assert_eq!(change(PASSWORD, new).await.0, 204);
-    // All is forgiven, and the same once more is done already.
-    assert_eq!(change(PASSWORD, new).await.0, 204);
+    assert_eq!(change(PASSWORD, new).await.0, 200);
+    // All is forgiven.
     assert_eq!(change("a wrong password", "yet another password").await.0, 403);
     let left = bank.sessions(&alice.id, &own).await;
     assert_eq!(left.into_iter().map(|session| session.id).collect::<Vec<_>>(), std::slice::from_ref(&own));
-    assert!(Sessions::new(bank.items.clone()).find(&other).await.unwrap().unwrap().ended);
+    assert!(bank.goes_on(&own).await && !bank.goes_on(&other).await);
     // A quarter of an hour after the wait everything is forgiven.
     for _ in 0..4 {
         assert_eq!(change("a wrong password", "yet another password").await.0, 403);
@@ -554,6 +664,74 @@ async fn a_password_is_changed_by_whoever_knows_it_and_guessing_waits_as_at_a_lo
     for _ in 0..5 {
         assert_eq!(change("a wrong password", "yet another password").await.0, 403);
     }
+}
+
+#[tokio::test]
+async fn a_new_password_gives_the_own_session_other_secrets_and_those_before_are_worth_nothing() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (own, secret, tokens) = bank.sign_in(&alice.id).await;
+    let passwords = serde_json::json!({ "current": PASSWORD, "new": "another long password" });
+    let request = Request::put("/v1/me/password")
+        .header("content-type", "application/json")
+        .body(Body::from(passwords.to_string()))
+        .unwrap();
+    let response = bank.ask(request, &alice.id, &own, true).await;
+    assert_eq!((response.status(), &*header(&response, "cache-control")), (StatusCode::OK, "no-store"));
+    let (same, other_secret) = cookie(&response);
+    assert_eq!(same, own, "its access tokens hold, and what it began goes on");
+    let body = response.into_body().read(10_000).await.unwrap();
+    let renewed: SessionTokens = serde_json::from_slice(&body).unwrap();
+    let session = Sessions::new(bank.items.clone()).admitted(&own).await.unwrap().unwrap();
+    assert!(session.has_secret(&decode(&other_secret)) && !session.has_secret(&decode(&secret)));
+    assert!(session.has_csrf(renewed.csrf_token.expose()) && !session.has_csrf(tokens.csrf_token.expose()));
+    let request = Request::get("/v1/sessions/current").body(Body::empty()).unwrap();
+    let body = bank.ask(request, &alice.id, &own, true).await.into_body().read(10_000).await.unwrap();
+    let current: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(current["csrf_token"], Value::from(renewed.csrf_token.expose()));
+    // An old refresh token is nobody's: it ends nothing either.
+    let old = bank.refresh(tokens.refresh_token.expose()).await;
+    assert_eq!(refused(old), (401, "invalid_refresh_token".to_owned()));
+    bank.refresh(renewed.refresh_token.expose()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_that_was_made_may_be_sent_again_and_any_other_wrong_password_is_a_guess() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let own = bank.sign_in(&alice.id).await.0;
+    let change = async |session: &str, current: &str, new: &str| {
+        bank.change_password(&alice.id, session, current, new).await.0
+    };
+    let new = "another long password";
+    // Whoever tries the right one as the new one is guessing.
+    for _ in 0..5 {
+        assert_eq!(change(&own, "a wrong password", PASSWORD).await, 403);
+    }
+    assert_eq!(change(&own, "a wrong password", PASSWORD).await, 429, "nothing was forgiven");
+    bank.harness.clock().advance(Duration::from_secs(16 * 60));
+    for _ in 0..2 {
+        assert_eq!(change(&own, PASSWORD, new).await, 200);
+    }
+    assert_eq!(change(&own, "a wrong password", new).await, 403);
+    let other = bank.sign_in(&alice.id).await.0;
+    assert_eq!(change(&other, PASSWORD, new).await, 403, "another session has not changed it");
+    assert_eq!(bank.sessions(&alice.id, &own).await.len(), 2);
+    bank.harness.clock().advance(Duration::from_secs(11 * 60));
+    assert_eq!(change(&own, PASSWORD, new).await, 403, "that was long ago");
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_changes_no_password() {
+    let bank = Bank::open().await;
+    let alice = bank.register("alice").await.unwrap();
+    let (own, other) = (bank.sign_in(&alice.id).await.0, bank.sign_in(&alice.id).await.0);
+    let new = "another long password";
+    assert_eq!(bank.change_password(&alice.id, &own, PASSWORD, new).await.0, 200);
+    // A gateway may let it through for a moment.
+    let late = bank.change_password(&alice.id, &other, new, "yet another password").await;
+    assert_eq!(late, (401, "session_ended".to_owned()));
+    assert!(bank.goes_on(&own).await && !bank.goes_on(&other).await);
 }
 
 #[tokio::test]

@@ -7,6 +7,13 @@ use super::*;
 struct Store {
     ended: AtomicBool,
     asked: AtomicUsize,
+    /// How often it was given another secret and another token.
+    renewed: AtomicUsize,
+}
+
+/// What the session's secret and token are, after so many.
+fn nth(what: &str, renewed: usize) -> String {
+    if renewed == 0 { what.to_owned() } else { format!("{what} {renewed}") }
 }
 
 #[async_trait]
@@ -16,11 +23,11 @@ impl SessionStore for Store {
         if id != "ses_1" || self.ended.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let far = Timestamp::from_seconds(4_000_000_000);
+        let (far, renewed) = (Timestamp::from_seconds(4_000_000_000), self.renewed.load(Ordering::Relaxed));
         Ok(Some(Session::new(
             Arc::new(Principal::customer("cus_1")),
-            sha256(b"secret"),
-            sha256(b"csrf"),
+            sha256(nth("secret", renewed).as_bytes()),
+            sha256(nth("csrf", renewed).as_bytes()),
             far,
         )))
     }
@@ -57,6 +64,34 @@ async fn s17_a_cookie_needs_its_secret_and_on_unsafe_methods_its_csrf_token() {
         assert_eq!(status(request(get.clone(), &[bad], None)).await.unwrap_err(), 401, "{bad}");
     }
     assert_eq!(status(request(get, &[&good(), &good()], None)).await.unwrap_err(), 401, "two cookies");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s17_a_new_secret_and_token_are_good_at_once_and_the_old_ones_no_longer_than_a_second() {
+    let store = Arc::new(Store::default());
+    let sessions = Sessions::new(store.clone()).failure_limit(Quota::per_second(1).burst(10));
+    let send = async |renewed: usize, csrf: usize| {
+        let secret = URL_SAFE_NO_PAD.encode(nth("secret", renewed));
+        let cookie = format!("{COOKIE_NAME}=ses_1.{secret}");
+        let mut request = request(http::Method::POST, &[&cookie], Some(&nth("csrf", csrf)));
+        request.extensions_mut().insert(crate::ClientAddr([10, 0, 0, 1].into()));
+        sessions.check(&mut request).await.map_or_else(|problem| problem.status().as_u16(), |_| 200)
+    };
+    assert_eq!(send(0, 0).await, 200);
+    store.renewed.store(1, Ordering::Relaxed);
+    assert_eq!([send(1, 1).await, send(0, 0).await, send(1, 0).await], [200, 401, 403]);
+    store.renewed.store(2, Ordering::Relaxed);
+    tokio::time::advance(Duration::from_millis(999)).await;
+    assert_eq!([send(1, 1).await, send(2, 2).await], [401, 200]);
+    // Guesses at the secret ask the store no more often than made-up ids.
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(send(2, 2).await, 200);
+    let asked = store.asked.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        assert_eq!(send(9, 9).await, 401);
+    }
+    assert!(store.asked.load(Ordering::Relaxed) - asked <= 10);
+    assert_eq!(send(2, 2).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
