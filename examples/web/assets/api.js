@@ -51,10 +51,11 @@ export const mayHaveSession = () => browser.get(HINT) !== null;
 /** From now on answers for anybody else are refused. */
 export const show = (customer) => (shown = customer);
 
-export function endSession() {
+/** `keepHint` where the cookie is still good, and has to be ended later. */
+export function endSession({ keepHint = false } = {}) {
   token = null;
   shown = null;
-  browser.remove(HINT);
+  if (!keepHint) browser.remove(HINT);
   lifetime.abort();
   lifetime = new AbortController();
 }
