@@ -73,7 +73,8 @@ watchSession({
 
 /** Tells the bank of a sign-out that it could not be told of. */
 async function tellLate() {
-  if (isLeaving() && !state.customer && (await endWhatWasLeft())) showSignIn(t('left.signed_out'));
+  if (!isLeaving() || state.customer) return;
+  if (await endWhatWasLeft()) byId('sign-in-reason').textContent = t('left.signed_out');
 }
 addEventListener('online', tellLate);
 

@@ -87,3 +87,73 @@ fn what_stands_in_the_page_before_its_script_runs_is_english() {
         assert_eq!(text, english[key], "{key}");
     }
 }
+
+/// The codes in the first column of the tables behind a heading, up to the next heading.
+fn codes_behind(document: &str, heading: &str) -> BTreeSet<String> {
+    let part = document.split_once(heading).unwrap_or_else(|| panic!("no `{heading}`")).1;
+    let part = part.split_once("\n## ").map_or(part, |(part, _)| part);
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |")).map(|(first, _)| first);
+    rows.flat_map(|first| first.split(", ")).map(|code| code.trim_matches('`').to_owned()).collect()
+}
+
+/// Codes that no call of the page gets: a browser cannot send what they are about, or the page has no such call.
+const NEVER: [&str; 27] = [
+    "ambiguous_fields",
+    "ambiguous_host",
+    "ambiguous_path",
+    "ambiguous_scheme",
+    "credential_in_query",
+    "draining",
+    "hold_ended",
+    "hold_exceeded",
+    "invalid_escape",
+    "invalid_idempotency_key",
+    "invalid_json",
+    "invalid_refresh_token",
+    "invalid_time",
+    "loop_detected",
+    "method_not_allowed",
+    "missing_idempotency_key",
+    "no_identity",
+    "position_lost",
+    "unknown_service",
+    "unsupported_content_coding",
+    "unsupported_media_type",
+    // What became of a request at its service is in the log alone.
+    "answered",
+    "bad_answer",
+    "busy",
+    "lost",
+    "timed_out",
+    "unreachable",
+];
+
+#[test]
+fn every_refusal_that_the_page_can_get_has_words_of_its_own_in_every_language() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let document = read("docs/errors.md");
+    let (bank, rejected) = document.split_once("\nA transfer that was taken on and not made is").unwrap();
+    let mut codes = BTreeSet::new();
+    for heading in ["\n## Codes of the gateway", "\n## Codes of bank-sdk", "\n## Codes of the reference bank"] {
+        codes.append(&mut codes_behind(bank.split_once("\n### ").map_or(bank, |_| bank), heading));
+    }
+    for service in ["accounts", "identity", "partners", "transactions"] {
+        let text = read(&format!("examples/{service}/src/endpoints.rs"));
+        let declared = quoted(&text, ", \"", '"').filter(|code| code.contains('_'));
+        codes.extend(declared.map(ToOwned::to_owned).filter(|code| text.contains(&format!("0, \"{code}\")"))));
+    }
+    for language in ["messages-en.js", "messages-de.js"] {
+        let words = catalogue(language);
+        for code in codes.iter().filter(|code| !NEVER.contains(&code.as_str())) {
+            assert!(words.contains_key(&format!("problem.{code}")), "{language} has no words for {code}");
+        }
+        for code in codes_behind(rejected, "`201 {\"status\":\"rejected\",\"code\":…}`:") {
+            assert!(words.contains_key(&format!("reason.{code}")), "{language} has no reason for {code}");
+        }
+        // For codes that are newer than the page.
+        for key in ["problem.other", "problem.500", "reason.other", "field.other"] {
+            assert!(words.contains_key(key), "{language}: {key}");
+        }
+    }
+}
