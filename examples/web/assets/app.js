@@ -89,9 +89,10 @@ document.querySelector('.skip').addEventListener('click', (event) => {
 
 try {
   if (mayHaveSession()) loadBank().catch(() => {}); // side by side with the question whose session it is
+  const wasLeaving = isLeaving();
   const customer = await resume();
   if (customer) await enter(customer);
-  else leave(isLeaving() ? t('left.untold') : '', { focus: false });
+  else leave(wasLeaving ? t(isLeaving() ? 'left.untold' : 'left.signed_out') : '', { focus: false });
 } catch (error) {
   // A session that is over is told at sign-in; all else leaves the hint, so that a reload tries again.
   if (error instanceof SignedOut) {
