@@ -13,9 +13,8 @@ export class Problem extends Error {
     this.status = status;
     this.code = document.code;
     this.instance = document.instance || headers.get('X-Request-Id') || '';
-    this.errors = (Array.isArray(document.errors) ? document.errors : []).map((entry) => ({
-      field: fieldName(entry.field ?? entry.pointer ?? ''),
-      message: entry.message ?? entry.detail ?? '',
+    this.errors = (Array.isArray(document.errors) ? document.errors : []).map(({ field, pointer }) => ({
+      field: fieldName(field ?? pointer ?? ''),
     }));
     this.retryAfter = seconds(headers.get('Retry-After'));
   }

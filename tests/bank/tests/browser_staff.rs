@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
-use bank_tests::{Bank, Browser, program, shared_bank, until};
+use bank_tests::{Bank, Browser, shared_bank, until};
 use serde_json::json;
 
 fn bank() -> &'static Bank {
