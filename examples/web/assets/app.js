@@ -49,7 +49,9 @@ async function goodbye() {
     await signOut();
   } catch {
     // Not ended at the bank: this tab has forgotten it all the same, and the page says which it is.
-    return leave(t('left.untold'));
+    leave(t('left.untold'));
+    telling = setTimeout(tellLate, 10_000);
+    return;
   }
   leave(t('left.signed_out'));
 }
@@ -68,13 +70,18 @@ watchSession({
   ended({ untold }) {
     endSession({ keepHint: untold });
     leave(t(untold ? 'left.untold' : 'left.elsewhere'), { focus: false });
+    if (untold) tellLate(); // this tab may have a connection
   },
 });
 
-/** Tells the bank of a sign-out that it could not be told of. */
+/** Tells the bank of a sign-out that it could not be told of, as soon as it can be reached. */
+let telling = null;
 async function tellLate() {
-  if (!isLeaving() || state.customer) return;
-  if (await endWhatWasLeft()) byId('sign-in-reason').textContent = t('left.signed_out');
+  clearTimeout(telling);
+  if (state.customer) return;
+  const note = byId('sign-in-reason');
+  if (isLeaving() && !(await endWhatWasLeft())) telling = setTimeout(tellLate, 10_000);
+  else if (note.textContent === t('left.untold')) note.textContent = t('left.signed_out');
 }
 addEventListener('online', tellLate);
 
@@ -92,7 +99,8 @@ try {
   const wasLeaving = isLeaving();
   const customer = await resume();
   if (customer) await enter(customer);
-  else leave(wasLeaving ? t(isLeaving() ? 'left.untold' : 'left.signed_out') : '', { focus: false });
+  else leave(wasLeaving ? t('left.untold') : '', { focus: false });
+  if (wasLeaving) tellLate();
 } catch (error) {
   // A session that is over is told at sign-in; all else leaves the hint, so that a reload tries again.
   if (error instanceof SignedOut) {

@@ -33,14 +33,19 @@ export async function resume() {
 export const isLeaving = () => browser.get(LEAVING) !== null;
 
 /** Ends the session of somebody who signed out while the bank could not be told; whether it has ended now. */
-export async function endWhatWasLeft() {
-  try {
-    await endCookie();
-  } catch {
-    return false;
-  }
-  endSession();
-  return true;
+let ending = null;
+export function endWhatWasLeft() {
+  ending ??= endCookie()
+    .then(
+      () => true,
+      () => false,
+    )
+    .then((ended) => {
+      ending = null;
+      if (ended) endSession();
+      return ended;
+    });
+  return ending;
 }
 
 async function endCookie() {

@@ -186,8 +186,7 @@ fn an_event_of_somebody_who_signed_in_meanwhile_is_never_said() {
         "the inbox",
         "return document.querySelector('#notifications [data-notification]') !== null",
     );
-    sign_in_behind_the_page(&browser, &bea.username, &bea.password);
-    // From now on the page's calls wait until its stream, which is the other one's, has brought something.
+    // From now on the page's calls wait until its next stream, which is the other one's, has brought something.
     browser.script(
         "const real = window.fetch;
          const Real = window.EventSource;
@@ -200,10 +199,14 @@ fn an_event_of_somebody_who_signed_in_meanwhile_is_never_said() {
              }
            };
          });
-         window.fetch = (...all) => heard.then(() => real(...all));
+         window.fetch = async (path, request) => {
+           if (path !== '/v1/sessions') await heard;
+           return real(path, request);
+         };
          new MutationObserver(() => (sessionStorage.said = document.getElementById('toasts').textContent))
            .observe(document.getElementById('toasts'), { childList: true });",
     );
+    sign_in_behind_the_page(&browser, &bea.username, &bea.password);
     refresh(&browser);
     browser.wait_for("the stream", "return sessionStorage.opened === 'yes'");
     bank().deposit(&account, 2_00);
@@ -212,10 +215,9 @@ fn an_event_of_somebody_who_signed_in_meanwhile_is_never_said() {
 }
 
 #[test]
-fn a_sign_out_that_the_bank_could_not_be_told_of_is_made_up_for() {
+fn a_sign_out_without_a_network_is_told_by_another_tab() {
     let Some(browser) = Browser::start("an untold sign-out") else { return };
     let (ann, _) = bank().customer_with(1_00);
-    let untold = |text: &str| text.contains("the bank could not be told");
     sign_in(&browser, &ann.username, &ann.password);
     let first = browser.tab();
     let second = browser.new_tab();
@@ -224,12 +226,26 @@ fn a_sign_out_that_the_bank_could_not_be_told_of_is_made_up_for() {
     browser.switch_to(&first);
     browser.set_offline(true);
     browser.see("#sign-out").click();
-    browser.read("#sign-in-reason", untold);
-    // The other tab shows nothing more either, and does not say that the session has ended.
+    browser.read("#sign-in-reason", |text| text.contains("the bank could not be told"));
+    // The other tab shows nothing more either, and has a connection to tell the bank.
     browser.switch_to(&second);
-    browser.read("#sign-in-reason", untold);
+    browser.read("#sign-in-reason", |text| text == "You are signed out.");
+    assert_eq!(status(&browser, "/v1/accounts"), 401);
+}
+
+#[test]
+fn a_sign_out_that_the_bank_could_not_be_told_of_is_told_by_the_next_page() {
+    let Some(browser) = Browser::start("the next page") else { return };
+    let (ann, _) = bank().customer_with(1_00);
+    sign_in(&browser, &ann.username, &ann.password);
+    browser.script(
+        "const real = window.fetch;
+         window.fetch = (path, request) =>
+           request?.method === 'DELETE' ? Promise.reject(new TypeError('lost')) : real(path, request)",
+    );
+    browser.see("#sign-out").click();
+    browser.read("#sign-in-reason", |text| text.contains("the bank could not be told"));
     assert_eq!(status(&browser, "/v1/accounts"), 200);
-    // The next page ends it.
     browser.reload();
     browser.read("#sign-in-reason", |text| text == "You are signed out.");
     assert_eq!(status(&browser, "/v1/accounts"), 401);
