@@ -32,8 +32,9 @@ export async function resume() {
 
 export const isLeaving = () => browser.get(LEAVING) !== null;
 
-/** Ends the session of somebody who signed out while the bank could not be told; whether it has ended now. */
 let ending = null;
+
+/** Ends the session of somebody who signed out while the bank could not be told; whether it has ended now. */
 export function endWhatWasLeft() {
   ending ??= endCookie()
     .then(

@@ -131,10 +131,12 @@ const NEVER: [&str; 21] = [
 #[test]
 fn every_refusal_that_the_page_can_get_has_words_of_its_own_in_every_language() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let read =
+        |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let document = read("docs/errors.md");
     let mut codes = BTreeSet::new();
-    for heading in ["\n## Codes of the gateway", "\n## Codes of bank-sdk", "\n## Codes of the reference bank"] {
+    for heading in ["\n## Codes of the gateway", "\n## Codes of bank-sdk", "\n## Codes of the reference bank"]
+    {
         codes.extend(codes_behind(&document, heading));
     }
     for service in ["accounts", "identity", "partners", "transactions"] {

@@ -489,7 +489,8 @@ fn a_list_that_was_read_on_has_neither_holes_nor_ghosts_when_it_is_refreshed() {
     sign_in(&browser, &ann);
     browser.see("#activity-more").click();
     let rows = "#activity [data-activity]";
-    browser.wait_for("all rows", "return document.querySelectorAll('#activity [data-activity]').length === 31");
+    browser
+        .wait_for("all rows", "return document.querySelectorAll('#activity [data-activity]').length === 31");
     browser.see("#notifications-open").click();
     browser.see("#notifications-more").click();
     let notes = "#notifications [data-notification]";
@@ -502,7 +503,9 @@ fn a_list_that_was_read_on_has_neither_holes_nor_ghosts_when_it_is_refreshed() {
     browser.set_offline(false);
     let (activity, inbox) = (ids(&ann.all("/v1/activity")), ids(&ann.all("/v1/notifications")));
     until("the new rows", || (all_of(&browser, rows, "activity").first() == activity.first()).then_some(()));
-    until("the new notes", || (all_of(&browser, notes, "notification").first() == inbox.first()).then_some(()));
+    until("the new notes", || {
+        (all_of(&browser, notes, "notification").first() == inbox.first()).then_some(())
+    });
     for (shown, there) in
         [(all_of(&browser, rows, "activity"), activity), (all_of(&browser, notes, "notification"), inbox)]
     {
@@ -589,7 +592,8 @@ fn who_has_frozen_accounts_only_is_told_that_nothing_can_be_sent() {
     let (ann, account) = bank().customer_with(10_00);
     let (_bea, to) = bank().customer_with(0);
     let freeze = format!("/v1/accounts/{account}/freeze");
-    let proposed = bank().staff("teller").post(&freeze, &json!({ "reason": "The card was stolen" })).expect(202);
+    let proposed =
+        bank().staff("teller").post(&freeze, &json!({ "reason": "The card was stolen" })).expect(202);
     let approve = format!("/v1/approvals/{}/approve", proposed["approval"].as_str().unwrap());
     let approved = bank().staff("operator").post(&approve, &json!({})).expect(200);
     assert_eq!(approved["status"], "completed");

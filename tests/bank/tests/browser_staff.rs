@@ -55,7 +55,8 @@ fn a_deposit_whose_answer_was_lost_is_settled_before_another_one_is_taken() {
     let button = find(&browser, &ann.username, &account);
     lose_answer(&browser, "/v1/deposits");
     pay_in(&browser, &button(1), "5.00");
-    let asks = |text: &str| text.contains("not known whether €5.00 was paid into") && text.contains("Send again");
+    let asks =
+        |text: &str| text.contains("not known whether €5.00 was paid into") && text.contains("Send again");
     browser.read("#counter-open", asks);
     // Closed and opened again it is still what comes first.
     browser.see("#counter-dialog [data-close]").click();
@@ -159,9 +160,15 @@ fn an_operator_sees_what_would_be_moved_decides_it_and_is_told_what_became_of_it
     browser.see("#tabs a[href='#approvals']").click();
     let row = |id: &str| format!("#approvals [data-approval='{id}']");
     browser.read(&row(&good), |text| {
-        ["Reverse a posting", "Paid to the wrong Bea", "+€10.00", "\u{2212}€10.00", "Proposed by Tilda Teller"]
-            .iter()
-            .all(|part| text.contains(part))
+        [
+            "Reverse a posting",
+            "Paid to the wrong Bea",
+            "+€10.00",
+            "\u{2212}€10.00",
+            "Proposed by Tilda Teller",
+        ]
+        .iter()
+        .all(|part| text.contains(part))
     });
     browser.see(&format!("{} .actions button:nth-child(1)", row(&good))).click();
     browser.read("#toasts", |text| text.contains("Approved and done"));
