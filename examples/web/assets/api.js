@@ -13,9 +13,8 @@ export class Problem extends Error {
     this.status = status;
     this.code = document.code;
     this.instance = document.instance || headers.get('X-Request-Id') || '';
-    this.errors = (Array.isArray(document.errors) ? document.errors : []).map((entry) => ({
-      field: fieldName(entry.field ?? entry.pointer ?? ''),
-      message: entry.message ?? entry.detail ?? '',
+    this.errors = (Array.isArray(document.errors) ? document.errors : []).map(({ field, pointer }) => ({
+      field: fieldName(field ?? pointer ?? ''),
     }));
     this.retryAfter = seconds(headers.get('Retry-After'));
   }
@@ -51,10 +50,11 @@ export const mayHaveSession = () => browser.get(HINT) !== null;
 /** From now on answers for anybody else are refused. */
 export const show = (customer) => (shown = customer);
 
-export function endSession() {
+/** `keepHint` where the cookie is still good, and has to be ended later. */
+export function endSession({ keepHint = false } = {}) {
   token = null;
   shown = null;
-  browser.remove(HINT);
+  if (!keepHint) browser.remove(HINT);
   lifetime.abort();
   lifetime = new AbortController();
 }
@@ -151,12 +151,40 @@ function checkCustomer(customer) {
 export const get = (path, options) => call('GET', path, options).then((answer) => answer.data);
 export const post = (path, body, options) => call('POST', path, { body, ...options }).then((answer) => answer.data);
 
+// The most items of a page, and how many empty pages are looked through before somebody is asked whether to go on.
+const MOST = 200;
+const PATIENCE = 20;
+
 /** A page of a list: { items, next, … }. What is empty in `query` is left out. */
 export async function page(path, after, query = {}) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...query, after })) if (value) parameters.set(name, value);
   const data = await get(parameters.size ? `${path}?${parameters}` : path);
   return { ...data, items: data?.items ?? [], next: data?.next ?? null };
+}
+
+/**
+ * A list from its start, with at least as many items as are shown of it, and with one where there is any: a page may be empty
+ * and not the last. `isWanted` says whether to go on.
+ */
+export async function head(path, query, { shown = 0, isWanted = () => true } = {}) {
+  const limit = Math.min(Math.max(shown, query.limit), MOST);
+  const first = await page(path, null, { ...query, limit });
+  const rest = await more(path, first, query, { count: Math.max(shown, 1) - first.items.length, limit, isWanted });
+  return { ...first, items: first.items.concat(rest.items), next: rest.next };
+}
+
+/** The next items, `count` of them where there are as many. */
+export async function more(path, { next }, query, { count = 1, limit = query.limit, isWanted = () => true } = {}) {
+  let items = [];
+  let empty = 0;
+  while (next && items.length < count && empty < PATIENCE && isWanted()) {
+    const part = await page(path, next, { ...query, limit });
+    items = items.concat(part.items);
+    empty = part.items.length ? 0 : empty + 1;
+    next = part.next;
+  }
+  return { items, next };
 }
 
 /** Every item of a list. */

@@ -3,12 +3,13 @@
 import { SignedOut, endSession, mayHaveSession, whenSessionLost } from '/assets/api.js';
 import { byId, complain } from '/assets/dom.js';
 import { t, translate, wireLanguage } from '/assets/i18n.js';
-import { resume, signOut, watchSession } from '/assets/session.js';
+import { part } from '/assets/part.js';
+import { endWhatWasLeft, isLeaving, resume, signOut, watchSession } from '/assets/session.js';
 import { showSignIn, wireSignIn } from '/assets/sign-in.js';
 import { state } from '/assets/state.js';
 
 let bank = null;
-const loadBank = () => import('/assets/bank.js');
+const loadBank = () => part(() => import('/assets/bank.js'));
 
 async function enter(customer) {
   state.customer = customer;
@@ -47,8 +48,10 @@ async function goodbye() {
   try {
     await signOut();
   } catch {
-    // Ended or not at the bank: this tab has forgotten it, and the page says which it is.
-    return leave(t('left.untold'));
+    // Not ended at the bank: this tab has forgotten it all the same, and the page says which it is.
+    leave(t('left.untold'));
+    telling = setTimeout(tellLate, 10_000);
+    return;
   }
   leave(t('left.signed_out'));
 }
@@ -64,11 +67,23 @@ watchSession({
     }
   },
   /** Another tab signed out. A payment whose outcome is open is looked after again with the next sign-in. */
-  ended() {
-    endSession();
-    leave(t('left.elsewhere'), { focus: false });
+  ended({ untold }) {
+    endSession({ keepHint: untold });
+    leave(t(untold ? 'left.untold' : 'left.elsewhere'), { focus: false });
+    if (untold) tellLate(); // this tab may have a connection
   },
 });
+
+/** Tells the bank of a sign-out that it could not be told of, as soon as it can be reached. */
+let telling = null;
+async function tellLate() {
+  clearTimeout(telling);
+  if (state.customer) return;
+  const note = byId('sign-in-reason');
+  if (isLeaving() && !(await endWhatWasLeft())) telling = setTimeout(tellLate, 10_000);
+  else if (note.textContent === t('left.untold')) note.textContent = t('left.signed_out');
+}
+addEventListener('online', tellLate);
 
 translate();
 wireLanguage(byId('language'));
@@ -81,9 +96,11 @@ document.querySelector('.skip').addEventListener('click', (event) => {
 
 try {
   if (mayHaveSession()) loadBank().catch(() => {}); // side by side with the question whose session it is
+  const wasLeaving = isLeaving();
   const customer = await resume();
   if (customer) await enter(customer);
-  else leave('', { focus: false });
+  else leave(wasLeaving ? t('left.untold') : '', { focus: false });
+  if (wasLeaving) tellLate();
 } catch (error) {
   // A session that is over is told at sign-in; all else leaves the hint, so that a reload tries again.
   if (error instanceof SignedOut) {

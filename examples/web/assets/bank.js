@@ -4,11 +4,13 @@ import { SignedOut } from '/assets/api.js';
 import { refreshAccount, wireAccount } from '/assets/account.js';
 import { loadAccounts, wireAccounts } from '/assets/accounts.js';
 import { loadActivity, resetActivity, wireActivity } from '/assets/activity.js';
+import { remember } from '/assets/blank.js';
 import { busy, byId } from '/assets/dom.js';
 import { isolated, sentence } from '/assets/i18n.js';
 import { connect, disconnect } from '/assets/live.js';
 import { announceEvent, loadNotifications, resetNotifications, wireNotifications } from '/assets/notifications.js';
 import { clearOutcome, showOutcome } from '/assets/outcome.js';
+import { wireReveal } from '/assets/reveal.js';
 import { resetSend, resumeDraft, wireSend } from '/assets/send.js';
 import { closeSheets, openSheet, wireSheets } from '/assets/sheets.js';
 import { on, state } from '/assets/state.js';
@@ -24,7 +26,7 @@ export function enter(customer, { goodbye }) {
   parts.forEach((part) => (part.hidden = false));
   const first = (customer.name || customer.username || '').split(' ')[0];
   byId('home-title').replaceChildren(...sentence('home.hello', { name: isolated(first) }));
-  byId('home-date').textContent = today();
+  showDate();
   showTabs(customer.roles);
   resetNotifications();
   refresh({ quiet: false });
@@ -36,15 +38,16 @@ export function enter(customer, { goodbye }) {
   resumeDraft();
 }
 
-/** Nothing asks, and nothing is shown any more. A draft may be kept for the customer's next session. */
+/** Nothing asks, and nothing of the customer is in the page any more. A draft may be kept for their next session. */
 export function leave({ keepDraft }) {
   hush();
   resetSend({ keepDraft });
   closeSheets();
   leaveViews();
   resetActivity();
+  resetNotifications();
   clearOutcome();
-  parts.forEach((part) => (part.hidden = true));
+  blank();
 }
 
 export const hasOpenPayment = () => Boolean(stored());
@@ -53,6 +56,7 @@ function hush() {
   disconnect();
   halt();
   clearTimeout(timer);
+  clearInterval(clock);
   waiting = false;
 }
 
@@ -97,10 +101,29 @@ function refreshSoon() {
 }
 
 document.addEventListener('visibilitychange', () => {
-  if (document.hidden || !stale) return;
+  if (document.hidden || !state.customer) return;
+  turnOfDay();
+  if (!stale) return;
   stale = false;
-  if (state.customer) refreshSoon();
+  refreshSoon();
 });
+
+// After midnight "Today" means another day, in the heading and in every list.
+let clock = null;
+let date = '';
+
+function showDate() {
+  date = today();
+  byId('home-date').textContent = date;
+  clearInterval(clock);
+  clock = setInterval(turnOfDay, 20_000);
+}
+
+function turnOfDay() {
+  if (date === today()) return;
+  showDate();
+  refreshSoon();
+}
 
 function changed(kind, data) {
   announceEvent(kind, data);
@@ -118,6 +141,9 @@ wireAccount();
 wireActivity();
 wireNotifications();
 wireSend();
+for (const id of ['password-current', 'password-new']) wireReveal(byId(id));
+// Everything of a customer is in here. The header's own buttons are only hidden.
+const blank = remember([...parts, byId('toasts'), byId('announcer'), ...document.querySelectorAll('dialog')]);
 
 addEventListener('hashchange', () => state.customer && route());
 addEventListener('online', () => state.customer && refreshSoon());

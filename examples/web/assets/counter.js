@@ -1,18 +1,19 @@
 // The counter: a teller finds a customer, pays cash in or out, and proposes to freeze an account.
 
-import { Problem, SignedOut, get, post } from '/assets/api.js';
+import { Problem, SignedOut, get } from '/assets/api.js';
 import { parseAmount } from '/assets/amount.js';
-import { busy, byId, clearErrors, el, empty, failed, fill, refuse, showErrors, toast } from '/assets/dom.js';
+import { busy, byId, clearErrors, el, empty, failed, fill, problemNodes, refuse, showErrors, toast } from '/assets/dom.js';
 import { has, isolated, sentence, t } from '/assets/i18n.js';
 import { format, money, read } from '/assets/money.js';
-import { once } from '/assets/once.js';
-import { wordsOf } from '/assets/problems.js';
+import { discard, once, unanswered } from '/assets/once.js';
 import { openSheet } from '/assets/sheets.js';
 import { accountLabel, shortId } from '/assets/state.js';
 
 const search = byId('customer-form');
 const form = byId('counter-form');
 const dialog = byId('counter-dialog');
+const open = byId('counter-open');
+const isCash = (name) => ['deposit', 'withdraw'].includes(name);
 let task = null;
 
 async function find() {
@@ -42,7 +43,7 @@ function card(customer) {
 function accountRow(customer, account) {
   const frozen = account.status === 'frozen';
   const action = (name) =>
-    el('button', { class: 'button small', type: 'button', onclick: () => open(name, customer, account) }, t(`counter.${name}`));
+    el('button', { class: 'button small', type: 'button', onclick: () => begin(name, customer, account) }, t(`counter.${name}`));
   return el(
     'li',
     { class: 'row', dataset: { account: account.id } },
@@ -60,11 +61,11 @@ function accountRow(customer, account) {
   );
 }
 
-function open(name, customer, account) {
+function begin(name, customer, account) {
   task = { name, account };
   form.reset();
   clearErrors(form);
-  const moves = ['deposit', 'withdraw'].includes(name);
+  const moves = isCash(name);
   byId('counter-dialog-title').textContent = t(`counter.${name}`);
   byId('counter-about').replaceChildren(
     isolated(customer.name || customer.username),
@@ -79,31 +80,72 @@ function open(name, customer, account) {
   byId('counter-note').hidden = moves;
   byId('counter-currency').textContent = account.currency;
   byId('counter-submit').textContent = t(moves ? `counter.${name}` : 'counter.propose');
+  const last = unanswered(name);
+  if (last) askAbout(last);
+  else showForm();
   openSheet(dialog);
-  byId(moves ? 'counter-amount' : 'counter-reason').focus();
+  focusFirst();
+}
+
+function showForm() {
+  open.hidden = true;
+  byId('counter-about').hidden = false;
+  form.hidden = false;
+}
+
+/** What was not answered comes first: nobody books it a second time, or never, because it was forgotten. */
+function askAbout({ path, body }, error = null) {
+  byId('counter-about').hidden = true;
+  form.hidden = true;
+  open.hidden = false;
+  const about = isCash(task.name)
+    ? { amount: money(body.amount), account: el('code', {}, body.account) }
+    : { account: el('code', {}, path.split('/').at(-2)) };
+  byId('counter-open-text').replaceChildren(...sentence(`counter.open.${task.name}`, about));
+  byId('counter-open-error').replaceChildren(...(error ? problemNodes(error) : []));
+}
+
+function focusFirst() {
+  const first = open.hidden ? (isCash(task.name) ? 'counter-amount' : 'counter-reason') : 'counter-again';
+  byId(first).focus();
 }
 
 const decimals = (account) =>
   read(account.balance?.amount)?.decimals ??
   new Intl.NumberFormat('en', { style: 'currency', currency: account.currency }).resolvedOptions().maximumFractionDigits;
 
-async function cash({ name, account }) {
+/** { path, body } of what the form asks for; nothing where something is missing in it. */
+function written({ name, account }) {
+  if (!isCash(name)) {
+    const reason = form.elements.reason.value.trim();
+    if (reason) return { path: `/v1/accounts/${encodeURIComponent(account.id)}/${name}`, body: { reason } };
+    return showErrors(form, { errors: [{ field: 'reason', message: t('counter.reason_missing') }] });
+  }
   const parsed = parseAmount(form.elements.amount.value, decimals(account), account.currency);
   if (parsed.error) return showErrors(form, { errors: [{ field: 'amount', message: parsed.error }] });
   const amount = { amount: parsed.amount, currency: account.currency };
   const reference = form.elements.reference.value.trim();
   const body = { account: account.id, amount, ...(reference ? { reference } : {}) };
-  await once(name, name === 'deposit' ? '/v1/deposits' : '/v1/withdrawals', body);
-  toast(t(`counter.${name}_done`, { amount: format(amount) }), name === 'deposit' ? 'in' : 'out');
-  dialog.close();
+  return { path: name === 'deposit' ? '/v1/deposits' : '/v1/withdrawals', body };
 }
 
-async function propose({ name, account }) {
-  const reason = form.elements.reason.value.trim();
-  if (!reason) return showErrors(form, { errors: [{ field: 'reason', message: t('counter.reason_missing') }] });
-  await post(`/v1/accounts/${encodeURIComponent(account.id)}/${name}`, { reason });
-  toast(sentence('counter.proposed', {}));
-  dialog.close();
+async function send(name, { path, body }) {
+  try {
+    const { replayed } = await once(name, path, body);
+    const amount = isCash(name) ? format(body.amount) : '';
+    const done = isCash(name) ? `counter.${name}_done` : 'counter.proposed';
+    toast(t(replayed ? `${done}_before` : done, { amount }), name === 'deposit' ? 'in' : name === 'withdraw' ? 'out' : 'info');
+    dialog.close();
+    await find();
+  } catch (error) {
+    if (error instanceof SignedOut) return;
+    const last = unanswered(name);
+    if (last) askAbout(last, error);
+    else {
+      showForm();
+      refuse(form, error);
+    }
+  }
 }
 
 search.addEventListener('submit', (event) => {
@@ -114,13 +156,17 @@ form.addEventListener('submit', (event) => {
   event.preventDefault();
   clearErrors(form);
   busy(byId('counter-submit'), async () => {
-    try {
-      await (form.elements.reason.closest('.field').hidden ? cash(task) : propose(task));
-      if (!dialog.open) await find();
-    } catch (error) {
-      if (error instanceof SignedOut) return;
-      if (error instanceof Problem && error.status < 500) refuse(form, error);
-      else showErrors(form, { error: new Error(`${wordsOf(error)} ${t('counter.once')}`) });
-    }
+    const command = written(task);
+    if (!command) return;
+    await send(task.name, command);
+    if (dialog.open) focusFirst();
   });
+});
+byId('counter-again').addEventListener('click', (event) =>
+  busy(event.currentTarget, () => send(task.name, unanswered(task.name))),
+);
+byId('counter-discard').addEventListener('click', () => {
+  discard(task.name);
+  showForm();
+  focusFirst();
 });

@@ -112,11 +112,12 @@ export function showErrors(form, { errors = [], error = null }) {
   first?.focus();
 }
 
-/** Shows what the bank said to a form, in the page's words. */
+/** Shows what the bank said to a form, in the page's words: at the fields that the form has, else above its button. */
 export function refuse(form, error) {
   if (error instanceof SignedOut) return;
-  const errors = error instanceof Problem ? error.errors : [];
-  showErrors(form, { errors: errors.map(({ field, message }) => ({ field, message: fieldWords(field, message) })), error });
+  const fields = error instanceof Problem ? error.errors.map(({ field }) => field) : [];
+  const own = [...new Set(fields)].filter((field) => form.elements.namedItem(field) instanceof HTMLElement);
+  showErrors(form, { errors: own.map((field) => ({ field, message: fieldWords(field, error) })), error: own.length ? null : error });
 }
 
 /** Messages for the fields that are empty. */

@@ -1,6 +1,6 @@
 // A list of what moved or holds the customer's money, newest first, with search. Home and an account's page show one each.
 
-import { SignedOut, all, page } from '/assets/api.js';
+import { SignedOut, all, head, more } from '/assets/api.js';
 import { openDetails } from '/assets/details.js';
 import { busy, byId, complain, el, empty, failed, fill, skeleton } from '/assets/dom.js';
 import { t } from '/assets/i18n.js';
@@ -72,32 +72,39 @@ export class Feed {
       skeleton(this.list, 4);
       this.more.hidden = true;
     }
+    const isWanted = () => asked === this.asked; // nothing else was asked for meanwhile
     try {
-      const first = await page(PATH, null, query);
-      await this.addEnds(first.items);
-      if (asked !== this.asked) return; // something else was asked for meanwhile
-      // What was loaded further down stays, below the fresh first page.
-      const fresh = new Set(first.items.map((item) => item.id));
-      const older = this.items.length > first.items.length ? this.items.filter((item) => !fresh.has(item.id)) : [];
-      if (!older.length) this.next = first.next;
-      this.items = first.items.concat(older);
+      let fresh;
+      let shown;
+      // As many as are shown, so that there is neither a hole nor anything that is not there any more.
+      do {
+        shown = this.items.length;
+        fresh = await head(PATH, query, { shown, isWanted });
+      } while (isWanted() && this.items.length > shown);
+      await this.addEnds(fresh.items);
+      if (!isWanted()) return;
+      this.next = fresh.next;
+      this.items = fresh.items;
       this.render();
     } catch (error) {
       if (error instanceof SignedOut) throw error;
-      if (!quiet && asked === this.asked) failed(this.list, error, () => this.load().catch(() => {}));
+      if (!quiet && isWanted()) failed(this.list, error, () => this.load().catch(() => {}));
     }
   }
 
   async loadMore() {
     const asked = this.asked;
+    const from = this.next;
+    const isWanted = () => asked === this.asked;
     try {
-      const more = await page(PATH, this.next, this.query);
-      await this.addEnds(more.items);
-      if (asked !== this.asked) return;
+      const part = await more(PATH, this, this.query, { isWanted });
+      await this.addEnds(part.items);
+      if (!isWanted()) return;
+      if (from !== this.next) return this.loadMore(); // the list was loaded anew meanwhile, and ends elsewhere
       const known = new Set(this.items.map((item) => item.id));
-      const fresh = more.items.filter((item) => !known.has(item.id));
+      const fresh = part.items.filter((item) => !known.has(item.id));
       this.items = this.items.concat(fresh);
-      this.next = more.next;
+      this.next = part.next;
       this.render();
       if (fresh.length) this.button(fresh[0].id)?.focus();
     } catch (error) {
@@ -132,14 +139,15 @@ export class Feed {
         ? byDay(this.items, (item) => item.at).map(([label, items]) =>
             el('li', { class: 'day' }, el('h3', {}, label), el('ul', {}, items.map(row))),
           )
-        : [
-            this.isFiltered
-              ? empty('list', t('activity.none_found'), t('activity.none_found_text'))
-              : empty('list', t('activity.none'), t('activity.none_text')),
-          ],
+        : [this.nothing()],
     );
     this.more.hidden = !this.next;
     if (kept) this.button(kept)?.focus();
+  }
+
+  nothing() {
+    const key = this.next ? 'none_yet' : this.isFiltered ? 'none_found' : 'none';
+    return empty('list', t(`activity.${key}`), t(`activity.${key}_text`));
   }
 
   reset() {

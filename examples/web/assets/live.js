@@ -134,8 +134,9 @@ class LiveStream {
   }
 
   lead() {
-    // Whoever had the lock before may have gone in the middle of something.
-    this.missed ||= Date.now() - this.heard > 1000;
+    // Whoever had the lock before may have gone in the middle of something. Where nobody had it, something may have happened
+    // between the first load and this stream.
+    this.missed = true;
     this.leads = true;
     this.open();
   }
@@ -145,23 +146,30 @@ class LiveStream {
     this.source?.close();
     this.heard = Date.now();
     const source = (this.source = new EventSource('/v1/events'));
-    // The cookie may have become another customer's since the last stream; nothing is passed on before that is known.
-    let ready = null;
+    // The cookie may have become another customer's since the last stream. Nothing is passed on before it is known whose it
+    // is, and nothing at all where that cannot be known.
+    let ours = Promise.resolve(false);
     const mine = () => this.source === source && !this.ended;
     source.onopen = () => {
       this.heard = Date.now();
-      ready = currentSession()
-        .catch((error) => {
-          if (error instanceof SignedOut) throw error; // all else says nothing about whose it is: the next call will
-        })
-        .then(() => {
-          if (!mine()) return;
+      ours = currentSession().then(
+        () => {
+          if (!mine()) return false;
           this.pause = 1000;
           this.spread('live');
           if (this.missed) this.report('reconnected', {});
           this.missed = false;
-        });
-      ready.catch(() => source.close());
+          return true;
+        },
+        (error) => {
+          source.close();
+          if (!mine() || error instanceof SignedOut) return false;
+          this.missed = true;
+          this.spread(navigator.onLine ? 'connecting' : 'offline');
+          this.again();
+          return false;
+        },
+      );
     };
     source.onerror = () => {
       if (!mine()) return;
@@ -173,8 +181,7 @@ class LiveStream {
     for (const kind of ['ping', ...kinds]) {
       source.addEventListener(kind, async (event) => {
         this.heard = Date.now();
-        await ready?.catch(() => {});
-        if (mine()) this.report(kind, parse(event.data));
+        if ((await ours) && mine()) this.report(kind, parse(event.data));
       });
     }
   }

@@ -20,10 +20,13 @@ const tones = {
 
 export const toneOf = ({ kind }) => tones[kind] ?? (/reject|refus|fail/.test(kind) ? 'error' : 'info');
 
-function nameOf({ counterparty }) {
+function nameOf(notice) {
+  const { counterparty } = notice;
   const own = ownAccount(counterparty?.account);
   if (own) return accountLabel(own);
-  return counterparty?.name || (counterparty?.account ? shortId(counterparty.account) : t('notice.somebody'));
+  if (counterparty?.name) return counterparty.name;
+  if (counterparty?.account) return shortId(counterparty.account);
+  return t(toneOf(notice) === 'in' ? 'notice.from_somebody' : 'notice.to_somebody');
 }
 
 export function titleOf(notice) {

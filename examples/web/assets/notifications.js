@@ -1,6 +1,6 @@
 // The inbox, its unread badge, and the message for what has just arrived.
 
-import { SignedOut, page, post } from '/assets/api.js';
+import { SignedOut, head, page, post } from '/assets/api.js';
 import { openTransfer } from '/assets/details.js';
 import { busy, byId, complain, el, empty, failed, fill, icon, skeleton, toast } from '/assets/dom.js';
 import { t } from '/assets/i18n.js';
@@ -20,11 +20,15 @@ let announced = null;
 
 export async function loadNotifications() {
   try {
-    const first = await page(PATH, null, { limit: PAGE });
-    const fresh = new Set(first.items.map((item) => item.id));
-    const older = items.length > first.items.length ? items.filter((item) => !fresh.has(item.id)) : [];
-    items = first.items.concat(older);
-    if (!older.length) next = first.next;
+    let first;
+    let shown;
+    // As many as are shown, so that there is neither a hole nor anything that is not there any more.
+    do {
+      shown = items.length;
+      first = await head(PATH, { limit: PAGE }, { shown });
+    } while (items.length > shown);
+    items = first.items;
+    next = first.next;
     unread = first.unread ?? items.filter((item) => !item.read).length;
     announced ??= new Set(items.map((item) => item.id));
     loaded = true;
@@ -129,7 +133,12 @@ export function wireNotifications() {
   byId('notifications-more').addEventListener('click', (event) =>
     busy(event.target, async () => {
       try {
-        const more = await page(PATH, next, { limit: PAGE });
+        let from;
+        let more;
+        do {
+          from = next;
+          more = from ? await page(PATH, from, { limit: PAGE }) : { items: [], next: null };
+        } while (from !== next); // the list was loaded anew meanwhile, and ends elsewhere
         items = items.concat(more.items);
         next = more.next;
         render();

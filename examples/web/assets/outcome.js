@@ -3,7 +3,7 @@
 import { byId, el, icon, problemNodes, showErrors } from '/assets/dom.js';
 import { has, sentence, t } from '/assets/i18n.js';
 import { money } from '/assets/money.js';
-import { fieldWords, reasonText } from '/assets/problems.js';
+import { fieldWords, reasonText, wordsOf } from '/assets/problems.js';
 import { shortId } from '/assets/state.js';
 import { stored } from '/assets/transfer.js';
 
@@ -31,6 +31,10 @@ export function isShown({ kind, transfer, amount }) {
   if (current.id) return current.id === transfer;
   return current.entry.request.amount.amount === amount?.amount;
 }
+
+/** What there is to say about fields that the problem itself does not say. */
+const fieldNotes = (error) =>
+  [...new Set((error?.errors ?? []).map(({ field }) => fieldWords(field, error)))].filter((words) => words !== wordsOf(error));
 
 export function showOutcome(outcome) {
   const { entry, status, transfer, id, error } = outcome;
@@ -66,7 +70,7 @@ export function showOutcome(outcome) {
       { class: 'grow' },
       el('p', { class: 'strong' }, title),
       ...(status === 'refused' ? problemNodes(error) : [el('p', { class: 'muted' }, text)]),
-      ...(error?.errors ?? []).map(({ field, message }) => el('p', { class: 'muted' }, fieldWords(field, message))),
+      ...fieldNotes(error).map((words) => el('p', { class: 'muted' }, words)),
     ),
     settled.has(status)
       ? el(

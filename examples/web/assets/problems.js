@@ -4,6 +4,8 @@ import { Problem, Unreachable } from '/assets/api.js';
 import { has, t } from '/assets/i18n.js';
 import { wait } from '/assets/times.js';
 
+const general = new Set(['invalid_input', 'invalid_customer']);
+
 export function wordsOf(error) {
   if (error instanceof Unreachable) return t('problem.unreachable');
   // What the page itself threw is in its own words; what broke is not.
@@ -17,13 +19,19 @@ export function wordsOf(error) {
 /** The number that support would ask for: only where something went wrong that should not have. */
 export const requestOf = (error) => (error instanceof Problem && error.status >= 500 ? error.instance : '');
 
-/** What a field of a form may hold, in the page's words. */
-export function fieldWords(field, message) {
-  return has(`field.${field}`) ? t(`field.${field}`) : message || t('field.other');
+/**
+ * What is wrong with one field of a form, in the page's words. The problem's code says it where it is about something; one
+ * that names any number of fields leaves it to the field.
+ */
+export function fieldWords(field, error) {
+  const isAbout = has(`problem.${error.code}`) && !general.has(error.code);
+  if (isAbout) return wordsOf(error);
+  return t(has(`field.${field}`) ? `field.${field}` : 'field.other');
 }
 
 /** Why a payment was not made. */
 export function reasonText(code) {
   if (!code) return t('reason.none');
-  return has(`reason.${code}`) ? t(`reason.${code}`) : t('reason.other', { code: code.replaceAll('_', ' ') });
+  const key = [`reason.${code}`, `problem.${code}`].find(has);
+  return key ? t(key, { time: wait(null) }) : t('reason.other', { code: code.replaceAll('_', ' ') });
 }

@@ -4,7 +4,6 @@ import { Problem, SignedOut, all, call } from '/assets/api.js';
 import { busy, byId, clearErrors, complain, el, failed, fill, icon, refuse, required, showErrors, skeleton, toast } from '/assets/dom.js';
 import { deviceOf, isPhone } from '/assets/device.js';
 import { isolated, t } from '/assets/i18n.js';
-import { wireReveal } from '/assets/reveal.js';
 import { isPassword } from '/assets/sign-in.js';
 import { state } from '/assets/state.js';
 import { momentOf } from '/assets/times.js';
@@ -107,5 +106,3 @@ form.addEventListener('submit', (event) => {
     }
   });
 });
-
-for (const id of ['password-current', 'password-new']) wireReveal(byId(id));

@@ -160,6 +160,8 @@ function matchCurrency({ account, currency }) {
 
 async function toReview() {
   clearErrors(form);
+  const from = fromAccount();
+  if (!from) return showErrors(form, { errors: [{ field: 'from', message: t('send.none_open') }] });
   const query = byId('payee-query').value.trim();
   if (!payee() || searched !== query) {
     await find();
@@ -167,7 +169,6 @@ async function toReview() {
     return;
   }
   const errors = [];
-  const from = fromAccount();
   const to = payee();
   if (to.account === from.id) errors.push({ field: 'to', message: t('payee.same') });
   else if (to.currency && to.currency !== from.currency)

@@ -13,8 +13,10 @@ import {
   show,
 } from '/assets/api.js';
 import { state } from '/assets/state.js';
-import { tab } from '/assets/store.js';
+import { browser, tab } from '/assets/store.js';
 
+// Somebody signed out, and the bank does not know yet.
+const LEAVING = 'bank.leaving';
 const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('bank-session') : null;
 
 /** After a sign-in that the bank accepted the browser sent no cookie: it did not keep it. */
@@ -22,7 +24,38 @@ export class CookieNotKept extends Error {}
 
 /** The customer whom the cookie is of: { id, username, name, roles }; null where nobody is signed in in this browser. */
 export async function resume() {
-  return mayHaveSession() ? identify() : null;
+  if (!mayHaveSession()) return null;
+  if (!isLeaving()) return identify();
+  await endWhatWasLeft();
+  return null;
+}
+
+export const isLeaving = () => browser.get(LEAVING) !== null;
+
+let ending = null;
+
+/** Ends the session of somebody who signed out while the bank could not be told; whether it has ended now. */
+export function endWhatWasLeft() {
+  ending ??= endCookie()
+    .then(
+      () => true,
+      () => false,
+    )
+    .then((ended) => {
+      ending = null;
+      if (ended) endSession();
+      return ended;
+    });
+  return ending;
+}
+
+async function endCookie() {
+  try {
+    await call('DELETE', '/v1/sessions/current', { anyone: true });
+  } catch (error) {
+    if (!(error instanceof SignedOut)) throw error; // it had ended already, which is as good
+  }
+  browser.remove(LEAVING);
 }
 
 async function identify() {
@@ -40,7 +73,9 @@ async function identify() {
 }
 
 export async function signIn(username, password) {
+  if (isLeaving()) await endWhatWasLeft(); // as long as the cookie is still that one
   const session = await post('/v1/sessions', { username, password }, { anonymous: true });
+  browser.remove(LEAVING);
   beginSession(session.csrf_token);
   try {
     const customer = await identify();
@@ -53,21 +88,25 @@ export async function signIn(username, password) {
   }
 }
 
-/** Ends what the cookie holds, whoever signed in last in this browser, and with it every tab's session. */
+/**
+ * Ends what the cookie holds, whoever signed in last in this browser, and with it every tab's session. Where the bank
+ * cannot be told, all tabs forget the customer all the same, and the next page that is open ends the session.
+ */
 export async function signOut() {
+  let untold = true;
+  browser.set(LEAVING, true);
   try {
-    await call('DELETE', '/v1/sessions/current', { anyone: true });
-  } catch (error) {
-    if (!(error instanceof SignedOut)) throw error; // it had ended already, which is as good
+    await endCookie();
+    untold = false;
   } finally {
-    forget();
-    channel?.postMessage({ kind: 'signed-out' });
+    forget({ keepHint: untold });
+    channel?.postMessage({ kind: 'signed-out', untold });
   }
 }
 
 /** This tab lets go of everything it has of a customer. */
-export function forget() {
-  endSession();
+function forget({ keepHint }) {
+  endSession({ keepHint });
   tab.clear();
   state.customer = null;
   state.accounts = [];
@@ -77,7 +116,7 @@ export function forget() {
 export function watchSession({ appeared, ended }) {
   channel?.addEventListener('message', ({ data }) => {
     const shown = state.customer?.id;
-    if (data.kind === 'signed-out' && shown) ended();
+    if (data.kind === 'signed-out' && shown) ended(data);
     if (data.kind !== 'signed-in') return;
     if (!shown) appeared();
     else if (shown !== data.customer) location.reload();

@@ -22,7 +22,11 @@ function toggle(registering) {
   clearErrors(byId(registering ? 'register-form' : 'sign-in-form'));
 }
 
-export const isPassword = (text) => [...text].length >= 10 && [...text].length <= 128;
+/** Counted as the bank counts, which composes letters and their accents first. */
+export function isPassword(text) {
+  const { length } = [...text.normalize('NFC')];
+  return length >= 10 && length <= 128;
+}
 
 export function wireSignIn({ signedIn }) {
   byId('show-register').addEventListener('click', () => {
@@ -40,6 +44,12 @@ export function wireSignIn({ signedIn }) {
     for (const id of ['sign-in-form', 'register-form']) byId(id).reset();
     signedIn(customer);
   }
+
+  const isOwn = ({ username, password }) =>
+    open(username, password).then(
+      () => true,
+      () => false,
+    );
 
   byId('sign-in-form').addEventListener('submit', (event) => {
     event.preventDefault();
@@ -82,9 +92,10 @@ export function wireSignIn({ signedIn }) {
       try {
         await post('/v1/customers', body, { anonymous: true });
       } catch (error) {
-        if (error.status === 409) showErrors(form, { errors: [{ field: 'username', message: t('register.taken') }] });
-        else refuse(form, error);
-        return;
+        if (error.status !== 409) return refuse(form, error);
+        // The profile may be from an earlier try whose answer was lost: then it is theirs, and this password is its own.
+        if (await isOwn(body)) return;
+        return showErrors(form, { errors: [{ field: 'username', message: t('register.taken') }] });
       }
       try {
         await open(body.username, body.password);
@@ -100,8 +111,9 @@ export function wireSignIn({ signedIn }) {
 
 function turnedAway(form, error) {
   if (error instanceof CookieNotKept) {
-    const plain = location.protocol === 'http:';
-    return showErrors(form, { error: new Error(t(plain ? 'sign_in.cookie_http' : 'sign_in.cookie')) });
+    // Without TLS the bank's cookie is for this machine alone.
+    const far = location.protocol === 'http:' && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
+    return showErrors(form, { error: new Error(t(far ? 'sign_in.cookie_http' : 'sign_in.cookie')) });
   }
   if (error instanceof Problem && error.status === 401) {
     showErrors(form, { error: new Error(t('sign_in.wrong')) });

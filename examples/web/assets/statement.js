@@ -49,6 +49,7 @@ async function load() {
     // The end of what was counted, so that a payment in between does not make the pages differ.
     const entries = await all(path(mine), { from: query.from, to: head.to, limit: 200 });
     if (shown !== mine) return;
+    mine.to = head.to;
     byId('statement-head').replaceChildren(
       el('p', { class: 'strong' }, isolated(accountLabel(account))),
       el('p', { class: 'muted' }, isolated(state.customer?.name || state.customer?.username || ''), ' · ', el('code', {}, account.id)),
@@ -93,7 +94,8 @@ function row(entry) {
 
 async function download() {
   try {
-    const query = new URLSearchParams(period(shown.month));
+    // What is shown, to the same moment: the month that runs has gone on meanwhile.
+    const query = new URLSearchParams({ ...period(shown.month), ...(shown.to ? { to: shown.to } : {}) });
     const { data } = await call('GET', `${path(shown)}?${query}`, { accept: 'text/csv', timeout: 60_000 });
     const url = URL.createObjectURL(new Blob([data], { type: 'text/csv' }));
     el('a', { href: url, download: `${shown.id}-${shown.month}.csv` }).click();

@@ -5,6 +5,7 @@ import { SignedOut, Unreachable } from '/assets/api.js';
 import { byId, complain, el } from '/assets/dom.js';
 import { t } from '/assets/i18n.js';
 import { leaveOutcome } from '/assets/outcome.js';
+import { part } from '/assets/part.js';
 import { closeSheets } from '/assets/sheets.js';
 import { state } from '/assets/state.js';
 
@@ -14,7 +15,7 @@ const views = {
   statement: { title: 'statement-title', page: 'statement.title', load: () => import('/assets/statement.js') },
   security: { title: 'security-title', page: 'security.title', load: () => import('/assets/security.js') },
   counter: { title: 'counter-title', page: 'tab.counter', load: () => import('/assets/counter.js'), roles: ['teller'] },
-  approvals: { title: 'approvals-title', page: 'tab.approvals', load: () => import('/assets/approvals.js'), roles: ['teller'] },
+  approvals: { title: 'approvals-title', page: 'tab.approvals', load: () => import('/assets/approvals.js'), roles: ['teller', 'operator'] },
   books: { title: 'books-title', page: 'tab.books', load: () => import('/assets/books.js'), roles: ['auditor'] },
 };
 
@@ -47,7 +48,7 @@ export async function route() {
   scrollTo(0, 0);
   byId(view.title).focus({ preventScroll: true });
   try {
-    const module = view.load ? await view.load() : view;
+    const module = view.load ? await part(view.load) : view;
     // Somebody may have gone on while it was loading.
     if (current === name) await module.show?.(...rest);
   } catch (error) {

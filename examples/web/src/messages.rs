@@ -87,3 +87,74 @@ fn what_stands_in_the_page_before_its_script_runs_is_english() {
         assert_eq!(text, english[key], "{key}");
     }
 }
+
+/// The codes in the first column of the tables behind `start`, up to the next heading.
+fn codes_behind(document: &str, start: &str) -> BTreeSet<String> {
+    let part = document.split_once(start).unwrap_or_else(|| panic!("no `{start}`")).1;
+    let part = part.split_once("\n#").map_or(part, |(part, _)| part);
+    let first = part.lines().filter_map(|line| Some(line.strip_prefix("| ")?.split_once(" |")?.0));
+    let codes = first.filter(|cell| cell.starts_with('`')).flat_map(|cell| cell.split(", "));
+    codes.map(|code| code.trim_matches('`').to_owned()).collect()
+}
+
+/// The codes with which a service's endpoints say that they refuse, such as `(422, "invalid_amount")`.
+fn declared(endpoints: &str) -> impl Iterator<Item = String> {
+    let refusals = endpoints.split("(4").skip(1);
+    refusals.filter_map(|rest| Some(rest.get(2..)?.strip_prefix(", \"")?.split_once('"')?.0.to_owned()))
+}
+
+/// Codes that no call of the page gets: a browser cannot send what they are about, or the page has no such call.
+const NEVER: [&str; 21] = [
+    "ambiguous_fields",
+    "ambiguous_host",
+    "ambiguous_path",
+    "ambiguous_scheme",
+    "credential_in_query",
+    "draining",
+    "hold_ended",
+    "hold_exceeded",
+    "invalid_escape",
+    "invalid_idempotency_key",
+    "invalid_json",
+    "invalid_refresh_token",
+    "invalid_time",
+    "loop_detected",
+    "method_not_allowed",
+    "missing_idempotency_key",
+    "no_identity",
+    "position_lost",
+    "unknown_service",
+    "unsupported_content_coding",
+    "unsupported_media_type",
+];
+
+#[test]
+fn every_refusal_that_the_page_can_get_has_words_of_its_own_in_every_language() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read =
+        |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let document = read("docs/errors.md");
+    let mut codes = BTreeSet::new();
+    for heading in ["\n## Codes of the gateway", "\n## Codes of bank-sdk", "\n## Codes of the reference bank"]
+    {
+        codes.extend(codes_behind(&document, heading));
+    }
+    for service in ["accounts", "identity", "partners", "transactions"] {
+        codes.extend(declared(&read(&format!("examples/{service}/src/endpoints.rs"))));
+    }
+    assert!(codes.len() > 60, "the codes were not read: {codes:?}");
+    let reasons = codes_behind(&document, "\nA transfer that was taken on and not made is");
+    for language in ["messages-en.js", "messages-de.js"] {
+        let words = catalogue(language);
+        for code in codes.iter().filter(|code| !NEVER.contains(&code.as_str())) {
+            assert!(words.contains_key(&format!("problem.{code}")), "{language} has no words for {code}");
+        }
+        for code in &reasons {
+            assert!(words.contains_key(&format!("reason.{code}")), "{language} has no reason for {code}");
+        }
+        // For codes that are newer than the page.
+        for key in ["problem.other", "problem.500", "reason.other", "field.other"] {
+            assert!(words.contains_key(key), "{language}: {key}");
+        }
+    }
+}

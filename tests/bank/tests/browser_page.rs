@@ -464,3 +464,185 @@ fn an_auditor_sees_that_the_books_balance() {
     browser.read("#books", |text| text.contains("The books balance: every currency sums to zero."));
     browser.see("#books [data-currency='EUR']");
 }
+
+/// What the elements that a selector finds have in a `data-` attribute, from the top.
+fn all_of(browser: &Browser, selector: &str, name: &str) -> Vec<String> {
+    let script = format!(
+        "return [...document.querySelectorAll({})].map((each) => each.dataset[{}])",
+        json!(selector),
+        json!(name)
+    );
+    serde_json::from_value(browser.script(&script)).unwrap()
+}
+
+fn ids(items: &[serde_json::Value]) -> Vec<String> {
+    items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_list_that_was_read_on_has_neither_holes_nor_ghosts_when_it_is_refreshed() {
+    let Some(browser) = Browser::start("a long list") else { return };
+    let (ann, account) = bank().customer_with(1_00);
+    let deposit_thirty = || (0..30).for_each(|_| bank().deposit(&account, 1_00));
+    deposit_thirty();
+    until("all notifications", || (ann.all("/v1/notifications").len() == 31).then_some(()));
+    sign_in(&browser, &ann);
+    browser.see("#activity-more").click();
+    let rows = "#activity [data-activity]";
+    browser
+        .wait_for("all rows", "return document.querySelectorAll('#activity [data-activity]').length === 31");
+    browser.see("#notifications-open").click();
+    browser.see("#notifications-more").click();
+    let notes = "#notifications [data-notification]";
+    browser.wait_for("all notes", &format!("return document.querySelectorAll('{notes}').length === 31"));
+    // More than a page of them comes while there is no network.
+    browser.set_offline(true);
+    browser.see("#live[data-state='offline']");
+    deposit_thirty();
+    until("all notifications", || (ann.all("/v1/notifications").len() == 61).then_some(()));
+    browser.set_offline(false);
+    let (activity, inbox) = (ids(&ann.all("/v1/activity")), ids(&ann.all("/v1/notifications")));
+    until("the new rows", || (all_of(&browser, rows, "activity").first() == activity.first()).then_some(()));
+    until("the new notes", || {
+        (all_of(&browser, notes, "notification").first() == inbox.first()).then_some(())
+    });
+    for (shown, there) in
+        [(all_of(&browser, rows, "activity"), activity), (all_of(&browser, notes, "notification"), inbox)]
+    {
+        assert!(shown.len() >= 31, "what was read on stays: {}", shown.len());
+        assert_eq!(shown, there[..shown.len()]);
+    }
+}
+
+#[test]
+fn a_search_goes_on_behind_a_page_that_is_empty() {
+    let Some(browser) = Browser::start("an empty page") else { return };
+    let (ann, _) = bank().customer_with(1_00);
+    sign_in(&browser, &ann);
+    browser.see("#activity [data-kind='deposit']");
+    // The bank looks at so many rows for a page, and says then where to go on.
+    browser.script(
+        "const real = window.fetch;
+         window.asked = 0;
+         window.fetch = (path, ...rest) => {
+           const { pathname, searchParams } = new URL(path, location);
+           if (pathname !== '/v1/activity' || !searchParams.has('q')) return real(path, ...rest);
+           window.asked += 1;
+           if (!searchParams.has('after')) {
+             const next = JSON.stringify({ items: [], next: 'further' });
+             return Promise.resolve(new Response(next, { headers: { 'Content-Type': 'application/json' } }));
+           }
+           searchParams.delete('after');
+           searchParams.delete('q');
+           return real(`${pathname}?${searchParams}`, ...rest);
+         }",
+    );
+    browser.see("#activity-search").click();
+    browser.see("#activity-q").write("cash");
+    browser.wait_for("the second page", "return window.asked >= 2");
+    browser.see("#activity [data-kind='deposit']");
+}
+
+#[test]
+fn what_happens_between_the_first_load_and_the_first_event_is_not_missed() {
+    let Some(browser) = Browser::start("the first stream") else { return };
+    let (ann, account) = bank().customer_with(1_00);
+    let id = ann.get("/v1/me").expect(200)["id"].as_str().unwrap().to_owned();
+    browser.open(&url("/"));
+    // The stream waits for its turn, as behind another tab.
+    browser.script(&format!(
+        "navigator.locks.request('bank-live-{id}', () => new Promise((resolve) => (window.release = resolve)))"
+    ));
+    browser.wait_for("the lock", "return Boolean(window.release)");
+    browser.see("#username").fill(&ann.username);
+    browser.see("#password").fill(&ann.password);
+    browser.see("#sign-in").click();
+    browser.read("#accounts [data-balance]", |text| text.contains("1.00"));
+    bank().deposit(&account, 2_00);
+    browser.script("window.release()");
+    browser.read("#accounts [data-balance]", |text| text.contains("3.00"));
+}
+
+#[test]
+fn a_refused_payment_looks_refused_in_the_inbox_and_in_its_details() {
+    let Some(browser) = Browser::start("refused before") else { return };
+    let (ann, from) = bank().customer_with(10_00);
+    let (_bea, to) = bank().customer_with(0);
+    let refused = ann.transfer(&from, &to, 5_000_00);
+    assert_eq!(refused["status"], "rejected");
+    let _ = ann.notifications_of(refused["id"].as_str().unwrap());
+    sign_in(&browser, &ann);
+    browser.see("#notifications-open").click();
+    let note = "#notifications [data-tone='error']";
+    browser.read(note, |text| text.contains("was not sent") && text.contains("not enough money"));
+    browser.see(&format!("{note} button")).click();
+    browser.read("#detail", |text| {
+        text.contains("Not sent") && text.contains("There is not enough money in the account.")
+    });
+    // Struck out: no money went.
+    let struck = browser.script(
+        "return getComputedStyle(document.querySelector('#detail .review-amount')).textDecorationLine",
+    );
+    assert_eq!(struck, "line-through");
+}
+
+#[test]
+fn who_has_frozen_accounts_only_is_told_that_nothing_can_be_sent() {
+    let Some(browser) = Browser::start("frozen") else { return };
+    let (ann, account) = bank().customer_with(10_00);
+    let (_bea, to) = bank().customer_with(0);
+    let freeze = format!("/v1/accounts/{account}/freeze");
+    let proposed =
+        bank().staff("teller").post(&freeze, &json!({ "reason": "The card was stolen" })).expect(202);
+    let approve = format!("/v1/approvals/{}/approve", proposed["approval"].as_str().unwrap());
+    let approved = bank().staff("operator").post(&approve, &json!({})).expect(200);
+    assert_eq!(approved["status"], "completed");
+    sign_in(&browser, &ann);
+    browser.see("#accounts [data-status='frozen']");
+    ask_to_send(&browser, &to, "1.00");
+    browser.read("#send-from-error", |text| text.contains("None of your accounts can pay now"));
+}
+
+#[test]
+fn after_midnight_today_is_another_day() {
+    let Some(browser) = Browser::start("midnight") else { return };
+    let (ann, _) = bank().customer_with(1_00);
+    sign_in(&browser, &ann);
+    browser.read("#activity .day h3", |text| text == "Today");
+    let before = browser.text("#home-date").unwrap();
+    browser.script(
+        "const Real = Date;
+         window.Date = class extends Real {
+           constructor(...all) {
+             if (all.length) super(...all);
+             else super(Real.now() + 86_400_000);
+           }
+         };
+         document.dispatchEvent(new Event('visibilitychange'))",
+    );
+    browser.read("#activity .day h3", |text| text == "Yesterday");
+    browser.read("#home-date", |text| !text.is_empty() && text != before);
+}
+
+#[test]
+fn the_table_to_take_away_ends_where_the_statement_that_is_shown_ends() {
+    let Some(browser) = Browser::start("the table") else { return };
+    let (ann, account) = bank().customer_with(50_00);
+    sign_in(&browser, &ann);
+    browser.see("#accounts a").click();
+    browser.see("#account-statement").click();
+    browser.read("#statement", |text| text.contains("€50.00"));
+    browser.script(
+        "const real = window.fetch;
+         window.table = null;
+         window.fetch = async (path, request) => {
+           const answer = await real(path, request);
+           if (request.headers.Accept.startsWith('text/csv')) window.table = await answer.clone().text();
+           return answer;
+         }",
+    );
+    bank().deposit(&account, 7_77);
+    browser.see("#statement-csv").click();
+    let table = until("the table", || browser.script("return window.table").as_str().map(ToOwned::to_owned));
+    assert!(table.contains("50.00") && !table.contains("7.77"), "{table}");
+}

@@ -134,6 +134,13 @@ impl Browser {
         self.command("Network.emulateNetworkConditions", &conditions);
     }
 
+    /// Loads nothing from addresses of these patterns, such as `*/name.js`, from now on.
+    #[track_caller]
+    pub fn block(&self, patterns: &[&str]) {
+        self.command("Network.enable", &json!({}));
+        self.command("Network.setBlockedURLs", &json!({ "urls": patterns }));
+    }
+
     /// Shows the page as it would be printed, or as on a screen again.
     #[track_caller]
     pub fn set_printing(&self, printing: bool) {
