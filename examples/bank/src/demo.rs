@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::Fatal;
 use crate::files::{Files, read_or_create, replace};
 use crate::stores::waiting;
+use crate::terminal::print;
 
 const USERS: [(&str, &str, Option<&str>); 5] = [
     ("alice", "Alice Ahrens", None),
@@ -112,10 +113,9 @@ impl DemoUsers {
     }
 
     /// One line a user.
-    #[allow(clippy::print_stdout, reason = "the program's contract")]
     pub(crate) fn print(&self) {
         for user in &self.users {
-            println!("demo {} {}", user.username, user.password);
+            print(&format!("demo {} {}", user.username, user.password));
         }
     }
 
