@@ -88,9 +88,13 @@ impl Breaker {
         }
     }
 
-    /// It has not; says whether it is taken for away.
-    fn failed(&self, why: &dyn fmt::Display) -> bool {
+    /// A call that was made then had no answer; says whether the server is taken for away. Where others had answers meanwhile, that says
+    /// nothing.
+    fn failed(&self, since: Instant, why: &dyn fmt::Display) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.answered.is_some_and(|answered| answered > since) {
+            return state.away.is_some();
+        }
         state.failures = state.failures.saturating_add(1);
         let again = Instant::now() + self.pause;
         if let Some((since, _)) = state.away {
@@ -101,13 +105,6 @@ impl Breaker {
             tracing::warn!(server, %why, "the server is away: calls are refused at once until it answers");
         }
         state.away.is_some()
-    }
-
-    /// A call that was made then was dropped without an answer; says whether the server is taken for away. Where others had answers
-    /// meanwhile, that says nothing.
-    fn dropped(&self, since: Instant) -> bool {
-        let answered = self.state.lock().unwrap_or_else(PoisonError::into_inner).answered;
-        answered.is_none_or(|answered| answered < since) && self.failed(&"no answer")
     }
 }
 
@@ -136,7 +133,7 @@ impl<'a> Attempt<'a> {
     /// It has not; says whether it is taken for away.
     pub(crate) fn failed(&mut self, why: &dyn fmt::Display) -> bool {
         self.is_over = true;
-        self.breaker.failed(why)
+        self.breaker.failed(self.since, why)
     }
 
     /// The call ended without a word about the server.
@@ -151,7 +148,7 @@ impl Drop for Attempt<'_> {
         if self.is_over || self.since.elapsed() < self.breaker.patience {
             return;
         }
-        if self.breaker.dropped(self.since)
+        if self.breaker.failed(self.since, &"no answer")
             && let Some(call) = self.when_dropped
         {
             call();
@@ -211,6 +208,18 @@ mod tests {
         drop(silent);
         assert!(away_since(&breaker).is_some());
         assert_eq!(called.load(std::sync::atomic::Ordering::Relaxed), 1, "the third one was one too many");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_fail_count_where_nobody_had_an_answer_since_they_began() {
+        let breaker = breaker();
+        let slow = [(); 3].map(|()| breaker.enter().unwrap());
+        tokio::time::advance(Duration::from_millis(50)).await;
+        breaker.enter().unwrap().answered();
+        for mut call in slow {
+            assert!(!call.failed(&"gone"));
+        }
+        assert_eq!(away_since(&breaker), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,31 +52,45 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// A copy of a backup, beside the file in whose place it is put.
-pub(super) struct Replacement<'a> {
+/// A checked copy of a backup, beside the file in whose place it is to come. It has that file's lock, so that nobody opens it meanwhile,
+/// and is removed where it is given up.
+///
+/// Whoever restores several stores makes all of these first: what can be refused is refused before anything is replaced.
+#[derive(Debug)]
+pub struct Staged {
     part: Part,
-    to: &'a Path,
+    to: PathBuf,
     _lock: Lock,
 }
 
-impl<'a> Replacement<'a> {
+impl Staged {
     /// Copies the backup `from`, which must be of this kind of store, and takes the lock of the file `to`.
     ///
     /// # Errors
-    /// `Denied` where `to` is in use; `NotFound`, `Denied` and `Rejected`, field `from`, where the backup is not there, is of another
-    /// kind, or has a log beside it that is not in it.
-    pub(super) fn of(from: &Path, to: &'a Path, schema: Schema) -> Result<Self> {
+    /// `Denied` where `to` is in use; `Unavailable` where somebody reads it; `NotFound`, `Denied` and `Rejected`, field `from`, where
+    /// the backup is not there, is of another kind or of a newer program, or has a log beside it that is not in it.
+    pub(super) async fn of(from: &Path, to: &Path, schema: Schema) -> Result<Self> {
         check_backup(from, schema)?;
         create_parent(to)?;
         let lock = lock(to)?;
+        remove_leftovers(to);
+        take_in_log(to).await?;
         let part = Part::new(to)?;
         open_private(&part.0)
             .and_then(|copy| io::copy(&mut Reading::of(from)?, &mut &*copy))
             .map_err(|source| unusable("the backup cannot be copied", source))?;
-        Ok(Self { part, to, _lock: lock })
+        Ok(Self { part, to: to.to_owned(), _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// The same, when SQLite finds the copy whole.
+    pub(super) async fn whole(from: &Path, to: &Path, schema: Schema) -> Result<Self> {
+        let staged = Self::of(from, to, schema).await?;
+        check_integrity(staged.path(), "from").await?;
+        Ok(staged)
+    }
+
+    /// The copy, which may be opened until it takes its place.
+    pub fn path(&self) -> &Path {
         &self.part.0
     }
 
@@ -85,13 +99,17 @@ impl<'a> Replacement<'a> {
     /// the file system has no hard links, as a copy.
     ///
     /// # Errors
-    /// `Unavailable` where the old file's log cannot be moved into it, since somebody reads it.
-    pub(super) async fn take_place(self, before: Before<'_>) -> Result<()> {
+    /// `Unavailable` where the old file's log cannot be moved into it, since somebody reads it; nothing was changed then.
+    pub async fn take_place(self) -> Result<()> {
+        self.take_place_by_steps(&mut |_| Ok(())).await
+    }
+
+    pub(super) async fn take_place_by_steps(self, before: Before<'_>) -> Result<()> {
         before(Step::TakeIn).map_err(unmoved)?;
-        take_in_log(self.to).await?;
-        set_aside(self.to, before).map_err(unmoved)?;
+        take_in_log(&self.to).await?;
+        set_aside(&self.to, before).map_err(unmoved)?;
         before(Step::Replace).map_err(unmoved)?;
-        self.part.becomes(self.to).map_err(|source| unusable("the file cannot be put in its place", source))
+        self.part.becomes(&self.to).map_err(|source| unusable("the file cannot be put in its place", source))
     }
 }
 
@@ -100,13 +118,6 @@ pub(super) async fn backup(database: &Database, to: &Path) -> Result<()> {
     let copy = Copy::of(database, to).await?;
     check_integrity(copy.path(), "to").await?;
     copy.keep()
-}
-
-/// Puts a backup in the place of a store's file, when SQLite finds it whole.
-pub(super) async fn restore(from: &Path, to: &Path, schema: Schema) -> Result<()> {
-    let replacement = Replacement::of(from, to, schema)?;
-    check_integrity(replacement.path(), "from").await?;
-    replacement.take_place(&mut |_| Ok(())).await
 }
 
 /// Whether SQLite finds each page and each index of a file as they should be.
@@ -143,6 +154,10 @@ fn check_backup(path: &Path, schema: Schema) -> Result<()> {
         head.starts_with(b"SQLite format 3\0") && number(68) == schema.application && number(60) > 0;
     if read.is_err() || !is_ours {
         return Err(refused(ErrorKind::Denied, &format!("is no file of the {} store", schema.name)));
+    }
+    if usize::try_from(number(60)).is_ok_and(|version| version > schema.migrations.len()) {
+        let what = format!("has schema version {}, which is of a newer program: use that one", number(60));
+        return Err(refused(ErrorKind::Denied, &what));
     }
     if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
         let what = "has a log beside it with what is not in it yet: take the backup with `backup`, or open the store and close it";
@@ -183,7 +198,25 @@ fn create_parent(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes the copies that a killed restore has left beside a file. Whoever has the file's lock is alone with them.
+fn remove_leftovers(to: &Path) {
+    let name = to.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let start = format!("{name}.part-");
+    let entries = to.parent().and_then(|directory| fs::read_dir(directory).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_copy = |name: &&str| {
+            name.starts_with(&start)
+                && !["-wal", "-shm", "-journal", ".lock"].iter().any(|end| name.ends_with(end))
+        };
+        if name.to_str().filter(is_copy).is_some() {
+            drop(Part(entry.path()));
+        }
+    }
+}
+
 /// A file under construction, beside the one that it will be; removed when it is given up.
+#[derive(Debug)]
 struct Part(PathBuf);
 
 impl Part {
@@ -420,12 +453,18 @@ mod tests {
         let whole = fs::read(at("copy.db")).unwrap();
         fs::write(at("short.db"), &whole[..whole.len() / 2]).unwrap();
         fs::write(at("empty.db"), []).unwrap();
+        let mut newer = whole.clone();
+        newer[60..64].copy_from_slice(&99_i32.to_be_bytes());
+        fs::write(at("newer.db"), newer).unwrap();
+        // As a restore that was killed leaves it.
+        fs::write(at("documents.db.part-1"), &whole).unwrap();
         for (name, kind) in [
             ("items-copy.db", ErrorKind::Denied),
             ("empty.db", ErrorKind::Denied),
             ("absent.db", ErrorKind::NotFound),
             ("torn.db", ErrorKind::Rejected),
             ("short.db", ErrorKind::Rejected),
+            ("newer.db", ErrorKind::Denied),
         ] {
             let refused = SqliteDocuments::restore(at(name), at("documents.db")).await.unwrap_err();
             assert_eq!((refused.kind(), refused.field()), (kind, Some("from")), "{name}: {refused:?}");
@@ -434,5 +473,6 @@ mod tests {
         assert!(documents.get("c", "499", NOW).await.unwrap().is_some());
         documents.close().await;
         SqliteDocuments::restore(at("copy.db"), at("documents.db")).await.unwrap();
+        assert!(!at("documents.db.part-1").exists(), "what a killed restore left is removed");
     }
 }

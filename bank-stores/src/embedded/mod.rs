@@ -26,6 +26,7 @@ mod steady;
 mod uptime;
 mod writer;
 
+pub use backup::Staged;
 pub use cache::MemoryCache;
 pub use documents::SqliteDocuments;
 pub use items::SqliteItems;

@@ -10,7 +10,7 @@ use super::data_keys::DataKeys;
 use super::fields::{Fields, INDEX, SealedFields, blind};
 use super::sealer::Sealer;
 use super::subjects::Subjects;
-use super::values::{ERASED, Opened, lasting, seal_json};
+use super::values::{ERASED, Opened, is_sealed, lasting, seal_json};
 use crate::documents::{Collection, Document, DocumentChange, DocumentWrite, Find, Written};
 use crate::{
     Consistency, Documents, DocumentsExt as _, Error, ErrorKind, Page, Result, SystemRandom, random,
@@ -48,8 +48,8 @@ impl SealedDocuments {
     }
 
     /// Seals the fields of a collection that nobody has sealed, and tells after each page how many documents were looked at and
-    /// sealed; gives the same at the end. It may be stopped and called again: what is sealed is passed over. A document that
-    /// somebody changes at the same moment is sealed by that.
+    /// sealed; gives the same at the end. It may be stopped and called again: a field that is sealed stays as it is, also where it
+    /// does not open. A document that somebody changes at the same moment is sealed by that.
     ///
     /// # Errors
     /// Of the store and of the keys; what was sealed until then is sealed.
@@ -58,8 +58,6 @@ impl SealedDocuments {
         collection: &str,
         progress: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<(u64, u64)> {
-        let fields = self.fields.of(collection);
-        let reading = Self { keys: self.keys.clone().allow_unsealed(), ..self.clone() };
         let (mut checked, mut sealed) = (0, 0);
         let mut find = Find::all();
         loop {
@@ -67,13 +65,10 @@ impl SealedDocuments {
             for document in page.items {
                 checked += 1;
                 let Document { id, version, body, expires_at, .. } = document;
-                let (body, is_sealed) = reading.open(collection, &id, body).await?;
-                if is_sealed || fields.is_empty() {
-                    continue;
-                }
+                let name = random::id(&SystemRandom::new(), "seal:reseal:");
+                let Some(body) = self.resealed(collection, &id, &name, body).await? else { continue };
                 let change = DocumentChange::Replace { id, version, body, expires_at };
-                let write = DocumentWrite::new(random::id(&SystemRandom::new(), "seal:reseal:"), change);
-                match self.write_one(collection, write).await {
+                match self.inner.write_one(collection, DocumentWrite::new(name, change)).await {
                     Ok(_) => sealed += 1,
                     Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {}
                     Err(error) => return Err(error),
@@ -115,9 +110,58 @@ impl SealedDocuments {
                 "the name of this field is taken by sealing",
             ));
         }
-        let index = self.index(fields).await?;
-        let sealer = self.keys.of(self.subjects.of_document(collection, id, body).as_deref()).await?;
+        let subject = self.subjects.of_document(collection, id, body);
         let Value::Object(body) = body else { return Ok(write) };
+        self.seal_plain(collection, id, name.as_str(), subject, body).await?;
+        Ok(write)
+    }
+
+    /// The body of a document with its plain fields sealed; nothing, where it has none.
+    async fn resealed(
+        &self,
+        collection: &str,
+        id: &str,
+        write: &str,
+        mut stored: Value,
+    ) -> Result<Option<Value>> {
+        let is_plain =
+            |field: &str| stored.get(field).is_some_and(|value| !value.is_null() && !is_sealed(value));
+        if !self.fields.of(collection).names().any(is_plain) {
+            return Ok(None);
+        }
+        let reading = Self { keys: self.keys.clone().allow_unsealed(), ..self.clone() };
+        let opened = reading.open(collection, id, stored.clone()).await?;
+        let subject = self.subjects.of_document(collection, id, &opened);
+        let Value::Object(body) = &mut stored else { return Ok(None) };
+        let sealed =
+            |(field, value): (&String, &Value)| is_sealed(value).then(|| (field.clone(), value.clone()));
+        let mut sealed: Map<String, Value> = body.iter().filter_map(sealed).collect();
+        let indexes = body.remove(INDEX);
+        // What is sealed already is out of the way, and comes back as it was.
+        body.retain(|field, _| !sealed.contains_key(field));
+        self.seal_plain(collection, id, write, subject, body).await?;
+        body.append(&mut sealed);
+        if let Some(Value::Object(mut before)) = indexes {
+            match body.get_mut(INDEX) {
+                Some(Value::Object(indexes)) => indexes.append(&mut before),
+                _ => drop(body.insert(INDEX.to_owned(), Value::Object(before))),
+            }
+        }
+        Ok(Some(stored))
+    }
+
+    /// Seals the fields of a body, all of which are plain.
+    async fn seal_plain(
+        &self,
+        collection: &str,
+        id: &str,
+        write: &str,
+        subject: Option<String>,
+        body: &mut Map<String, Value>,
+    ) -> Result<()> {
+        let fields = self.fields.of(collection);
+        let index = self.index(fields).await?;
+        let sealer = self.keys.of(subject.as_deref()).await?;
         let mut indexes = Map::new();
         for field in fields.names() {
             let Some(value) = body.get_mut(field).filter(|value| !value.is_null()) else { continue };
@@ -126,18 +170,16 @@ impl SealedDocuments {
                 let stands = blind(index, collection, field, value).unwrap_or(Value::Bool(false));
                 indexes.insert(field.to_owned(), stands);
             }
-            *value = seal_json(&sealer, &self.place(collection, id, field), name.as_str(), value)?;
+            *value = seal_json(&sealer, &self.place(collection, id, field), write, value)?;
         }
         if !indexes.is_empty() {
             body.insert(INDEX.to_owned(), Value::Object(indexes));
         }
-        Ok(write)
+        Ok(())
     }
 
-    /// The body, and whether each of its fields was sealed that should be.
-    async fn open(&self, collection: &str, id: &str, mut stored: Value) -> Result<(Value, bool)> {
-        let mut is_sealed = true;
-        let Value::Object(body) = &mut stored else { return Ok((stored, is_sealed)) };
+    async fn open(&self, collection: &str, id: &str, mut stored: Value) -> Result<Value> {
+        let Value::Object(body) = &mut stored else { return Ok(stored) };
         let fields = self.fields.of(collection);
         if !fields.is_empty() {
             body.remove(INDEX);
@@ -148,21 +190,17 @@ impl SealedDocuments {
             let was_text = held.is_string();
             let opened = self.keys.open_json(&self.place(collection, id, field), held).await;
             *value = match lasting(opened.and_then(|opened| self.keys.allowed(opened)))? {
-                Opened::Sealed(value) => value,
-                Opened::Plain(value) => {
-                    is_sealed = false;
-                    value
-                }
+                Opened::Sealed(value) | Opened::Plain(value) => value,
                 Opened::Erased if was_text => Value::String(ERASED.to_owned()),
                 Opened::Erased => Value::Null,
             };
         }
-        Ok((stored, is_sealed))
+        Ok(stored)
     }
 
     async fn document(&self, collection: &str, document: Document) -> Result<Document> {
         let Document { id, version, body, expires_at, created } = document;
-        let (body, _) = self.open(collection, &id, body).await?;
+        let body = self.open(collection, &id, body).await?;
         Ok(Document { id, version, body, expires_at, created })
     }
 }

@@ -129,6 +129,33 @@ impl Keyring {
         })
     }
 
+    /// Adds the master keys of another keyring that are missing here, as old ones: they open what is under them, and the current one
+    /// stays. Gives their names.
+    ///
+    /// # Errors
+    /// `Denied` where the files cannot be read or written; `Conflict` where a key of theirs has the name of another one here.
+    pub fn adopt(&self, other: &Self) -> Result<Vec<String>> {
+        let theirs = Stored::read(&other.0.path)?;
+        let mut added = Vec::new();
+        self.0.change(|stored| {
+            for (name, key) in &theirs.keys {
+                match stored.keys.get(name) {
+                    Some(known) if known == key => {}
+                    Some(_) => {
+                        let message = format!("two master keys have the name {name}");
+                        return Err(Error::new(ErrorKind::Conflict, message).with_field("key"));
+                    }
+                    None => {
+                        stored.keys.insert(name.clone(), key.clone());
+                        added.push(name.clone());
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(added)
+    }
+
     /// The master keys, without blocking the thread of a task.
     async fn masters(&self) -> Result<Arc<Masters>> {
         let file = self.0.clone();

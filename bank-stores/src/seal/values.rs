@@ -44,6 +44,11 @@ pub(super) fn lasting<T>(opened: Result<Opened<T>>) -> Result<Opened<T>> {
     }
 }
 
+/// Whether JSON is as [`seal_json`] leaves it, whatever key it was sealed with.
+pub(super) fn is_sealed(stored: &Value) -> bool {
+    text_of(stored).and_then(parse_text).is_some()
+}
+
 /// See [`Error::is_erased`].
 pub(super) fn erased() -> Error {
     Error::new(ErrorKind::Denied, "it was erased with the key that it was sealed with").with_field("erased")

@@ -51,6 +51,21 @@ async fn a_process_takes_up_the_keys_that_another_one_adds() {
 }
 
 #[tokio::test]
+async fn the_keys_of_another_keyring_open_and_the_current_one_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let ring = |name: &str| Keyring::load_or_create(directory.path().join(name)).unwrap();
+    let (here, there) = (ring("here.json"), ring("there.json"));
+    let key = KeyMaterial::generate();
+    let wrapped = there.wrap(&key, "k").await.unwrap();
+    let current = here.current().await.unwrap();
+    assert_eq!(here.unwrap(&wrapped, "k").await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(here.adopt(&there).unwrap(), [wrapped.master.clone()]);
+    assert_eq!(here.unwrap(&wrapped, "k").await.unwrap().expose(), key.expose());
+    assert_eq!(here.current().await.unwrap(), current);
+    assert!(here.adopt(&there).unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn changes_at_once_are_all_kept() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("seal.json");

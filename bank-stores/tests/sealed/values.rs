@@ -208,6 +208,36 @@ async fn documents_that_nobody_has_sealed_are_found_once_they_are() {
 }
 
 #[tokio::test]
+async fn a_reseal_leaves_what_is_sealed_as_it_is_whatever_it_was_sealed_with() {
+    let (ground, other) = (Ground::new().await, Ground::new().await);
+    let options = SqliteOptions::new(ground.directory.path().join("documents.db"));
+    let inner = Arc::new(SqliteDocuments::open(options).await.unwrap());
+    inner.declare(&Collection::new("c")).await.unwrap();
+    let fields = SealedFields::new().seal_indexed("c", "email").seal("c", "title");
+    let sealed = |ground: &Ground| {
+        SealedDocuments::new(inner.clone(), ground.keys(), Arc::new(ByName), fields.clone(), "d")
+    };
+    // Sealed with keys that are not here now.
+    let insert = DocumentChange::insert("ann", &json!({ "of": "ann", "email": "ann@x", "n": 1 })).unwrap();
+    sealed(&other).write_one("c", DocumentWrite::new("w", insert)).await.unwrap();
+    let stored = inner.get("c", "ann", NOW).await.unwrap().unwrap();
+    let mut body = stored.body.clone();
+    body["title"] = json!("Hello");
+    let change =
+        DocumentChange::Replace { id: "ann".into(), version: stored.version, body, expires_at: None };
+    inner.write_one("c", DocumentWrite::new("plain", change)).await.unwrap();
+
+    assert_eq!(sealed(&ground).reseal("c", &mut |_, _| ()).await.unwrap(), (1, 1));
+    let now = inner.get("c", "ann", NOW).await.unwrap().unwrap().body;
+    let mut without = now.clone();
+    without.as_object_mut().unwrap().remove("title");
+    assert_eq!(without, stored.body, "what was sealed is as it was, and so is what finds it");
+    assert_ne!(now["title"], "Hello");
+    assert_eq!(sealed(&ground).get("c", "ann", NOW).await.unwrap().unwrap().body["title"], "Hello");
+    assert_eq!(sealed(&ground).reseal("c", &mut |_, _| ()).await.unwrap(), (1, 0));
+}
+
+#[tokio::test]
 async fn a_ledger_goes_on_when_an_owner_s_key_is_shredded() {
     let ground = Ground::new().await;
     let ledger = ground.ledger().await;

@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 use crate::Fatal;
 use crate::files::{Files, read_or_create, replace};
 use crate::stores::waiting;
+use crate::terminal::print;
 
 const USERS: [(&str, &str, Option<&str>); 5] = [
     ("alice", "Alice Ahrens", None),
@@ -116,10 +117,9 @@ impl DemoUsers {
     }
 
     /// One line a user.
-    #[allow(clippy::print_stdout, reason = "the program's contract")]
     pub(crate) fn print(&self) {
         for user in &self.users {
-            println!("demo {} {}", user.username, user.password);
+            print(&format!("demo {} {}", user.username, user.password));
         }
     }
 

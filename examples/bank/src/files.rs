@@ -1,7 +1,7 @@
 //! Directories and secrets that only their owner reads.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -67,30 +67,78 @@ pub(crate) fn read_or_create(path: &Path, new: &[u8]) -> io::Result<Vec<u8>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         found => return found,
     }
-    let draft = draft(path);
-    write_private(&draft, new)?;
+    let draft = Draft::written(path, new)?;
     // A link never replaces what is there, and is there whole.
-    match fs::hard_link(&draft, path) {
+    match fs::hard_link(draft.path(), path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    fs::remove_file(&draft)?;
+    drop(draft);
+    sync_names(path)?;
     fs::read(path)
 }
 
 /// Replaces a file by another content, whole or not at all.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft(path);
-    write_private(&draft, content)?;
-    fs::rename(&draft, path)
+    Draft::written(path, content)?.becomes()
 }
 
-fn draft(path: &Path) -> PathBuf {
-    path.with_extension(format!("new-{}", std::process::id()))
+/// Removes a file, for good.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_names(path)
 }
 
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+/// A file for its owner only, on the disk beside the one that it is to become; removed where it is given up.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    path: PathBuf,
+    whole: PathBuf,
+}
+
+impl Draft {
+    /// With this content.
+    pub(crate) fn written(whole: &Path, mut content: &[u8]) -> io::Result<Self> {
+        Self::read_from(whole, &mut content)
+    }
+
+    /// With what another file holds.
+    pub(crate) fn copied(from: &Path, whole: &Path) -> io::Result<Self> {
+        Self::read_from(whole, &mut fs::File::open(from)?)
+    }
+
+    /// With all that can be read there.
+    pub(crate) fn read_from(whole: &Path, from: &mut dyn io::Read) -> io::Result<Self> {
+        let mut name = whole.as_os_str().to_owned();
+        name.push(format!(".new-{}", std::process::id()));
+        let draft = Self { path: name.into(), whole: whole.to_owned() };
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&draft.path)?;
+        io::copy(from, &mut file)?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it the name that it is for, whatever had that name.
+    pub(crate) fn becomes(self) -> io::Result<()> {
+        fs::rename(&self.path, &self.whole)?;
+        sync_names(&self.whole)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Where it has its name there is none.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Waits until the disk has the names in a file's directory.
+pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }

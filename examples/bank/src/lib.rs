@@ -28,6 +28,7 @@ mod spelling;
 mod status;
 mod store_calls;
 mod stores;
+mod terminal;
 mod used_sessions;
 mod users;
 
@@ -47,9 +48,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             if fatal.is_answer {
-                run::print(&fatal.text);
+                terminal::print(&fatal.text);
             } else {
-                eprintln!("bank: {fatal}");
+                terminal::complain(&format!("bank: {fatal}"));
             }
             ExitCode::from(fatal.status)
         }

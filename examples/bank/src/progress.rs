@@ -5,6 +5,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::terminal::complain;
+
 /// Without a terminal a line comes so often at most: what is quick says nothing.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -40,7 +42,7 @@ impl Progress {
         } else if self.told.elapsed() >= LINE_EVERY {
             self.told = Instant::now();
             let percent = done * 100 / of.max(1);
-            eprintln!("{}: {percent} %, {done} of {of} {}", self.what, self.unit);
+            complain(&format!("{}: {percent} %, {done} of {of} {}", self.what, self.unit));
         }
     }
 
@@ -54,7 +56,7 @@ impl Progress {
             self.bar.tick();
         } else if self.told.elapsed() >= LINE_EVERY {
             self.told = Instant::now();
-            eprintln!("{}: {done} {}", self.what, self.unit);
+            complain(&format!("{}: {done} {}", self.what, self.unit));
         }
     }
 

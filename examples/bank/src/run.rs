@@ -22,6 +22,7 @@ use crate::parts::{self, Around, LateGateway, Running};
 use crate::progress::Progress;
 use crate::seal::{self, Seal};
 use crate::store_calls::StoreCalls;
+use crate::terminal::print;
 use crate::{Fatal, backup, logging, stores};
 
 /// How long a thread that hashed a password waits for the next one; as in the gateway, so that its end gives 19 MiB back.
@@ -44,15 +45,15 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             alone(crate::status::run(config.admin, as_json))?
         }
         Command::Ledger { what, options, as_json } => {
-            let config = Config::read_beside(options)?;
+            let config = finished(options)?;
             alone(crate::ledger::run(&what, &config, as_json))?
         }
         Command::Seal { what, options, as_json } => {
-            let config = Config::read_beside(options)?;
+            let config = finished(options)?;
             alone(crate::seal_command::run(&what, &config, as_json))?
         }
         Command::User(what, options) => {
-            let config = Config::read_beside(options)?;
+            let config = finished(options)?;
             alone(crate::users::run(what, &config))?
         }
         Command::Doctor { options, as_json } => {
@@ -60,7 +61,7 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             alone(crate::doctor::run(&config, as_json))?
         }
         Command::Backup { directory, without, options } => {
-            let config = Config::read_beside(options)?;
+            let config = finished(options)?;
             alone(backup::backup(&config, &directory, &without, &mut bars()))?
         }
         Command::Restore { directory, what, options } => {
@@ -68,7 +69,7 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
             alone(backup::restore(&config, &directory, &what, &mut bars()))?
         }
         Command::Seed(seed, options) => {
-            let config = Config::read_beside(options)?;
+            let config = finished(options)?;
             alone(crate::seed::run(seed, &config))?
         }
     };
@@ -76,6 +77,13 @@ pub(crate) fn run(command: Command) -> Result<(), Fatal> {
         print(answer.trim_end());
     }
     Ok(())
+}
+
+/// The configuration of a command that is not for data that is half restored.
+fn finished(options: Options) -> Result<Config, Fatal> {
+    let config = Config::read_beside(options)?;
+    backup::check_finished(&config.data)?;
+    Ok(config)
 }
 
 /// A bar for each step of a longer piece of work.
@@ -322,12 +330,4 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Fatal> {
 
 fn announce(what: &str, scheme: &str, address: SocketAddr) {
     print(&format!("{what} on {scheme}://{address}"));
-}
-
-/// Prints a line, for whoever waits for it, and for whoever reads the answer to a command.
-pub(crate) fn print(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    // Whoever waits for the line may read from a pipe, and whoever has read enough may have gone.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

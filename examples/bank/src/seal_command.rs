@@ -75,7 +75,7 @@ impl Commands<'_> {
 
     /// Adds a master key and wraps the data keys anew. Where a part runs, it does so itself.
     async fn rotate(&self) -> Result<String, Fatal> {
-        let mut lines = Vec::new();
+        let (mut lines, mut failed) = (Vec::new(), 0);
         match self.config.seal.keyring(&self.files)? {
             Some(keyring) => {
                 let name = keyring.rotate().map_err(|error| Fatal::caused("the key file", &error))?;
@@ -96,6 +96,7 @@ impl Commands<'_> {
                     let done = keys.rewrap(&mut progress).await;
                     let done = done.map_err(|error| Fatal::caused(name, &error))?;
                     close(store).await;
+                    failed += done.failed;
                     lines.push(format!(
                         "{name}: {} of {} data keys wrapped anew",
                         done.rewrapped, done.checked
@@ -103,7 +104,13 @@ impl Commands<'_> {
                 }
             }
         }
-        Ok(lines.join("\n"))
+        match failed {
+            0 => Ok(lines.join("\n")),
+            failed => Err(Fatal::new(format!(
+                "{failed} data keys could not be unwrapped: put their master key back into the key file, retire none, and rotate again ({})",
+                lines.join("; ")
+            ))),
+        }
     }
 
     /// Removes a master key that nothing is wrapped under any more.

@@ -80,6 +80,10 @@ struct Opened {
 impl Opened {
     async fn open(config: &Config, files: &Files) -> Result<Self, Fatal> {
         let at = config.place(Part::Identity);
+        // A bank that never ran has no master key yet. One that ran has lost it where it is missing, and another one opens nothing.
+        let data = [IDENTITY, stores::LEDGER, stores::TRANSACTIONS, stores::PARTNERS];
+        let is_new = at.is_none() && !data.iter().any(|file| files.path(file).exists());
+        let seal = Seal::open(&config.seal, files, is_new).await?;
         let opened = match at {
             Some(_) => stores::items(files, IDENTITY, at).await?,
             None => {
@@ -89,9 +93,6 @@ impl Opened {
                 stores::Opened { role: items.clone() as Arc<dyn ItemsScan>, close: items }
             }
         };
-        // A bank that never ran has no master key yet.
-        let is_new = at.is_none() && !files.path("keys/seal.json").exists();
-        let seal = Seal::open(&config.seal, files, is_new).await?;
         let keys = seal.keys_in(Part::Identity, opened.role.clone());
         seal::ready(&keys).await?;
         let items: Arc<dyn Items> = Arc::new(seal::items(opened.role, &keys, Part::Identity));

@@ -4,10 +4,12 @@
 #![allow(clippy::inconsistent_digit_grouping, reason = "the cents are set apart")]
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bank_tests::{Bank, Customer, Part, Shape, cents, euros, exit_of, line_of, program, until, until_ok};
+use bank_tests::{
+    Bank, Customer, Part, Postgres, Shape, cents, euros, exit_of, line_of, program, until, until_ok,
+};
 use serde_json::{Value, json};
 
 /// Runs the program with these arguments on this data directory.
@@ -249,30 +251,326 @@ fn a_copy_that_is_not_as_it_was_written_changes_nothing() {
     assert_eq!(pair.bob.balance(&pair.his), 1_00);
 }
 
-#[test]
-fn a_restore_that_was_killed_is_run_again_before_the_bank_starts() {
+/// Marks data as a restore that was killed leaves it.
+fn mark(data: &Path, copy: &str, parts: &[&str]) {
+    let command = format!("bank restore {copy} --data {}", data.display());
+    let mark = json!({ "backup": copy, "manifest": "", "parts": parts, "command": command });
+    std::fs::write(data.join("restore-unfinished"), mark.to_string()).unwrap();
+}
+
+fn is_marked(data: &Path) -> bool {
+    data.join("restore-unfinished").exists()
+}
+
+/// The files below a directory whose names have this in them.
+fn named(directory: &Path, part: &str) -> Vec<PathBuf> {
+    let (mut waiting, mut found) = (vec![directory.to_owned()], Vec::new());
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.file_name().unwrap().to_str().unwrap().contains(part) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// A bank that was stopped after a backup, and the directory that the backup is in.
+fn stopped_with_a_copy(without: &[&str]) -> (Bank, Pair, tempfile::TempDir, String) {
     let mut bank = Bank::start(program!(), Shape::One);
     let pair = Pair::new(&bank);
     pair.pay(1_00);
     let elsewhere = tempfile::tempdir().unwrap();
-    let copy = elsewhere.path().join("copy");
-    let copy = copy.to_str().unwrap();
-    done(&bank.data(), &["backup", copy]);
+    let copy = elsewhere.path().join("copy").to_str().unwrap().to_owned();
+    let without: Vec<&str> = without.iter().flat_map(|part| ["--without", part]).collect();
+    done(&bank.data(), &[&["backup", &*copy][..], &without[..]].concat());
     drop(bank.stop());
+    (bank, pair, elsewhere, copy)
+}
+
+const ALL: [&str; 4] = ["partners", "transactions", "accounts", "identity"];
+
+#[test]
+fn a_restore_that_was_killed_is_run_again_before_the_bank_starts() {
+    let (mut bank, pair, _elsewhere, copy) = stopped_with_a_copy(&[]);
     remove_data(&bank);
-    done(&bank.data(), &["restore", copy]);
+    done(&bank.data(), &["restore", &copy]);
     // As a kill in the middle leaves it: one store is missing, and the mark is there.
     std::fs::remove_dir_all(bank.data().join("identity")).unwrap();
-    std::fs::write(bank.data().join("restore-unfinished"), copy).unwrap();
+    mark(&bank.data(), &copy, &ALL);
     for words in
         [&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"][..], &["accounts", "--listen", "127.0.0.1:0"]]
     {
         let (status, _, errors) = run(&bank.data(), words);
         assert!(status == Some(1) && line_of(&errors).contains("was not finished"), "{errors}");
     }
-    done(&bank.data(), &["restore", copy, "--replace"]);
+    done(&bank.data(), &["restore", &copy, "--replace"]);
+    assert!(!is_marked(&bank.data()));
     bank.start_missing();
     assert_eq!(pair.at(&bank).bob.balance(&pair.his), 1_00);
+}
+
+#[test]
+fn no_command_works_on_data_that_is_half_restored_and_the_doctor_says_so() {
+    let (bank, _pair, elsewhere, copy) = stopped_with_a_copy(&[]);
+    let another = elsewhere.path().join("another");
+    mark(&bank.data(), &copy, &ALL);
+    for words in [
+        &["backup", another.to_str().unwrap()][..],
+        &["user", "list"],
+        &["seed"],
+        &["seal", "status"],
+        &["seal", "rotate"],
+        &["ledger", "verify"],
+    ] {
+        let said = refused(&bank.data(), words);
+        assert!(said.contains("was not finished; run `bank restore"), "{words:?}: {said}");
+    }
+    assert!(!another.exists());
+    let (status, said, _) = run(&bank.data(), &["doctor"]);
+    assert!(status == Some(1) && said.contains("fail restore:"), "{said}");
+    // What cannot be read is not finished either.
+    std::fs::remove_file(bank.data().join("restore-unfinished")).unwrap();
+    std::fs::create_dir(bank.data().join("restore-unfinished")).unwrap();
+    assert!(refused(&bank.data(), &["user", "list"]).contains("restore-unfinished"));
+}
+
+#[test]
+fn only_a_restore_that_has_all_parts_of_an_unfinished_one_ends_it() {
+    let (mut bank, pair, _elsewhere, copy) = stopped_with_a_copy(&[]);
+    mark(&bank.data(), &copy, &ALL);
+    let said = refused(&bank.data(), &["restore", &copy, "--part", "partners", "--replace"]);
+    assert!(
+        said.contains("was not finished; run `bank restore") && said.contains("all of its parts"),
+        "{said}"
+    );
+    // One that is refused, since somebody has a store to itself, leaves it too.
+    let held = held(&bank.data().join("partners/documents.db"));
+    assert!(refused(&bank.data(), &["restore", &copy, "--replace"]).contains("in use"));
+    drop(held);
+    assert!(is_marked(&bank.data()));
+    done(&bank.data(), &["restore", &copy, "--replace"]);
+    assert!(!is_marked(&bank.data()));
+    // Of a part alone, that part is enough.
+    mark(&bank.data(), &copy, &["partners"]);
+    done(&bank.data(), &["restore", &copy, "--part", "partners", "--replace"]);
+    bank.start_missing();
+    assert_eq!(pair.at(&bank).bob.balance(&pair.his), 1_00);
+}
+
+/// The lock of a store, as its writer has it.
+fn held(store: &Path) -> std::fs::File {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".lock");
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(name).unwrap();
+    file.lock().unwrap();
+    file
+}
+
+#[test]
+fn a_restore_that_any_part_refuses_replaces_nothing_of_the_others() {
+    let (mut bank, pair, _elsewhere, copy) = stopped_with_a_copy(&[]);
+    let data = bank.data();
+    let is_unchanged = || {
+        assert_eq!(named(&data, ".replaced-"), [] as [PathBuf; 0]);
+        assert_eq!(named(&data, ".part-"), [] as [PathBuf; 0]);
+        assert_eq!(named(&data, ".new-"), [] as [PathBuf; 0]);
+        assert!(!is_marked(&data));
+    };
+    // The last part is somebody else's.
+    let lock = held(&data.join("identity/items.db"));
+    assert!(refused(&data, &["restore", &copy, "--replace"]).contains("in use"));
+    drop(lock);
+    is_unchanged();
+    // Or of a program that is newer.
+    let (store, manifest) =
+        (Path::new(&copy).join("identity/items.db"), Path::new(&copy).join("manifest.json"));
+    let (whole, before) = (std::fs::read(&store).unwrap(), std::fs::read_to_string(&manifest).unwrap());
+    let mut newer = whole.clone();
+    newer[60..64].copy_from_slice(&1_000_i32.to_be_bytes());
+    let old = sha256(&store);
+    std::fs::write(&store, newer).unwrap();
+    std::fs::write(&manifest, before.replace(&old, &sha256(&store))).unwrap();
+    let said = refused(&data, &["restore", &copy, "--replace"]);
+    assert!(said.contains("schema version 1000") && said.contains("newer program"), "{said}");
+    is_unchanged();
+    std::fs::write(&store, whole).unwrap();
+    std::fs::write(&manifest, before).unwrap();
+    // What a killed run has left is removed by the next.
+    std::fs::write(data.join("accounts/ledger.db.part-1"), b"half").unwrap();
+    done(&data, &["restore", &copy, "--replace"]);
+    assert_eq!(named(&data, ".part-"), [] as [PathBuf; 0]);
+    bank.start_missing();
+    assert_eq!(pair.at(&bank).bob.balance(&pair.his), 1_00);
+}
+
+fn sha256(path: &Path) -> String {
+    let output = std::process::Command::new("sha256sum").arg(path).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_backup_lacks_a_part_only_where_that_was_said() {
+    let (bank, _pair, elsewhere, _copy) = stopped_with_a_copy(&[]);
+    std::fs::remove_dir_all(bank.data().join("partners")).unwrap();
+    let another = elsewhere.path().join("another");
+    let another = another.to_str().unwrap();
+    let said = refused(&bank.data(), &["backup", another]);
+    assert!(said.contains("no data of partners") && said.contains("--without partners"), "{said}");
+    let said = done(&bank.data(), &["backup", another, "--without", "partners"]);
+    assert!(said.contains("of transactions, accounts, identity"), "{said}");
+}
+
+#[test]
+fn parts_that_a_backup_lacks_keep_their_master_keys() {
+    let (mut bank, pair, _elsewhere, copy) = stopped_with_a_copy(&["identity"]);
+    let data = bank.data();
+    let old = master(&data);
+    done(&data, &["seal", "rotate"]);
+    done(&data, &["seal", "retire", &old]);
+    let current = master(&data);
+    assert_ne!(current, old);
+    let said = refused(&data, &["restore", &copy]);
+    assert!(said.contains("--replace"), "{said}");
+    done(&data, &["restore", &copy, "--replace"]);
+    assert_eq!(master(&data), current, "it stays the one that wraps");
+    bank.start_missing();
+    let again = pair.at(&bank);
+    assert_eq!(again.bob.balance(&pair.his), 1_00);
+    assert_eq!(again.pay(2_00)["status"], "completed");
+}
+
+#[test]
+fn one_part_alone_brings_the_master_keys_that_it_needs() {
+    let (mut bank, pair, _elsewhere, copy) = stopped_with_a_copy(&[]);
+    let data = bank.data();
+    let old = master(&data);
+    done(&data, &["seal", "rotate"]);
+    done(&data, &["seal", "retire", &old]);
+    done(&data, &["restore", &copy, "--part", "partners", "--replace"]);
+    bank.start_missing();
+    let pair = pair.at(&bank);
+    until("the notice", || (pair.told().len() == 1).then_some(()));
+}
+
+/// The name of the current master key.
+fn master(data: &Path) -> String {
+    let keyring: Value =
+        serde_json::from_slice(&std::fs::read(data.join("keys/seal.json")).unwrap()).unwrap();
+    keyring["current"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_data_key_that_cannot_be_unwrapped_fails_a_rotation() {
+    let (bank, _pair, _elsewhere, _copy) = stopped_with_a_copy(&[]);
+    let path = bank.data().join("keys/seal.json");
+    // Another keyring than that of the data.
+    let keyring = std::fs::read_to_string(&path).unwrap().replace(&master(&bank.data()), "master_other");
+    std::fs::write(&path, keyring).unwrap();
+    let said = refused(&bank.data(), &["seal", "rotate"]);
+    assert!(said.contains("could not be unwrapped"), "{said}");
+}
+
+#[test]
+fn a_user_is_added_with_no_other_master_key_than_the_one_that_was_lost() {
+    let (bank, _pair, _elsewhere, _copy) = stopped_with_a_copy(&[]);
+    let config = bank.data().with_file_name("sealed.toml");
+    let file = bank.data().with_file_name("nowhere.json");
+    std::fs::write(&config, format!("[seal]\nkey_file = {file:?}\n")).unwrap();
+    let words =
+        ["user", "add", "tess", "--role", "teller", "--generate", "--config", config.to_str().unwrap()];
+    assert!(refused(&bank.data(), &words).contains("nowhere.json"));
+    assert!(!file.exists());
+}
+
+/// The bank's ledger on PostgreSQL, whose programs are on the path.
+fn run_on(server: &Postgres, data: &Path, config: &Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let programs = server.program("psql");
+    let mut path = vec![programs.parent().unwrap().to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let output = std::process::Command::new(program!())
+        .args(words)
+        .args([Path::new("--data"), data, Path::new("--config"), config])
+        .env("PATH", std::env::join_paths(path).unwrap())
+        // Nothing of this is the bank's.
+        .envs([("PGHOSTADDR", "192.0.2.1"), ("PGSERVICE", "none")])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_ledger_on_postgresql_is_put_back_whole_or_the_bank_does_not_start() {
+    let Some(server) = Postgres::start("a backup of a ledger on PostgreSQL") else { return };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (config, copy) = (elsewhere.path().join("bank.toml"), elsewhere.path().join("copy"));
+    let copy = copy.to_str().unwrap();
+    std::fs::write(&config, format!("[accounts]\nstore = \"{}\"\n", server.url())).unwrap();
+    let mut bank =
+        Bank::start_with(program!(), Shape::One, &["--demo", "--config", config.to_str().unwrap()]);
+    let data = bank.data();
+    let on = |words: &[&str]| run_on(&server, &data, &config, words);
+    let pair = Pair::new(&bank);
+    pair.pay(1_00);
+    let (status, said, errors) = on(&["backup", copy]);
+    assert_eq!(status, Some(0), "{said}{errors}");
+    assert!(
+        said.contains("keys/seal-accounts.key is in it") || said.contains("master keys are in it"),
+        "{said}"
+    );
+    pair.pay(2_00);
+    let (_, _, errors) = on(&["restore", copy, "--replace"]);
+    assert!(errors.contains("in use"), "{errors}");
+    drop(bank.stop());
+    let schemas = || {
+        server.sql("SELECT string_agg(regexp_replace(nspname, '[0-9]+$', ''), ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname LIKE 'bank%'")
+    };
+    let (_, _, errors) = on(&["restore", copy]);
+    assert!(errors.contains("--replace"), "{errors}");
+
+    // A dump that does not come in leaves everything as it was.
+    let refuse = |on: &str, what: &str| {
+        server.sql(&format!(
+            "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
+             $$ BEGIN IF current_query() LIKE '%{what}%' THEN RAISE EXCEPTION 'not now'; END IF; END $$"
+        ));
+        server.sql(&format!(
+            "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('{on}') EXECUTE FUNCTION refuse()"
+        ));
+    };
+    let allow = || server.sql("DROP EVENT TRIGGER refuse; DROP FUNCTION refuse()");
+    refuse("CREATE TABLE", "postings");
+    let (status, _, errors) = on(&["restore", copy, "--replace"]);
+    assert!(status == Some(1) && errors.contains("not now"), "{errors}");
+    allow();
+    assert_eq!(schemas(), "bank_ledger");
+    assert!(!is_marked(&data));
+    assert_eq!(named(&data, ".replaced-"), [] as [PathBuf; 0]);
+
+    // One that fails in the middle is repeated before the bank starts.
+    refuse("ALTER SCHEMA", "replaced");
+    let (status, _, errors) = on(&["restore", copy, "--replace"]);
+    assert!(status == Some(1) && errors.contains("not now"), "{errors}");
+    assert_eq!(schemas(), "bank_ledger bank_ledger_restored");
+    let (status, _, errors) = on(&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    assert!(
+        status == Some(1) && line_of(&errors).contains("was not finished; run `bank restore"),
+        "{errors}"
+    );
+    let (status, _, errors) = on(&["restore", copy, "--part", "partners", "--replace"]);
+    assert!(status == Some(1) && errors.contains("all of its parts"), "{errors}");
+    allow();
+    let (status, said, errors) = on(&["restore", copy, "--replace"]);
+    assert_eq!(status, Some(0), "{said}{errors}");
+    assert!(said.contains("the ledger holds, its head is"), "{said}");
+    assert_eq!(schemas(), "bank_ledger bank_ledger_replaced_");
+    assert!(!data.join("accounts/ledger.dump").exists());
+    bank.start_missing();
+    let again = pair.at(&bank);
+    assert_eq!(again.bob.balance(&pair.his), 1_00);
+    assert_eq!(again.pay(2_00)["status"], "completed");
+    assert_eq!(again.bob.balance(&pair.his), 3_00);
 }
 
 #[test]
@@ -288,7 +586,10 @@ fn a_copy_without_its_master_key_says_which_one_is_missing() {
     let (copy, config) = (copy.to_str().unwrap(), bank.config());
     let config = config.to_str().unwrap();
     let said = done(&bank.data(), &["backup", copy, "--config", config]);
-    assert!(said.contains("the master keys are not in it"), "{said}");
+    assert!(
+        said.contains("the master keys are not in it") && said.contains("keys/signing.key is in it"),
+        "{said}"
+    );
     drop(bank.stop());
     remove_data(&bank);
     std::fs::rename(&key, elsewhere.path().join("kept.json")).unwrap();
@@ -298,8 +599,10 @@ fn a_copy_without_its_master_key_says_which_one_is_missing() {
     let other = Bank::start(program!(), Shape::One);
     std::fs::copy(other.data().join("keys/seal.json"), &key).unwrap();
     let said = refused(&bank.data(), &["restore", copy, "--config", config, "--replace"]);
-    assert!(said.contains("under the master key"), "{said}");
+    assert!(said.contains("under the master key") && said.contains("nothing was changed"), "{said}");
+    assert!(!is_marked(&bank.data()) && !bank.data().join("accounts/ledger.db").exists());
     std::fs::rename(elsewhere.path().join("kept.json"), &key).unwrap();
+    done(&bank.data(), &["restore", copy, "--config", config]);
     bank.start_missing();
     let pair = pair.at(&bank);
     assert_eq!(pair.bob.balance(&pair.his), 1_00);

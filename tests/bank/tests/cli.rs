@@ -254,3 +254,21 @@ fn the_admin_listener_tells_the_audit_head_that_a_command_verifies() {
     let file = audit_of(&bank);
     assert_eq!(run(&["audit", "verify", file.to_str().unwrap(), "--head", &head]).0, Some(0));
 }
+
+#[test]
+fn nobody_at_the_other_end_changes_no_exit_status() {
+    for (arguments, status) in [
+        (&["check", "--bogus"][..], 2),
+        (&["ledger", "verify", "--data", "/nowhere"], 1),
+        (&["config", "reference"], 0),
+    ] {
+        let gone = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            Stdio::from(writer)
+        };
+        let mut command = Command::new(program!());
+        let ended = command.args(arguments).stdout(gone()).stderr(gone()).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{arguments:?}");
+    }
+}

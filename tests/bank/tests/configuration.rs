@@ -130,10 +130,14 @@ fn what_is_in_force_is_shown_with_who_said_it_and_without_passwords() {
 }
 
 #[test]
-fn a_variable_that_is_misspelled_is_said_and_ignored() {
-    let variables = [("BANK_GATEWAY_LISEN", "127.0.0.1:1")];
-    let (status, _, errors, _directory) = run_with("", &variables, &["check"]);
-    assert!(status == Some(0) && errors.contains("did you mean `BANK_GATEWAY_LISTEN`?"), "{errors}");
+fn a_variable_that_is_misspelled_is_a_fault() {
+    for (variable, meant) in
+        [("BANK_GATEWAY_LISEN", "BANK_GATEWAY_LISTEN"), ("BANK_ACOUNTS_STORE", "BANK_ACCOUNTS_STORE")]
+    {
+        let (status, _, errors, _directory) = run_with("", &[(variable, "127.0.0.1:1")], &["check"]);
+        let wanted = format!("did you mean `{meant}`?");
+        assert!(status == Some(1) && errors.contains(variable) && errors.contains(&wanted), "{errors}");
+    }
 }
 
 #[test]

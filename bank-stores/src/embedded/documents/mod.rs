@@ -14,11 +14,12 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 
+use super::SqliteOptions;
+use super::backup::{self, Staged};
 use super::database::{Database, PAGE_SIZE, Schema};
 use super::error::{damaged, from_sqlx};
 use super::filter::{self, Sql, expression};
 use super::writer::{SqliteGroup, start};
-use super::{SqliteOptions, backup};
 use crate::documents::collection::check_name;
 use crate::documents::{Collection, Document, DocumentWrite, Find, Written};
 use crate::writer::Writer;
@@ -82,7 +83,19 @@ impl SqliteDocuments {
     /// `Denied` where `to` is in use; `Unavailable` where somebody reads it; `NotFound`, `Denied` and `Rejected`, field `from`, where
     /// the backup is not there, is no file of such a store, or is not whole.
     pub async fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-        backup::restore(from.as_ref(), to.as_ref(), SCHEMA).await
+        Self::stage(from, to).await?.take_place().await
+    }
+
+    /// The first half of [`restore`](Self::restore): a copy that is whole and of this program's schema, for whoever restores more than
+    /// this at once.
+    ///
+    /// # Errors
+    /// As for [`restore`](Self::restore).
+    pub async fn stage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Staged> {
+        let staged = Staged::whole(from.as_ref(), to.as_ref(), SCHEMA).await?;
+        // Older tables are brought to the newest version.
+        Self::open(SqliteOptions::new(staged.path())).await?.close().await;
+        Ok(staged)
     }
 
     /// Writes the file anew, without what was changed or removed, which stays in it otherwise until its room is used again. It needs

@@ -15,10 +15,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::backup::{self, Staged};
 use super::database::Database;
 use super::error::from_sqlx;
 use super::writer::{SqliteGroup, start};
-use super::{SqliteOptions, backup, outbox};
+use super::{SqliteOptions, outbox};
 use crate::items::{Committed, Item, Key, Query, Settled, SortRange, Transaction, WriteId};
 use crate::outbox::{Edge, Events, Position, ShardId, check_consumer};
 use crate::writer::Writer;
@@ -70,7 +71,19 @@ impl SqliteItems {
     /// `Denied` where `to` is in use; `Unavailable` where somebody reads it; `NotFound`, `Denied` and `Rejected`, field `from`, where
     /// the backup is not there, is no file of such a store, or is not whole.
     pub async fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-        backup::restore(from.as_ref(), to.as_ref(), engine::SCHEMA).await
+        Self::stage(from, to).await?.take_place().await
+    }
+
+    /// The first half of [`restore`](Self::restore): a copy that is whole and of this program's schema, for whoever restores more than
+    /// this at once.
+    ///
+    /// # Errors
+    /// As for [`restore`](Self::restore).
+    pub async fn stage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Staged> {
+        let staged = Staged::whole(from.as_ref(), to.as_ref(), engine::SCHEMA).await?;
+        // Older tables are brought to the newest version.
+        Self::open(SqliteOptions::new(staged.path())).await?.close().await;
+        Ok(staged)
     }
 
     /// Writes the file anew, without what was changed or removed, which stays in it otherwise until its room is used again. It needs

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::SqliteLedger;
 use super::schema::SCHEMA;
 use crate::embedded::SqliteOptions;
-use crate::embedded::backup::{Before, Copy, Replacement};
+use crate::embedded::backup::{Before, Copy, Staged};
 use crate::ledger::{Progress, Verified};
 use crate::{Error, ErrorKind, Ledger as _, Result};
 
@@ -45,19 +45,32 @@ impl SqliteLedger {
         Self::restore_by_steps(from.as_ref(), to.as_ref(), progress, &mut |_| Ok(())).await
     }
 
+    /// The first half of [`restore`](Self::restore): a copy that was verified, for whoever restores more than this at once.
+    ///
+    /// # Errors
+    /// As for [`restore`](Self::restore).
+    pub async fn stage(
+        from: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(Staged, Verified)> {
+        let staged = Staged::of(from.as_ref(), to.as_ref(), SCHEMA).await?;
+        let verified = verify(SqliteOptions::new(staged.path()), progress).await?;
+        if let Some(breach) = &verified.breach {
+            let message = format!("the backup is not as it was written: {breach}");
+            return Err(Error::new(ErrorKind::Rejected, message).with_field("from"));
+        }
+        Ok((staged, verified))
+    }
+
     async fn restore_by_steps(
         from: &Path,
         to: &Path,
         progress: &mut (dyn FnMut(Progress) + Send),
         before: Before<'_>,
     ) -> Result<Verified> {
-        let replacement = Replacement::of(from, to, SCHEMA)?;
-        let verified = verify(SqliteOptions::new(replacement.path()), progress).await?;
-        if let Some(breach) = &verified.breach {
-            let message = format!("the backup is not as it was written: {breach}");
-            return Err(Error::new(ErrorKind::Rejected, message).with_field("from"));
-        }
-        replacement.take_place(before).await?;
+        let (staged, verified) = Self::stage(from, to, progress).await?;
+        staged.take_place_by_steps(before).await?;
         Ok(verified)
     }
 }

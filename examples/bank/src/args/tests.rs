@@ -1,3 +1,7 @@
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+
 use super::*;
 
 fn parsed(line: &str) -> Result<Command, Fatal> {

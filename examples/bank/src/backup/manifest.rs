@@ -1,7 +1,7 @@
 //! What a backup holds: `manifest.json`, written last, so that a copy that was not finished has none.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -34,6 +34,9 @@ pub(super) struct Manifest {
     pub(super) master_keys: Vec<String>,
     /// Its files, in the order in which they were taken.
     pub(super) files: Vec<Entry>,
+    /// SHA-256 of the manifest's text, where it was read.
+    #[serde(skip)]
+    pub(super) sha256: String,
 }
 
 /// A file of a backup.
@@ -52,18 +55,22 @@ impl Entry {
     /// Describes the file `path` of a backup.
     pub(super) fn of(backup: &Path, path: &str) -> Result<Self, Fatal> {
         let (bytes, sha256) =
-            digest(&backup.join(path)).map_err(|error| unreadable(&backup.join(path), &error))?;
+            digest_of(&backup.join(path)).map_err(|error| unreadable(&backup.join(path), &error))?;
         Ok(Self { path: path.to_owned(), bytes, sha256 })
     }
 
     /// Whether the file in the backup is what was written.
     fn check(&self, backup: &Path) -> Result<(), Fatal> {
         let path = backup.join(&self.path);
-        let found = digest(&path).map_err(|error| unreadable(&path, &error))?;
-        if found == (self.bytes, self.sha256.clone()) {
+        if self.is_in(&path).map_err(|error| unreadable(&path, &error))? {
             return Ok(());
         }
         Err(Fatal::new(format!("{}: it is not as it was written; take another backup", path.display())))
+    }
+
+    /// Whether a file holds the same.
+    pub(super) fn is_in(&self, path: &Path) -> io::Result<bool> {
+        Ok(digest_of(path)? == (self.bytes, self.sha256.clone()))
     }
 
     /// A path that stays inside of the directory that it is joined to.
@@ -102,11 +109,17 @@ impl Manifest {
             );
             return Err(wrong(&what));
         }
-        let manifest: Self = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        let mut manifest: Self = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        manifest.sha256 = digest(text.as_bytes()).map_err(|error| unreadable(&path, &error))?.1;
         if let Some(entry) = manifest.files.iter().find(|entry| !entry.is_inside()) {
             return Err(wrong(&format!("the path {:?} leads out of the backup", entry.path)));
         }
         Ok(manifest)
+    }
+
+    /// Whether it has this file.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.files.iter().any(|entry| entry.path == path)
     }
 
     /// Looks whether the files are as they were written.
@@ -122,8 +135,11 @@ impl Manifest {
     }
 }
 
-fn digest(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
+fn digest_of(path: &Path) -> io::Result<(u64, String)> {
+    digest(File::open(path)?)
+}
+
+fn digest(mut file: impl io::Read) -> io::Result<(u64, String)> {
     let (mut context, mut buffer, mut bytes) = (Context::new(&SHA256), vec![0; 256 * 1024], 0);
     loop {
         let read = file.read(&mut buffer)?;

@@ -17,12 +17,15 @@
 //! (docs/stores.md, Events) and takes up what it missed.
 
 mod manifest;
+mod mark;
 #[cfg(feature = "servers")]
 mod postgres;
 mod restore;
+mod small_files;
 mod take;
 
-pub(crate) use restore::{Restore, check_finished, restore};
+pub(crate) use mark::check_finished;
+pub(crate) use restore::{Restore, restore};
 pub(crate) use take::backup;
 
 use crate::args::Part;

@@ -1,21 +1,23 @@
 //! Putting a backup in the place of what is in the data directory, while no bank runs.
+//!
+//! It is planned, staged and swapped. Staging takes the locks of all parts, copies all files beside those that are there, verifies the
+//! copies and looks whether their keys open: whatever can be refused is refused before anything is replaced. The swap gives names only.
+//! While it lasts there is a [mark](super::mark), beside which no bank starts.
 
-use std::fs;
 use std::path::Path;
 
-use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteLedger};
-use bank_stores::{Clock as _, SystemClock};
+use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions, Staged};
+use bank_stores::seal::DataKeys;
 
 use super::manifest::Manifest;
+use super::mark::Mark;
+use super::small_files::SmallFiles;
 use super::{DUMP, KEYS, ORDER, Progress, server_copies};
 use crate::Fatal;
 use crate::args::Part;
 use crate::config::Config;
-use crate::files::{Files, private_directory, replace};
-use crate::seal::Seal;
-
-/// Is in the data directory while a restore is not done. A bank does not start there.
-const UNFINISHED: &str = "restore-unfinished";
+use crate::files::{Files, private_directory};
+use crate::seal::{Seal, keys_file};
 
 /// What is to be restored.
 #[derive(Clone, Debug, Default)]
@@ -24,18 +26,6 @@ pub(crate) struct Restore {
     pub(crate) only: Vec<Part>,
     /// Also where there is data already, which is kept beside what comes.
     pub(crate) replace: bool,
-}
-
-/// Refuses to start where a restore was not finished.
-pub(crate) fn check_finished(data: &Path) -> Result<(), Fatal> {
-    match fs::read_to_string(data.join(UNFINISHED)) {
-        Ok(from) => Err(Fatal::new(format!(
-            "{}: a restore of {} was not finished; run it again, with --replace",
-            data.display(),
-            from.trim()
-        ))),
-        Err(_) => Ok(()),
-    }
 }
 
 /// Puts the backup `from` into the data directory, when each of its files is as it was written. Says what was done.
@@ -47,33 +37,37 @@ pub(crate) async fn restore(
 ) -> Result<String, Fatal> {
     let manifest = Manifest::read(from)?;
     let parts = chosen(config, from, &manifest, what)?;
+    let mark = Mark::new(config, from, &manifest, &parts, what);
+    let before = Mark::read(&config.data)?;
+    if let Some(before) = before.as_ref().filter(|before| !mark.covers(before)) {
+        let what = "this one does not have all of its parts";
+        return Err(Fatal::new(format!("{}; {what}", before.advice(&config.data))));
+    }
     manifest.check(from, &mut |done, of| progress("bytes of the backup read", done, of))?;
     refuse_data(config, &parts, what)?;
     private_directory(&config.data)?;
-    let marker = config.data.join(UNFINISHED);
-    let written = |error| Fatal::caused(marker.display(), &error);
-    let name = fs::canonicalize(from).unwrap_or_else(|_| from.to_owned());
-    replace(&marker, name.display().to_string().as_bytes()).map_err(written)?;
-    let mut restoring = Restoring { config, data: &config.data, from, replace: what.replace, changed: false };
-    let head = match Box::pin(restoring.parts(&parts, &manifest, progress)).await {
-        Ok(head) => head,
-        Err(error) => {
-            if !restoring.changed {
-                fs::remove_file(&marker).map_err(written)?;
-            }
-            return Err(error);
-        }
+    let plan = Plan { config, from, manifest: &manifest, parts: &parts, what };
+    let staged = Box::pin(plan.stage(progress)).await?;
+    let head = staged.head.clone();
+    let ready = async {
+        Box::pin(plan.check_master_keys(&staged)).await?;
+        mark.write(&config.data)
     };
-    restoring.other_files(&manifest, what)?;
-    fs::remove_file(&marker).map_err(written)?;
-    // Last: with the right keys in their place nothing has to be done again.
-    Box::pin(check_master_keys(config, &manifest, &parts)).await?;
-    let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
-    let mut line = format!("{} of {} are in {}", names.join(", "), manifest.taken_at, config.data.display());
-    if let Some(head) = head {
-        line.push_str(&format!("; the ledger holds, its head is {head}"));
+    if let Err(error) = ready.await {
+        staged.give_up().await;
+        return Err(error);
     }
-    Ok(line)
+    // Where this fails the mark stays, also where little was changed.
+    staged.take_place().await?;
+    Mark::remove(&config.data)?;
+    let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
+    let mut lines =
+        vec![format!("{} of {} are in {}", names.join(", "), manifest.taken_at, config.data.display())];
+    lines.extend(head.map(|head| format!("the ledger holds, its head is {head}")));
+    if parts.contains(&Part::Identity) {
+        lines.push("users are as they were then: sessions that were ended since, passwords and roles that were changed and staff that was locked out are back; end them again by `bank user` before the bank starts".to_owned());
+    }
+    Ok(lines.join("\n"))
 }
 
 /// The parts to restore, in the order in which they were copied.
@@ -95,7 +89,7 @@ fn chosen(config: &Config, from: &Path, manifest: &Manifest, what: &Restore) -> 
     let parts: Vec<_> =
         parts.into_iter().filter(|part| what.only.is_empty() || what.only.contains(part)).collect();
     for part in &parts {
-        let is_dump = *part == Part::Accounts && manifest.files.iter().any(|entry| entry.path == DUMP);
+        let is_dump = *part == Part::Accounts && manifest.has(DUMP);
         let name = part.name();
         match config.place(*part) {
             Some(_) if is_dump && server_copies(*part) => {}
@@ -128,126 +122,184 @@ fn refuse_data(config: &Config, parts: &[Part], what: &Restore) -> Result<(), Fa
     }
 }
 
-struct Restoring<'a> {
+/// What is to be done.
+struct Plan<'a> {
     config: &'a Config,
-    data: &'a Path,
     from: &'a Path,
-    replace: bool,
-    /// Whether anything in the data directory is another by now.
-    changed: bool,
+    manifest: &'a Manifest,
+    parts: &'a [Part],
+    what: &'a Restore,
 }
 
-impl Restoring<'_> {
-    /// Tells the head of the ledger's chain, where it was restored.
-    async fn parts(
-        &mut self,
-        parts: &[Part],
-        manifest: &Manifest,
-        progress: Progress<'_>,
-    ) -> Result<Option<String>, Fatal> {
-        let mut head = None;
-        for (part, file) in ORDER.into_iter().filter(|(part, _)| parts.contains(part)) {
+/// All that comes, beside what is there.
+struct Ready {
+    stores: Vec<(&'static str, Staged)>,
+    small: SmallFiles,
+    /// The head of the ledger's chain, where it comes.
+    head: Option<String>,
+    #[cfg_attr(not(feature = "servers"), allow(dead_code, reason = "there are none"))]
+    server: Option<crate::config::Place>,
+}
+
+impl Plan<'_> {
+    async fn stage(&self, progress: Progress<'_>) -> Result<Ready, Fatal> {
+        let (mut stores, mut head, mut on_server) = (Vec::new(), None, None);
+        for (part, file) in ORDER.into_iter().filter(|(part, _)| self.parts.contains(part)) {
             let failed = |error| Fatal::caused(part.name(), &error);
-            let (from, to) = (self.from.join(file), self.data.join(file));
+            let (from, to) = (self.from.join(file), self.config.data.join(file));
             match part {
-                Part::Accounts if self.config.place(part).is_some() => {
-                    head = Some(Box::pin(self.server(progress)).await?);
-                }
+                Part::Accounts if self.config.place(part).is_some() => on_server = self.config.place(part),
                 Part::Accounts => {
-                    let mut verifying = |at: bank_stores::ledger::Progress| {
-                        progress("commands of the ledger verified", at.checked, at.of);
-                    };
-                    let verified = SqliteLedger::restore(&from, &to, &mut verifying).await.map_err(failed)?;
+                    let mut verifying = verifying(&mut *progress);
+                    let (staged, verified) =
+                        SqliteLedger::stage(&from, &to, &mut verifying).await.map_err(failed)?;
                     head = Some(verified.head.to_string());
+                    stores.push((file, staged));
                 }
-                Part::Partners => SqliteDocuments::restore(&from, &to).await.map_err(failed)?,
+                Part::Partners => {
+                    stores.push((file, SqliteDocuments::stage(&from, &to).await.map_err(failed)?));
+                }
                 Part::Transactions | Part::Identity | Part::Gateway => {
-                    SqliteItems::restore(&from, &to).await.map_err(failed)?;
+                    stores.push((file, SqliteItems::stage(&from, &to).await.map_err(failed)?));
                 }
             }
-            self.changed = true;
-            for (_, keys) in KEYS.into_iter().filter(|(of, _)| *of == part) {
-                if manifest.files.iter().any(|entry| entry.path == keys) {
-                    let restored = SqliteItems::restore(self.from.join(keys), self.data.join(keys)).await;
-                    restored.map_err(|error| Fatal::caused(keys, &error))?;
-                }
+            for (_, keys) in KEYS.into_iter().filter(|(of, keys)| *of == part && self.manifest.has(keys)) {
+                let staged = SqliteItems::stage(self.from.join(keys), self.config.data.join(keys)).await;
+                stores.push((keys, staged.map_err(|error| Fatal::caused(keys, &error))?));
             }
         }
-        Ok(head)
+        let small = SmallFiles::stage(&self.config.data, self.from, self.manifest, self.parts, self.what)?;
+        // Last: what is staged there has to be removed where anything else is refused.
+        if let Some(at) = on_server {
+            head = Some(Box::pin(self.stage_server(at, progress)).await?);
+        }
+        Ok(Ready { stores, small, head, server: on_server.cloned() })
     }
 
-    /// Puts a ledger back on its PostgreSQL server, and verifies it there.
+    /// Puts a ledger beside the one that is on its PostgreSQL server, and verifies it there.
     #[cfg(feature = "servers")]
-    async fn server(&self, progress: Progress<'_>) -> Result<String, Fatal> {
-        use bank_stores::Ledger as _;
+    async fn stage_server(&self, at: &crate::config::Place, progress: Progress<'_>) -> Result<String, Fatal> {
+        use super::postgres;
 
-        let Some(at) = self.config.place(Part::Accounts).cloned() else { return Ok(String::new()) };
-        let (place, dump, replace) = (at.clone(), self.from.join(DUMP), self.replace);
-        let restored = tokio::task::spawn_blocking(move || super::postgres::restore(&place, &dump, replace));
-        restored.await.map_err(Fatal::new)??;
-        let clock: std::sync::Arc<dyn bank_stores::Clock> = std::sync::Arc::new(SystemClock::new());
-        let opened = crate::stores::ledger(&Files::open(self.data)?, Some(&at), &clock).await?;
-        let mut verifying = |at: bank_stores::ledger::Progress| {
-            progress("commands of the ledger verified", at.checked, at.of);
-        };
-        let verified = opened.role.verify(None, &mut verifying).await;
-        opened.close.close().await;
-        let verified = verified.map_err(|error| Fatal::caused(&at.name, &error))?;
-        match verified.breach {
-            Some(breach) => {
-                Err(Fatal::new(format!("{}: the ledger is not as it was written, {breach}", at.name)))
+        let (dump, replace) = (self.from.join(DUMP), self.what.replace);
+        on_server(at, move |at| postgres::stage(at, &dump, replace)).await?;
+        let verified = async {
+            let opened = crate::stores::ledger_in(at, postgres::STAGED).await?;
+            let verified = opened.role.verify(None, &mut verifying(progress)).await;
+            opened.close.close().await;
+            let verified = verified.map_err(|error| Fatal::caused(&at.name, &error))?;
+            match verified.breach {
+                Some(breach) => {
+                    Err(Fatal::new(format!("{}: the ledger is not as it was written, {breach}", at.name)))
+                }
+                None => Ok(verified.head.to_string()),
             }
-            None => Ok(verified.head.to_string()),
+        };
+        match verified.await {
+            Ok(head) => Ok(head),
+            Err(error) => {
+                discard(at).await;
+                Err(error)
+            }
         }
     }
 
     #[cfg(not(feature = "servers"))]
     #[allow(clippy::unused_async, reason = "as with servers")]
-    async fn server(&self, _progress: Progress<'_>) -> Result<String, Fatal> {
+    async fn stage_server(&self, _: &crate::config::Place, _: Progress<'_>) -> Result<String, Fatal> {
         Err(Fatal::new("this bank was built without servers"))
     }
 
-    /// Keys, and records of the audit. Where only some parts are restored, nothing that is there is replaced; records of the audit
-    /// never are.
-    fn other_files(&self, manifest: &Manifest, what: &Restore) -> Result<(), Fatal> {
-        let aside = format!(".replaced-{}", SystemClock::new().now().micros());
-        let paths = manifest.files.iter().map(|entry| entry.path.as_str());
-        for path in paths.filter(|path| !path.ends_with(".db")) {
-            let (from, to) = (self.from.join(path), self.data.join(path));
-            let failed = |error| Fatal::caused(to.display(), &error);
-            let content = fs::read(&from).map_err(|error| Fatal::caused(from.display(), &error))?;
-            private_directory(to.parent().unwrap_or(self.data))?;
-            if to.exists() {
-                let same = fs::read(&to).map_err(failed)? == content;
-                if same || !what.only.is_empty() || path.starts_with("audit-") {
-                    continue;
-                }
-                let mut kept = to.as_os_str().to_owned();
-                kept.push(&aside);
-                fs::rename(&to, kept).map_err(failed)?;
+    /// Whether the master keys, as they will be, open what comes: a bank with others does not start. What is there already opens as
+    /// before, since no master key goes.
+    async fn check_master_keys(&self, ready: &Ready) -> Result<(), Fatal> {
+        let config = self.config;
+        let wanted = || {
+            format!(
+                "the data keys of the backup are under the master key {}: put the file with it where [seal] key_file says, and run this again; nothing was changed",
+                self.manifest.master_keys.join(" and ")
+            )
+        };
+        let files = Files::open(&config.data)?;
+        let mut section = config.seal.clone();
+        if section.kms.is_none() && section.key_file.is_none() {
+            section.key_file = ready.small.keyring(&config.data).map(Path::to_owned);
+        }
+        let unwanted = |error: &dyn std::fmt::Display| Fatal::new(format!("{}: {error}", wanted()));
+        let seal = Seal::open(&section, &files, false).await.map_err(|error| unwanted(&error))?;
+        let names = section.keyring(&files)?.map(|keyring| keyring.names()).transpose();
+        let names = names.map_err(|error| unwanted(&error))?;
+        let checked = async |keys: &DataKeys| -> Result<(), Fatal> {
+            let failed = |error| Fatal::caused(wanted(), &error);
+            let wrapped = keys.status().await.map_err(failed)?.wrapped;
+            if let Some(name) =
+                wrapped.keys().find(|name| names.as_ref().is_some_and(|names| !names.contains(name)))
+            {
+                return Err(unwanted(&format!("{name} is not there")));
             }
-            replace(&to, &content).map_err(failed)?;
+            if wrapped.is_empty() { Ok(()) } else { keys.ready().await.map_err(failed) }
+        };
+        for part in self.parts {
+            match ready.stores.iter().find(|(file, _)| *file == keys_file(*part)) {
+                Some((_, staged)) => {
+                    let items = SqliteItems::open(SqliteOptions::new(staged.path()).read_only()).await;
+                    let items =
+                        std::sync::Arc::new(items.map_err(|error| Fatal::caused(part.name(), &error))?);
+                    let outcome = checked(&seal.keys_in(*part, items.clone())).await;
+                    items.close().await;
+                    outcome?;
+                }
+                None => {
+                    if let Some(keys) = seal.keys_to_read(*part, config.place(*part)).await? {
+                        checked(&keys).await?;
+                    }
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// Whether the master keys open what came back: a bank with others does not start.
-async fn check_master_keys(config: &Config, manifest: &Manifest, parts: &[Part]) -> Result<(), Fatal> {
-    let wanted = || {
-        format!(
-            "the data is in its place, but its data keys are under the master key {}: put the file with it where [seal] key_file says, then start the bank",
-            manifest.master_keys.join(" and ")
-        )
-    };
-    let files = Files::open(&config.data)?;
-    let seal = Seal::open(&config.seal, &files, false)
-        .await
-        .map_err(|error| Fatal::new(format!("{}: {error}", wanted())))?;
-    for part in parts {
-        if let Some(keys) = seal.keys_to_read(*part, config.place(*part)).await? {
-            keys.ready().await.map_err(|error| Fatal::caused(wanted(), &error))?;
+impl Ready {
+    /// Gives everything its name: first where that can be refused by somebody else.
+    async fn take_place(self) -> Result<(), Fatal> {
+        #[cfg(feature = "servers")]
+        if let Some(at) = &self.server {
+            on_server(at, super::postgres::swap).await?;
+        }
+        for (file, staged) in self.stores {
+            staged.take_place().await.map_err(|error| Fatal::caused(file, &error))?;
+        }
+        self.small.take_place()
+    }
+
+    /// Removes what would be left.
+    #[cfg_attr(not(feature = "servers"), allow(clippy::unused_async, reason = "as with servers"))]
+    async fn give_up(self) {
+        #[cfg(feature = "servers")]
+        if let Some(at) = &self.server {
+            discard(at).await;
         }
     }
-    Ok(())
+}
+
+#[cfg(feature = "servers")]
+async fn discard(at: &crate::config::Place) {
+    if let Err(error) = on_server(at, super::postgres::discard).await {
+        tracing::warn!(%error, "what was staged is left on the server; the next restore removes it");
+    }
+}
+
+/// Work with PostgreSQL's programs, which blocks.
+#[cfg(feature = "servers")]
+async fn on_server(
+    at: &crate::config::Place,
+    work: impl FnOnce(&crate::config::Place) -> Result<(), Fatal> + Send + 'static,
+) -> Result<(), Fatal> {
+    let at = at.clone();
+    tokio::task::spawn_blocking(move || work(&at)).await.map_err(Fatal::new)?
+}
+
+fn verifying<'a>(progress: Progress<'a>) -> impl FnMut(bank_stores::ledger::Progress) + Send + 'a {
+    move |at| progress("commands of the ledger verified", at.checked, at.of)
 }

@@ -1,7 +1,8 @@
 //! Taking a backup, beside a bank that runs or of one that does not.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use bank_stores::embedded::{SqliteDocuments, SqliteItems, SqliteLedger, SqliteOptions};
@@ -14,7 +15,7 @@ use super::{KEYS, ORDER, Progress, server_copies};
 use crate::Fatal;
 use crate::args::Part;
 use crate::config::{Config, Place};
-use crate::files::{Files, private_directory};
+use crate::files::{self, Files, private_directory, sync_names};
 use crate::seal::Seal;
 
 /// Copies the bank into the new directory `into`, which has its name only when all of it is whole and on the disk. Says in a few lines
@@ -35,10 +36,18 @@ pub(crate) async fn backup(
         return Err(Fatal::new(format!("{} exists, and a backup replaces nothing", into.display())));
     }
     let (mut parts, mut on_servers) = (Vec::new(), Vec::new());
-    for (part, _) in ORDER {
+    for (part, file) in ORDER {
         match config.place(part) {
             _ if without.contains(&part) => {}
             Some(_) if !server_copies(part) => on_servers.push(part.name()),
+            // A backup that lacks it would pass for a whole one.
+            None if !config.data.join(file).is_file() => {
+                let (path, name) = (config.data.join(file), part.name());
+                return Err(Fatal::new(format!(
+                    "{}: there is no data of {name}; say where it is with --data DIR, or take the rest with --without {name}",
+                    path.display()
+                )));
+            }
             _ => parts.push(part),
         }
     }
@@ -53,7 +62,7 @@ pub(crate) async fn backup(
         Taking { config, files: Files::open(&config.data)?, into: draft.0.clone(), taken: Vec::new() };
     let manifest = taking.all(&parts, progress).await?;
     let text = serde_json::to_vec_pretty(&manifest).map_err(Fatal::new)?;
-    write_private(&draft.0.join(MANIFEST), &text)?;
+    write(&draft.0.join(MANIFEST), &mut &*text)?;
     let bytes: u64 = manifest.files.iter().map(|entry| entry.bytes).sum();
     draft.becomes(into)?;
     let mut lines = vec![format!(
@@ -63,7 +72,7 @@ pub(crate) async fn backup(
         manifest.files.len()
     )];
     lines.extend(manifest.ledger.map(|head| format!("the ledger's copy holds, its head is {head}")));
-    lines.extend(taking.about_master_keys());
+    lines.extend(taking.about_keys());
     Ok(lines.join("\n"))
 }
 
@@ -79,10 +88,8 @@ impl Taking<'_> {
         let taken_at = SystemClock::new().now();
         let (mut ledger, mut held) = (None, Vec::new());
         for (part, file) in ORDER.into_iter().filter(|(part, _)| parts.contains(part)) {
-            // A part that never ran has nothing.
             match self.config.place(part) {
                 Some(at) => self.dump(at).await?,
-                None if !self.config.data.join(file).is_file() => continue,
                 None => {
                     let head = self.part(part, file, progress).await?;
                     ledger = ledger.or(head);
@@ -111,7 +118,8 @@ impl Taking<'_> {
         }
         progress("files hashed", of, of);
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(Manifest { format: FORMAT, version, taken_at, parts: held, ledger, master_keys, files })
+        let sha256 = String::new();
+        Ok(Manifest { format: FORMAT, version, taken_at, parts: held, ledger, master_keys, files, sha256 })
     }
 
     /// Copies a part's data; tells the head of the ledger's chain.
@@ -155,7 +163,7 @@ impl Taking<'_> {
         let to = self.into.join(DUMP);
         private_directory(to.parent().unwrap_or(&self.into))?;
         // Its program writes the file, whose permissions are ours.
-        write_private(&to, &[])?;
+        write(&to, &mut io::empty())?;
         let at = at.clone();
         tokio::task::spawn_blocking(move || postgres::dump(&at, &to)).await.map_err(Fatal::new)??;
         self.taken.push(DUMP.to_owned());
@@ -199,8 +207,10 @@ impl Taking<'_> {
             for entry in fs::read_dir(&within).map_err(|error| Fatal::caused(within.display(), &error))? {
                 let entry = entry.map_err(|error| Fatal::caused(within.display(), &error))?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
-                // Half of a file that is being made has `.new-` in its name.
-                if entry.path().is_file() && name.starts_with(wanted) && !name.contains(".new-") {
+                // Half of a file that is being made has `.new-` in its name, and locks and what was replaced are nobody's keys.
+                let is_other =
+                    name.contains(".new-") || name.contains(".replaced-") || name.ends_with(".lock");
+                if entry.path().is_file() && name.starts_with(wanted) && !is_other {
                     paths.push(if directory.is_empty() { name } else { format!("{directory}/{name}") });
                 }
             }
@@ -208,30 +218,44 @@ impl Taking<'_> {
         paths.sort();
         for path in paths {
             let from = self.config.data.join(&path);
-            let mut content = fs::read(&from).map_err(|error| Fatal::caused(from.display(), &error))?;
-            if path.starts_with("audit-") {
-                // A record that is being written is not whole yet.
-                let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-                content.truncate(whole);
-            }
+            let failed = |error| Fatal::caused(from.display(), &error);
+            let mut file = fs::File::open(&from).map_err(failed)?;
+            // A record that is being written is not whole yet.
+            let bytes =
+                if path.starts_with("audit-") { whole_lines(&mut file).map_err(failed)? } else { u64::MAX };
             let to = self.into.join(&path);
             private_directory(to.parent().unwrap_or(&self.into))?;
-            write_private(&to, &content)?;
+            write(&to, &mut file.take(bytes))?;
             self.taken.push(path);
         }
         Ok(())
     }
 
-    /// Where the master keys are: whoever has them and the backup reads everything.
-    fn about_master_keys(&self) -> Option<String> {
-        if self.taken.iter().any(|path| path == "keys/seal.json") {
-            return Some(
+    /// What whoever has the backup can do with it, and what they cannot do without more.
+    fn about_keys(&self) -> Vec<String> {
+        let has = |wanted: &str| self.taken.iter().any(|path| path == wanted);
+        if has("keys/seal.json") {
+            return vec![
                 "the master keys are in it: who has this backup reads everything; keep it as you keep keys, or keep them elsewhere by [seal] key_file".to_owned(),
-            );
+            ];
         }
-        (self.config.seal.kms.is_none()).then(|| {
-            "the master keys are not in it: keep a copy of [seal] key_file apart, without it the backup is worth nothing".to_owned()
-        })
+        let mut lines = Vec::new();
+        if self.config.seal.kms.is_none() {
+            lines.push("the master keys are not in it: keep a copy of [seal] key_file apart, without it nothing opens that is sealed under them".to_owned());
+        }
+        for part in Part::SERVICES {
+            let key = format!("keys/seal-{}.key", part.name());
+            if has(&key) {
+                lines.push(format!(
+                    "{key} is in it: who has this backup reads what {} sealed with it",
+                    part.name()
+                ));
+            }
+        }
+        if has("keys/signing.key") {
+            lines.push("keys/signing.key is in it: who has this backup can sign sessions as the bank does; keep it as you keep keys".to_owned());
+        }
+        lines
     }
 }
 
@@ -256,8 +280,7 @@ impl Draft {
         let failed = |error| Fatal::caused(whole.display(), &error);
         sync_directories(&self.0).map_err(failed)?;
         fs::rename(&self.0, whole).map_err(failed)?;
-        let parent = whole.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync(parent.unwrap_or(Path::new("."))).map_err(failed)
+        sync_names(whole).map_err(failed)
     }
 }
 
@@ -268,24 +291,34 @@ impl Drop for Draft {
     }
 }
 
-fn sync_directories(path: &Path) -> std::io::Result<()> {
+fn sync_directories(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
         if path.is_dir() {
             sync_directories(&path)?;
         }
     }
-    sync(path)
-}
-
-fn sync(path: &Path) -> std::io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
-fn write_private(path: &Path, content: &[u8]) -> Result<(), Fatal> {
-    use std::io::Write as _;
+/// How many bytes of a file are whole lines, of which the last one may be far from its end.
+fn whole_lines(file: &mut fs::File) -> io::Result<u64> {
+    let (mut buffer, mut at, mut whole) = (vec![0; 64 * 1024], 0, 0);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            file.rewind()?;
+            return Ok(whole);
+        }
+        if let Some(end) = buffer[..read].iter().rposition(|byte| *byte == b'\n') {
+            whole = at + end as u64 + 1;
+        }
+        at += read as u64;
+    }
+}
 
-    let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .map_err(|error| Fatal::caused(path.display(), &error))
+/// Writes a file of the backup, for its owner only.
+fn write(path: &Path, from: &mut dyn io::Read) -> Result<(), Fatal> {
+    let written = files::Draft::read_from(path, from).and_then(files::Draft::becomes);
+    written.map_err(|error| Fatal::caused(path.display(), &error))
 }

@@ -13,6 +13,7 @@ use super::value::Value;
 use super::{Examined, Settings};
 use crate::Fatal;
 use crate::args::{Options, Started};
+use crate::terminal::complain;
 
 /// Looks for all that is wrong with a configuration, and starts nothing.
 pub(crate) fn check(options: Options, started: Option<Started>, as_json: bool) -> Result<String, Fatal> {
@@ -46,11 +47,11 @@ pub(crate) fn check(options: Options, started: Option<Started>, as_json: bool) -
         });
         return if faults.is_empty() { Ok(text.to_string()) } else { Err(Fatal::found(text.to_string())) };
     }
-    notes.iter().for_each(|note| eprintln!("bank: {note}"));
+    notes.iter().for_each(|note| complain(&format!("bank: {note}")));
     if faults.is_empty() {
         return Ok(format!("nothing is wrong; checked as {}", names.join(", ")));
     }
-    faults.iter().for_each(|fault| eprintln!("{fault}"));
+    faults.iter().for_each(|fault| complain(&fault.to_string()));
     let many = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
     Err(Fatal::new(format!("{many}; checked as {}", names.join(", "))))
 }

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::fault::{Fault, Origin};
 use super::keys::{KEYS, names_in};
-use crate::spelling::nearest;
+use crate::spelling::{is_near, nearest};
+
+/// Variables of others: of the tests, and of the stores' own tests.
+const FOREIGN: [&str; 2] = ["BANK_TEST_", "BANK_STORES_"];
+/// Of what Kubernetes tells of a service that is called `bank-gateway`, say.
+const OF_SERVICES: [&str; 2] = ["_SERVICE_", "_PORT"];
 
 /// Variables and their values. An empty one is as good as none.
 #[derive(Debug, Default)]
@@ -20,22 +26,34 @@ impl Environment {
         self.0.get(variable).map(String::as_str)
     }
 
-    /// What looks as if it were meant for the bank, and is not known: one line each.
-    pub(super) fn ignored(&self) -> Vec<String> {
+    /// What is meant for the bank, by the section that it names or nearly names, and is not known: what is wrong with each.
+    pub(super) fn unknown(&self) -> Vec<Fault> {
         let known: Vec<String> = KEYS.iter().filter(|key| key.is_used()).map(|key| key.variable()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        let sections: Vec<String> = names_in("").iter().map(|name| name.to_uppercase()).collect();
+        let sections: Vec<String> =
+            names_in("").iter().map(|name| format!("BANK_{}", name.to_uppercase())).collect();
+        let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
         let is_ours = |name: &str| {
-            let rest = name.strip_prefix("BANK_");
-            rest.is_some_and(|rest| {
-                sections.iter().any(|section| {
-                    rest.strip_prefix(section.as_str())
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-                })
-            })
+            let within = |section: &&str| {
+                name.strip_prefix(*section).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+            };
+            let section = name.splitn(3, '_').take(2).collect::<Vec<_>>().join("_");
+            sections.iter().any(within) || is_near(&section, &sections) || is_near(name, &known)
         };
-        let unknown = self.0.keys().filter(|name| is_ours(name) && !known.contains(&name.as_str()));
-        unknown.map(|name| format!("{name} is not known and ignored{}", nearest(name, &known))).collect()
+        let is_foreign = |name: &str| {
+            FOREIGN.iter().any(|start| name.starts_with(start))
+                || OF_SERVICES.iter().any(|part| name.contains(part))
+        };
+        let unknown = self
+            .0
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()) && !is_foreign(name) && is_ours(name));
+        unknown
+            .map(|name| {
+                let message = format!("there is no such key{}", nearest(name, &known));
+                Fault::whole(Origin::Environment(name.clone()), message)
+            })
+            .collect()
     }
 }
 

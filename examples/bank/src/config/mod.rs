@@ -8,6 +8,7 @@ use crate::Fatal;
 use crate::args::{Options, Part, TlsChoice};
 use crate::logging::LogSettings;
 use crate::seal::SealSection;
+use crate::terminal::complain;
 
 mod commands;
 mod document;
@@ -37,6 +38,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) part: Option<Part>,
+    /// Where it was read, if in a file.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -69,7 +72,7 @@ impl Config {
     /// For a bank that starts: what is ignored is said, and nothing may be wrong.
     pub(crate) fn read(options: Options) -> Result<Self, Fatal> {
         let Examined { config, faults, notes, .. } = Examined::starting(&options, &Environment::of_process());
-        notes.iter().for_each(|note| eprintln!("bank: {note}"));
+        notes.iter().for_each(|note| complain(&format!("bank: {note}")));
         config.unless(faults)
     }
 
@@ -135,10 +138,9 @@ impl Config {
 impl Examined {
     /// All that is wrong with it, for whatever reads it.
     pub(crate) fn of(options: &Options, environment: &Environment) -> Self {
-        let (settings, faults) = Settings::gather(options, environment);
-        let mut examined = Self::from(settings, faults, options);
-        examined.notes.extend(environment.ignored());
-        examined
+        let (settings, mut faults) = Settings::gather(options, environment);
+        faults.extend(environment.unknown());
+        Self::from(settings, faults, options)
     }
 
     /// The same, with what is wrong for a bank, or a part, that starts with it.
@@ -176,6 +178,7 @@ impl Examined {
         }
         let config = Config {
             part: options.part,
+            file: options.config.clone(),
             data: settings.path("data").unwrap_or_default(),
             listen: address(&settings, &own, "--listen", further),
             admin: address(&settings, "gateway.admin", "--admin", further),

@@ -158,9 +158,37 @@ fn the_environment_has_the_last_word_on_every_key_of_the_file() {
     assert_eq!(config.config.shared.cache.as_ref().unwrap().url, "redis://there");
     assert_eq!(config.config.keep_events, DAY * 7);
     assert!(!config.config.audit);
-    let ignored = environment.ignored();
-    assert!(ignored.len() == 1 && ignored[0].contains("did you mean `BANK_GATEWAY_LISTEN`?"), "{ignored:?}");
+    let unknown = environment.unknown();
+    assert_eq!(unknown.len(), 1, "{unknown:?}");
+    assert!(unknown[0].to_string().contains("did you mean `BANK_GATEWAY_LISTEN`?"), "{unknown:?}");
     let wrong: Environment = [("BANK_GATEWAY_THREADS".to_owned(), "many".to_owned())].into_iter().collect();
     let (_, faults) = Settings::of(Document::default(), &options, &wrong);
     assert!(faults[0].to_string().starts_with("BANK_GATEWAY_THREADS: give an integer"), "{faults:?}");
+}
+
+#[test]
+fn a_variable_within_a_section_or_nearly_is_known_or_wrong() {
+    let named = |name: &str| {
+        let environment: Environment = [(name.to_owned(), "x".to_owned())].into_iter().collect();
+        environment.unknown().first().map(ToString::to_string).unwrap_or_default()
+    };
+    for (name, meant) in [
+        ("BANK_ACOUNTS_STORE", "BANK_ACCOUNTS_STORE"),
+        ("BANK_ACCOUNTS_STROE", "BANK_ACCOUNTS_STORE"),
+        ("BANK_SEAL_KEYFILE", "BANK_SEAL_KEY_FILE"),
+        ("BANK_DTA", "BANK_DATA"),
+    ] {
+        let said = named(name);
+        assert!(said.starts_with(name) && said.contains(&format!("did you mean `{meant}`?")), "{said}");
+    }
+    for name in [
+        "BANK_LOG",
+        "BANK_TEST_SEED",
+        "BANK_STORES_SEED",
+        "BANK_URL",
+        "BANK_GATEWAY_SERVICE_HOST",
+        "BANK_ACCOUNTS_PORT",
+    ] {
+        assert_eq!(named(name), "", "{name}");
+    }
 }

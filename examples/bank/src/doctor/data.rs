@@ -19,6 +19,14 @@ const BEHIND: u64 = 10_000;
 
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = vec![keys(config)];
+    // Said only where it is so: nobody waits for a restore.
+    if let Err(error) = crate::backup::check_finished(&config.data) {
+        findings.push(Finding::fail(
+            "restore",
+            error.to_string(),
+            "nothing else works here until it is done",
+        ));
+    }
     let mut sources: Vec<(&'static str, Arc<dyn Outbox>)> = Vec::new();
     let file = |part: Part, name: &str| {
         let path = config.data.join(name);

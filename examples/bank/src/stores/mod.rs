@@ -101,6 +101,12 @@ pub(crate) async fn ledger(
     Ok(Opened { role: ledger.clone(), close: ledger })
 }
 
+/// A ledger in a PostgreSQL database that is not the bank's own yet.
+#[cfg(feature = "servers")]
+pub(crate) async fn ledger_in(at: &Place, schema: &str) -> Result<Opened<dyn Ledger>, Fatal> {
+    servers::ledger_in(at, schema).await
+}
+
 /// Items in a file, or in a table of DynamoDB.
 pub(crate) async fn items(
     files: &Files,

@@ -27,6 +27,16 @@ pub(super) async fn ledger(at: &Place) -> Result<Opened<dyn Ledger>, Fatal> {
     if let Some(readers) = &at.readers {
         options = options.readers(readers).map_err(|error| at.wrong(&error))?;
     }
+    open_ledger(at, options).await
+}
+
+/// A ledger in another schema than the bank's own.
+pub(super) async fn ledger_in(at: &Place, schema: &str) -> Result<Opened<dyn Ledger>, Fatal> {
+    let options = AuroraOptions::new(&at.url).and_then(|options| options.schema(schema));
+    open_ledger(at, options.map_err(|error| at.wrong(&error))?).await
+}
+
+async fn open_ledger(at: &Place, mut options: AuroraOptions) -> Result<Opened<dyn Ledger>, Fatal> {
     if let Some(authorities) = &at.authorities {
         options = options.root_certificates(authorities);
     }
