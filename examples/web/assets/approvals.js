@@ -25,13 +25,13 @@ async function load() {
   }
 }
 
-const isOwn = ({ proposed_by: by }) => [state.customer?.id, state.customer?.username].includes(by?.id ?? by);
+const isOwn = ({ proposed_by: by }) => by?.id === state.customer?.id;
 const kindText = ({ kind }) => (has(`approval.${kind}`) ? t(`approval.${kind}`) : kind);
 
 function row(approval) {
   const open = ['open', 'pending', 'proposed'].includes(approval.status);
   const about = approval.account ?? approval.posting;
-  const by = approval.proposed_by?.username ?? approval.proposed_by;
+  const by = approval.proposed_by;
   const act = (verb, style) =>
     el(
       'button',
@@ -47,7 +47,7 @@ function row(approval) {
       el('span', { class: 'row-title' }, kindText(approval)),
       el('span', { class: 'block' }, isolated(approval.reason ?? '')),
       about ? copyable(about, t(approval.account ? 'account.number' : 'approvals.posting')) : null,
-      el('span', { class: 'row-note' }, t('approvals.by'), ' ', isolated(String(by ?? '')), ' · ', momentOf(approval.proposed_at)),
+      el('span', { class: 'row-note' }, t('approvals.by'), ' ', isolated(by?.name ?? ''), ' · ', momentOf(approval.proposed_at)),
     ),
     !open
       ? el('span', { class: 'tag', dataset: { status: approval.status } }, has(`approvals.${approval.status}`) ? t(`approvals.${approval.status}`) : approval.status)

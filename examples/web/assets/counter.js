@@ -2,7 +2,7 @@
 
 import { Problem, SignedOut, get, post } from '/assets/api.js';
 import { parseAmount } from '/assets/amount.js';
-import { busy, byId, clearErrors, el, empty, failed, fill, refuse, showErrors, toast } from '/assets/dom.js';
+import { busy, byId, clearErrors, el, empty, failed, fill, idText, refuse, showErrors, toast } from '/assets/dom.js';
 import { has, isolated, sentence, t } from '/assets/i18n.js';
 import { format, money, read } from '/assets/money.js';
 import { once } from '/assets/once.js';
@@ -71,7 +71,7 @@ function open(name, customer, account) {
     ' · ',
     isolated(accountLabel(account)),
     ' · ',
-    el('code', {}, account.id),
+    idText(account.id),
   );
   byId('counter-amount-field').hidden = !moves;
   byId('counter-reference-field').hidden = !moves;

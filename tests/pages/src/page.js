@@ -26,15 +26,19 @@ export async function until(page, script, ...values) {
   await page.waitForFunction(script, { timeout: PATIENCE, polling: 50 }, ...values);
 }
 
-/** Opens an address anew, also where only its hash differs from the page's. */
+/** Opens an address anew, also where only its hash differs from the page's. What this tab remembers, such as a draft, is gone. */
 export async function open(page, address) {
+  if (page.url().startsWith("http")) await page.evaluate(() => sessionStorage.clear());
   await page.goto("about:blank");
   await page.goto(address, { waitUntil: "domcontentloaded", timeout: PATIENCE });
 }
 
 /** Nothing is loading any more. */
 export async function settle(page) {
-  await until(page, () => document.readyState === "complete" && !document.querySelector('main [aria-busy="true"]:not(.button)'));
+  await until(page, () => {
+    const busy = [...document.querySelectorAll('main [aria-busy="true"]')].some((each) => each.checkVisibility());
+    return document.readyState === "complete" && !busy;
+  });
 }
 
 /** Answers a call of the page from here, as long as the page stays. */

@@ -145,9 +145,10 @@ export const customer = [
   },
   {
     name: "details of a refused payment",
-    async go(page, { rejected }) {
+    async go(page) {
       await home(page);
-      await click(page, `#activity [data-transfer="${rejected}"] button`);
+      await click(page, "#notifications-open");
+      await click(page, '#notifications [data-tone="error"] button');
       await see(page, "#detail-dialog[open]");
       await until(page, () => !document.getElementById("detail").textContent.includes("…"));
     },

@@ -10,7 +10,7 @@ const docs = async (page, hash = "") => {
 };
 
 export const documents = [
-  { name: "/docs", go: docs },
+  { name: "/docs", go: (page) => docs(page) },
   {
     name: "/docs, a call",
     async go(page) {

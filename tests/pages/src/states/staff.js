@@ -46,7 +46,7 @@ export const teller = [
         account: "acc_j4zn3zdzrfpvc6kdxgnqgq7ankgwj148",
         reason: "The customer’s telephone was stolen, and the thief has called us twice",
         status: "open",
-        proposed_by: "theodora.teller",
+        proposed_by: { id: "cus_8k1m4n7p0q3r6s9t2v5w8x1y4z7a0b3c", name: "Theodora Teller" },
         proposed_at: "2026-01-02T03:04:05Z",
       };
       const body = JSON.stringify({ items: [approval, { ...approval, id: "apr_2", kind: "reversal", status: "rejected" }] });
