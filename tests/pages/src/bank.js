@@ -19,7 +19,8 @@ const demo = new Map(
     .map((line) => line.trim().split(" ")),
 );
 
-export const nora = { username: "nora", password: "four unusual words here", name: "Nora New" };
+// A name of its own for each run, so that a bank can be looked at twice.
+export const nora = { username: `nora${process.pid}`, password: "four unusual words here", name: "Nora New" };
 const passwords = new Map([...demo, [nora.username, nora.password]]);
 export const passwordOf = (username) => {
   const password = passwords.get(username);

@@ -49,7 +49,7 @@ export const teller = [
         proposed_by: { id: "cus_8k1m4n7p0q3r6s9t2v5w8x1y4z7a0b3c", name: "Theodora Teller" },
         proposed_at: "2026-01-02T03:04:05Z",
       };
-      const body = JSON.stringify({ items: [approval, { ...approval, id: "apr_2", kind: "reversal", status: "rejected" }] });
+      const body = JSON.stringify({ items: [approval, { ...approval, id: "apr_2", kind: "unfreeze", status: "failed" }] });
       const reply = { status: 200, contentType: "application/json", body };
       // The demo has one teller, who cannot decide what is their own.
       const undo = await answer(page, (request) => new URL(request.url()).pathname === "/v1/approvals", reply);
