@@ -45,7 +45,7 @@ pub use observe::{
     AccessLog, Ended, Measure, Metrics, Observe, Record, Sampling, TraceContext, TraceId, audit,
 };
 pub use outbound::{Outcome, Upstream};
-pub use route::{Policy, Render, Rewrite, Route, RouteInfo, Routes};
+pub use route::{ErrorPages, Policy, Render, Rewrite, Route, RouteInfo, Routes};
 pub use serve::{PerCore, serve};
 pub use step::{Answer, Flow, Gate, PanicGuard, Refusal, Step, StepFuture, StepLayer, StepService};
 #[cfg(feature = "tls")]

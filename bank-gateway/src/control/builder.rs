@@ -164,7 +164,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Makes the answers of all refusals.
+    /// Makes the answers of all refusals. [`ErrorPages`](crate::ErrorPages) shows a page to people who open an address in a browser.
     pub fn render(mut self, render: impl Render) -> Self {
         self.policy = self.policy.render(render);
         self

@@ -142,6 +142,7 @@ where
         let exchange = Exchange::begin(request.map(Body::new));
         if let Some(render) = &state.render {
             exchange.facts.set_render(render.clone());
+            exchange.facts.keep_accept(exchange.headers());
         }
         let (facts, mut exchange) = (exchange.facts.clone(), Some(exchange));
         let outside = Outside(state.clone());

@@ -66,7 +66,11 @@ pub(crate) fn serve<T: Step>(
     facts: Facts,
     exchange: &mut Option<Exchange>,
 ) -> OnRoute<T> {
-    facts.set_route(entry.matcher.info.clone());
+    let info = &entry.matcher.info;
+    if let (Some(_), Some(own)) = (&info.render, &*exchange) {
+        facts.keep_accept(own.headers());
+    }
+    facts.set_route(info.clone());
     Passage::begin(Held(entry.clone()), facts, exchange, entry.payload.target.clone())
 }
 

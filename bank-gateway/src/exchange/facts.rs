@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bank_sdk::Principal;
-use bank_sdk::http::{Body, RequestId, Timer};
+use bank_sdk::http::{Body, RequestId, Timer, preferred};
 use bank_sdk::serve::Connection;
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ struct Known {
     route: OnceLock<Arc<RouteInfo>>,
     principal: OnceLock<Arc<Principal>>,
     render: OnceLock<Arc<dyn Render>>,
+    /// What the client accepts, where somebody renders its refusal.
+    accept: OnceLock<Vec<HeaderValue>>,
     origin: OnceLock<ClientOrigin>,
     trace: OnceLock<TraceId>,
     refusal: OnceLock<Cow<'static, str>>,
@@ -87,6 +90,7 @@ impl Facts {
             route: OnceLock::new(),
             principal: OnceLock::new(),
             render: OnceLock::new(),
+            accept: OnceLock::new(),
             origin: OnceLock::new(),
             trace: OnceLock::new(),
             refusal: OnceLock::new(),
@@ -240,6 +244,21 @@ impl Facts {
 
     pub(crate) fn set_render(&self, render: Arc<dyn Render>) {
         let _ = self.0.render.set(render);
+    }
+
+    /// Which of these media types the client wants, as [`bank_sdk::http::preferred`] chooses among them. It is for a
+    /// [`Render`](crate::Render): where none makes the answers of refusals, what the client accepts is not kept, and the first
+    /// offer is the answer.
+    #[must_use]
+    pub fn preferred<'o>(&self, offers: &[&'o str]) -> Option<&'o str> {
+        let accept = self.0.accept.get().map(Vec::as_slice).unwrap_or_default();
+        let headers: HeaderMap = accept.iter().map(|value| (ACCEPT, value.clone())).collect();
+        preferred(&headers, offers)
+    }
+
+    /// Keeps what the client accepts: the request will be gone when it is refused.
+    pub(crate) fn keep_accept(&self, headers: &HeaderMap) {
+        self.0.accept.get_or_init(|| headers.get_all(ACCEPT).iter().cloned().collect());
     }
 
     /// The code of the problem that the request was refused with.
@@ -436,6 +455,19 @@ mod tests {
         assert_eq!((facts.time_left(), facts.caller_shortened_it()), (Some(seconds(2)), true));
         facts.limit_time(seconds(1), None);
         assert_eq!((facts.time_left(), facts.caller_shortened_it()), (Some(seconds(1)), false));
+    }
+
+    #[test]
+    fn what_the_client_accepts_is_known_once_it_is_kept() {
+        let facts = Facts::begin(&Request::default());
+        let offers = ["application/json", "text/html"];
+        assert_eq!(facts.preferred(&offers), Some("application/json"));
+        let mut headers = HeaderMap::new();
+        headers.append(ACCEPT, HeaderValue::from_static("application/json;q=0.2"));
+        headers.append(ACCEPT, HeaderValue::from_static("text/html;q=0.3"));
+        facts.keep_accept(&headers);
+        facts.keep_accept(&HeaderMap::new());
+        assert_eq!(facts.preferred(&offers), Some("text/html"));
     }
 
     #[test]

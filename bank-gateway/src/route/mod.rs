@@ -9,6 +9,7 @@
 pub(crate) mod canonical;
 mod definition;
 mod entry;
+mod error_pages;
 mod info;
 mod policy;
 mod rewrite;
@@ -19,6 +20,7 @@ mod tree;
 pub(crate) use definition::Conditions;
 pub use definition::Route;
 pub(crate) use entry::{Entry, Matcher};
+pub use error_pages::ErrorPages;
 pub use info::RouteInfo;
 pub use policy::{Policy, Render};
 pub use rewrite::{ChangeFields, Rewrite};

@@ -14,8 +14,9 @@ use crate::outbound::Credentials;
 use crate::step::{AnyStep, Step};
 use crate::traffic::{LimitBy, Quota, Times};
 
-/// Makes the answer of a refusal: another form of problem document, a page for browsers. `X-Request-Id`, the security fields
-/// and those of limits are added to it.
+/// Makes the answer of a refusal: another form of problem document, a page for browsers as [`ErrorPages`](crate::ErrorPages)
+/// makes. `X-Request-Id`, the security fields and those of limits are added to it. Which form the client wants,
+/// [`Facts::preferred`] says; an answer that goes by it names `Accept` in `Vary`.
 pub trait Render: fmt::Debug + Send + Sync + 'static {
     /// The answer; its status should be the problem's.
     fn render(&self, problem: Problem, facts: &Facts) -> Response<Body>;

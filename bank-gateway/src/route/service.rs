@@ -47,7 +47,11 @@ where
         let exchange = Exchange::new(request.map(Body::new));
         let stage = match self.0.find(&exchange.request) {
             Ok(entry) => {
-                exchange.facts.set_route(entry.matcher.info.clone());
+                let info = &entry.matcher.info;
+                if info.render.is_some() {
+                    exchange.facts.keep_accept(exchange.headers());
+                }
+                exchange.facts.set_route(info.clone());
                 let service = entry.payload.clone();
                 Stage::Served { served: Oneshot::new(service, exchange.into_request()) }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bank_gateway::audit::AuditFile;
 use bank_gateway::identity::{Jwt, KeySet, Passwords, Sessions};
-use bank_gateway::{Gateway, GatewayBuilder, Policy, ReadyCheck, SharedLimits, Upstream};
+use bank_gateway::{ErrorPages, Gateway, GatewayBuilder, Policy, ReadyCheck, SharedLimits, Upstream};
 use bank_sdk::Service;
 use bank_sdk::client::Client;
 use bank_stores::items::Key;
@@ -66,6 +66,7 @@ pub(crate) async fn gateway(config: &Config, ground: &Ground, services: Services
         .authenticate(sessions)
         .passwords(passwords)
         .policy(Policy::new().front_step(NameCaller))
+        .render(ErrorPages::new("Reference Bank"))
         .openapi_info(crate::openapi::info())
         .ready_check("identity's data", readable(ground.items.clone()))
         .metrics_text({

@@ -2,7 +2,7 @@
 
 import { Problem, SignedOut, get } from '/assets/api.js';
 import { parseAmount } from '/assets/amount.js';
-import { busy, byId, clearErrors, el, empty, failed, fill, problemNodes, refuse, showErrors, toast } from '/assets/dom.js';
+import { busy, byId, clearErrors, el, empty, failed, fill, idText, problemNodes, refuse, showErrors, toast } from '/assets/dom.js';
 import { has, isolated, sentence, t } from '/assets/i18n.js';
 import { format, money, read } from '/assets/money.js';
 import { discard, once, unanswered } from '/assets/once.js';
@@ -72,7 +72,7 @@ function begin(name, customer, account) {
     ' · ',
     isolated(accountLabel(account)),
     ' · ',
-    el('code', {}, account.id),
+    idText(account.id),
   );
   byId('counter-amount-field').hidden = !moves;
   byId('counter-reference-field').hidden = !moves;

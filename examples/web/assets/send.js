@@ -3,7 +3,7 @@
 import { Problem, SignedOut } from '/assets/api.js';
 import { parseAmount } from '/assets/amount.js';
 import { choices, groups } from '/assets/choices.js';
-import { busy, byId, clearErrors, el, fact, showErrors } from '/assets/dom.js';
+import { busy, byId, clearErrors, el, fact, idText, showErrors } from '/assets/dom.js';
 import { draft, dropDraft, saveDraft } from '/assets/draft.js';
 import { isolated, sentence, t } from '/assets/i18n.js';
 import { exceeds, format, isNegative, money, read, subtract } from '/assets/money.js';
@@ -192,7 +192,7 @@ async function toReview() {
     ...sentence('send.to', { name: el('strong', {}, isolated(to.name || shortId(to.account))) }),
   );
   byId('review-facts').replaceChildren(
-    fact(t('send.to_account'), el('code', {}, to.account)),
+    fact(t('send.to_account'), idText(to.account)),
     fact(t('send.from'), isolated(accountLabel(from))),
     fact(t('detail.reference'), reference ? isolated(reference) : '\u2014'),
   );

@@ -1,7 +1,7 @@
 // An account's statement for a month: to read, to print, to take away as a table.
 
 import { all, call, get } from '/assets/api.js';
-import { busy, byId, complain, el, failed, skeleton } from '/assets/dom.js';
+import { busy, byId, complain, el, failed, idText, skeleton } from '/assets/dom.js';
 import { isolated, t } from '/assets/i18n.js';
 import { isNegative, money, negate } from '/assets/money.js';
 import { accountLabel, ownAccount, state } from '/assets/state.js';
@@ -52,7 +52,7 @@ async function load() {
     mine.to = head.to;
     byId('statement-head').replaceChildren(
       el('p', { class: 'strong' }, isolated(accountLabel(account))),
-      el('p', { class: 'muted' }, isolated(state.customer?.name || state.customer?.username || ''), ' · ', el('code', {}, account.id)),
+      el('p', { class: 'muted' }, isolated(state.customer?.name || state.customer?.username || ''), ' · ', idText(account.id)),
       el('p', { class: 'muted' }, t('statement.period', { from: dateOf(head.from), to: dateOf(lastMoment(head.to)) })),
     );
     const line = (label, amount) =>

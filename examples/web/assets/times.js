@@ -3,7 +3,7 @@
 import { locale, t } from '/assets/i18n.js';
 
 const format = (options) => new Intl.DateTimeFormat(locale, options);
-const clock = format({ hour: '2-digit', minute: '2-digit' });
+const clock = format({ timeStyle: 'short' });
 const day = format({ weekday: 'long', day: 'numeric', month: 'long' });
 const dayAndYear = format({ day: 'numeric', month: 'long', year: 'numeric' });
 const full = format({ dateStyle: 'long', timeStyle: 'medium' });

@@ -725,6 +725,25 @@ fn the_web_bank_and_the_docs_are_pages_with_a_strict_policy() {
 }
 
 #[test]
+fn an_address_that_nobody_serves_is_a_page_in_a_browser_and_a_document_for_programs() {
+    let client = bank().client();
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let page = client.send(Request::get("/nonexistent").header("accept", browser));
+    assert_eq!((page.status, page.header("content-type")), (404, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header("vary"), Some("accept"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+    let id = page.header("x-request-id").unwrap();
+    for part in ["not_found", id, "<a href=\"/\">Go to Reference Bank</a>"] {
+        assert!(page.text().contains(part), "no {part}: {}", page.text());
+    }
+    for accept in ["application/json", "*/*", "text/html;q=0.5, application/json"] {
+        let document = client.send(Request::get("/nonexistent").header("accept", accept));
+        assert_eq!(document.problem(404), "not_found", "{accept}");
+    }
+}
+
+#[test]
 fn operators_have_pages_of_their_own() {
     let admin = bank().admin();
     let metrics = admin.send(Request::get("/metrics"));

@@ -11,8 +11,8 @@ use bank_gateway::identity::session::{Session, SessionStore};
 use bank_gateway::identity::{Checked, Decide, PrincipalField, Scheme, Sessions, refused_credential};
 use bank_gateway::outbound::Credentials;
 use bank_gateway::{
-    Ended, Exchange, Facts, Flow, Gateway, GatewayBuilder, LimitBy, Observe, Policy, Quota, Refusal, Render,
-    Rewrite, Route, Step, Times, Upstream,
+    Ended, ErrorPages, Exchange, Facts, Flow, Gateway, GatewayBuilder, LimitBy, Observe, Policy, Quota,
+    Refusal, Render, Rewrite, Route, Step, Times, Upstream,
 };
 use bank_sdk::declaration::Method;
 use bank_sdk::http::Body;
@@ -530,6 +530,56 @@ fn refusals_look_as_the_route_says_or_else_the_gateway() {
         assert!(answer.text().starts_with(begins), "{path}: {}", answer.text());
         assert!(answer.header("x-request-id").is_some() && answer.header("x-content-type-options").is_some());
     }
+}
+
+#[test]
+fn a_refusal_is_a_page_for_people_and_a_document_for_programs() {
+    let upstream = Recorder::start();
+    let edge = Edge::start(|builder| {
+        let there = || Upstream::at([upstream.url()]).foreign();
+        lavish(builder)
+            .render(ErrorPages::new("The Bank"))
+            .route(Route::all("/one").access(known()), there())
+            .route(Route::all("/two").access(known()).policy(Policy::new().render(Plainly("route"))), there())
+    });
+    let client = edge.client();
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (path, status, code) in
+        [("/none", 404, "not_found"), ("/one", 401, "unauthenticated"), ("/%00", 400, "ambiguous_path")]
+    {
+        let page = client.send(Request::get(path).header("accept", browser));
+        assert_eq!((page.status, page.header("vary")), (status, Some("accept")), "{path}");
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        let (text, id) = (page.text(), page.header("x-request-id").unwrap());
+        for part in [code, id, "<a href=\"/\">Go to The Bank</a>"] {
+            assert!(text.contains(part), "no {part}: {text}");
+        }
+        for accept in ["*/*", "application/json, text/html;q=0.9", "text/html;q=0, */*"] {
+            let document = client.send(Request::get(path).header("accept", accept));
+            assert_eq!(document.problem(status), code, "{path} {accept}");
+            assert_eq!(document.header("vary"), Some("accept"), "{path} {accept}");
+        }
+        assert_eq!(client.send(Request::get(path)).problem(status), code, "{path}");
+    }
+    let head = client.send(Request::new("HEAD", "/none").header("accept", browser));
+    assert_eq!((head.status, head.header("content-type")), (404, Some("text/html; charset=utf-8")));
+    assert!(client.send(Request::get("/two").header("accept", browser)).text().starts_with("route: "));
+}
+
+#[test]
+fn an_error_that_a_service_answers_with_is_passed_on_to_browsers_too() {
+    let upstream = Recorder::answering(|_| Reply::status(404));
+    let edge = Edge::start(|builder| {
+        lavish(builder)
+            .render(ErrorPages::new("The Bank"))
+            .route(open("/{*rest}"), Upstream::at([upstream.url()]).foreign())
+    });
+    let answer = edge.client().send(Request::get("/x").header("accept", "text/html"));
+    assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/json")));
+    assert_eq!((answer.text(), answer.header("vary")), ("{}".to_owned(), None));
 }
 
 /// Lets pass whom a field of the request names, besides `bea`.

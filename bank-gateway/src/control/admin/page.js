@@ -69,7 +69,7 @@ async function show() {
   document.getElementById('upstreams').replaceChildren(
     ...Object.entries(upstreams.services).flatMap(([service, endpoints]) => endpoints.map((endpoint) => row([
       [service], [endpoint.address], [endpoint.state, endpoint.state !== 'closed'], [endpoint.in_flight],
-      [endpoint.latency_us === undefined || endpoint.latency_us === null ? '' : `${endpoint.latency_us} µs`],
+      [Number.isFinite(endpoint.latency_us) ? `${(endpoint.latency_us / 1000).toFixed(1)} ms` : ''],
     ]))),
   );
   document.getElementById('routes').replaceChildren(...routes.items.map((route) => {
