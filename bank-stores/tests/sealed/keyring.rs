@@ -59,7 +59,7 @@ async fn the_keys_of_another_keyring_open_and_the_current_one_stays() {
     let wrapped = there.wrap(&key, "k").await.unwrap();
     let current = here.current().await.unwrap();
     assert_eq!(here.unwrap(&wrapped, "k").await.unwrap_err().kind(), ErrorKind::Denied);
-    assert_eq!(here.adopt(&there).unwrap(), [wrapped.master.clone()]);
+    assert_eq!(here.adopt(&there).unwrap(), std::slice::from_ref(&wrapped.master));
     assert_eq!(here.unwrap(&wrapped, "k").await.unwrap().expose(), key.expose());
     assert_eq!(here.current().await.unwrap(), current);
     assert!(here.adopt(&there).unwrap().is_empty());

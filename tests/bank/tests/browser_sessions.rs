@@ -130,7 +130,7 @@ fn source(browser: &Browser) -> String {
 #[test]
 fn whoever_signs_in_next_finds_nothing_of_the_one_before_in_the_page() {
     let Some(browser) = Browser::start("the next one") else { return };
-    let (ann, account) = bank().customer_with(123_45);
+    let (ann, account) = bank().customer_with(12_345);
     let (bea, _) = bank().customer_with(0);
     sign_in(&browser, &ann.username, &ann.password);
     browser.read("#balance-total", |text| text.contains("123.45"));
