@@ -2,11 +2,16 @@
 
 import axe from "axe-core";
 
+/** The rules whose answer hangs on the width of the window. */
+const byWidth = ["scrollable-region-focusable", "target-size"];
+
 /** What axe finds, each rule as one line. */
-export async function accessibility(page) {
+export async function accessibility(page, { isThorough }) {
   if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() =>
-    globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }),
+  const rules = isThorough ? {} : { runOnly: { type: "rule", values: byWidth } };
+  const { violations } = await page.evaluate(
+    (some) => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false, ...some }),
+    rules,
   );
   return violations.map(({ id, help, nodes }) => {
     const places = nodes.slice(0, 3).map(({ target, any }) => `${target.join(" ")} (${any[0]?.message ?? help})`);

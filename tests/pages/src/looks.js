@@ -12,12 +12,14 @@ export const looks = ["light", "dark"].flatMap((theme) =>
   widths.map(({ name, ...viewport }) => ({ name: `${name} ${theme}`, theme, viewport })),
 );
 
+const thorough = { en: ["1280 light", "320 dark"], de: ["390 light", "200% dark"] };
+
 /**
- * The looks that axe is run in: every width and both themes in each language, and between them every look of all. What speaks
- * one language only is read in every look.
+ * The looks in which axe tries all its rules, which takes most of the time: two in each language, all widths in both together. In
+ * the others it tries those that the width decides. EVERY_LOOK=1 tries all rules in all looks.
  */
-export const read = (language, isOnly) =>
-  new Set(looks.filter((_, at) => isOnly || (at + (at >= 4) + (language === "de")) % 2 === 0));
+export const isThorough = ({ name }, language, isOnly) =>
+  Boolean(process.env.EVERY_LOOK) || thorough[language].includes(name) || (isOnly && thorough.de.includes(name));
 
 export async function wear(page, { theme, viewport }) {
   await page.setViewport(viewport);

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { bankUrl, nora, passwordOf } from "./bank.js";
 import { accessibility, layout } from "./checks.js";
 import { launch } from "./chromium.js";
-import { looks, read, wear } from "./looks.js";
+import { isThorough, looks, wear } from "./looks.js";
 import { click, fill, open, see } from "./page.js";
 import { customer, newCustomer } from "./states/customer.js";
 import { documents } from "./states/documents.js";
@@ -76,15 +76,14 @@ async function look(page, state, { language, furniture, errors }) {
   // The same fault in several looks is one line.
   const faults = new Map();
   const note = (fault, where) => faults.set(fault, [...(faults.get(fault) ?? []), where]);
-  const axed = read(language, inEnglish.states.includes(state));
   let undo;
   try {
     await wear(page, looks[0]);
     undo = await state.go(page, furniture);
     for (const each of looks) {
       await wear(page, each);
-      const faults = await layout(page);
-      if (axed.has(each)) faults.push(...(await accessibility(page)));
+      const rules = { isThorough: isThorough(each, language, inEnglish.states.includes(state)) };
+      const faults = [...(await layout(page)), ...(await accessibility(page, rules))];
       for (const fault of new Set(faults)) note(fault, each.name);
       if (shots) await shoot(page, `${language} ${state.name} ${each.name}`);
     }
