@@ -27,7 +27,8 @@ pub(crate) use verbs::Seed;
 
 /// Reads the command line, the program's name first.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Fatal> {
-    let arguments: Vec<OsString> = arguments.collect();
+    // It says `bank` of itself, whatever its file is called.
+    let arguments: Vec<OsString> = std::iter::once("bank".into()).chain(arguments.skip(1)).collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
