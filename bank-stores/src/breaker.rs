@@ -119,6 +119,7 @@ pub(crate) struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     /// Calls this where it is dropped and the server is taken for away.
+    #[cfg(feature = "redis")]
     pub(crate) fn when_dropped(mut self, call: &'a (dyn Fn() + Send + Sync)) -> Self {
         self.when_dropped = Some(call);
         self

@@ -78,8 +78,8 @@ async fn a_rejected_transfer_does_not_tell_whose_the_account_is() {
     let bank = Bank::open().await;
     let (alice, bob) = (bank.user("alice", "Alice Example").await, bank.user("bob", "Bob Example").await);
     let (from, to) = (bank.account(&alice, 100).await, bank.account(&bob, 0).await);
-    bank.send(&alice, &from, &to, 101, "too much").await;
-    bank.send(&alice, &from, "acc_nothing", 1, "to nobody").await;
+    bank.send(&alice, &from, &to, 101, "too-much").await;
+    bank.send(&alice, &from, "acc_nothing", 1, "to-nobody").await;
     let copy = bank.start().await;
     for (told, to) in copy.list_of(&alice, 3).await.iter().zip(["acc_nothing", &to]) {
         assert_eq!(told.kind, NotificationKind::TransferRejected);
