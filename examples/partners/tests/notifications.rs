@@ -81,8 +81,11 @@ async fn a_rejected_transfer_does_not_tell_whose_the_account_is() {
     bank.send(&alice, &from, &to, 101, "too-much").await;
     bank.send(&alice, &from, "acc_nothing", 1, "to-nobody").await;
     let copy = bank.start().await;
-    for (told, to) in copy.list_of(&alice, 3).await.iter().zip(["acc_nothing", &to]) {
-        assert_eq!(told.kind, NotificationKind::TransferRejected);
+    // The deposit comes from another service, sooner or later than these.
+    let mut told = copy.list_of(&alice, 3).await;
+    told.retain(|told| told.kind == NotificationKind::TransferRejected);
+    assert_eq!(told.len(), 2);
+    for (told, to) in told.iter().zip(["acc_nothing", &to]) {
         let other = told.counterparty.clone().unwrap();
         assert_eq!((other.name, other.account.as_deref()), (None, Some(to)));
     }
