@@ -68,7 +68,7 @@ pub(crate) enum Role {
     Teller,
     /// Reads the books
     Auditor,
-    /// Admits partners
+    /// Watches how the bank runs, and decides on what others propose
     Operator,
 }
 
